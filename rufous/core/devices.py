@@ -1,0 +1,82 @@
+"""Choice of device and dtype, autocast, and what memory a process has used."""
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator
+
+import psutil
+import torch
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The named device, or for ``"auto"`` the best one present: CUDA or ROCm, then MPS, then CPU.
+
+    Raises:
+        ValueError: The device does not exist here; the message lists those that do.
+    """
+    found = available_devices()
+    if name == "auto":
+        return torch.device(found[0])
+    kind = name.split(":")[0]
+    if kind not in {device.split(":")[0] for device in found}:
+        raise ValueError(f"device={name!r} is not present: use auto or one of {', '.join(found)}")
+    return torch.device(name)
+
+
+def available_devices() -> list[str]:
+    """Names of the devices that torch can use here, best first; ``"cpu"`` is always the last."""
+    found: list[str] = []
+    if torch.cuda.is_available():
+        found += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return [*found, "cpu"]
+
+
+def pick_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The named dtype; ``"auto"`` is bf16 where the device computes it natively, else fp32.
+
+    Raises:
+        ValueError: An unknown name.
+    """
+    if name == "auto":
+        return torch.bfloat16 if has_native_bf16(device) else torch.float32
+    if name not in DTYPES:
+        raise ValueError(f"dtype={name!r} is unknown: use auto, {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether bf16 arithmetic on ``device`` is faster than fp32, as far as torch can tell."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        names = ("avx512_bf16", "amx_bf16", "arm_bf16")
+        return any(bool(capability.get(name)) for name in names) or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return False
+
+
+@contextlib.contextmanager
+def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Autocast to ``dtype`` on ``device``; does nothing for float32."""
+    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32):
+        yield
+
+
+def peak_memory_bytes(device: torch.device) -> int:
+    """Highest memory use so far: of torch's allocator on a GPU, of the process's resident set on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_memory_bytes(device: torch.device) -> int:
+    """Memory that is free on ``device`` now."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
