@@ -51,7 +51,7 @@ PATTERNS = ("checker", "stripes")
 
 SIZE_JITTER = 0.06
 MIN_CONTRAST = 90.0
-"""Smallest RGB distance between a thing and any colour behind it."""
+"""Smallest RGB distance between a thing and any colour behind it, and between two colours of a background."""
 HELD_OUT_SHARE = 10
 """One of so many (shape, colour, motion) combinations is never trained on."""
 
@@ -157,8 +157,12 @@ def has_contrast(color: str, background: Background) -> bool:
 def _sample_background(rng: np.random.Generator, kinds: Sequence[str]) -> Background:
     kind = pick(rng, kinds)
     count = 1 if kind == "plain" else 2
-    names = rng.choice(list(BACKGROUND_COLORS), size=count, replace=False)
-    return Background(kind=kind, colors=tuple(str(name) for name in names))
+    while True:
+        names = rng.choice(list(BACKGROUND_COLORS), size=count, replace=False)
+        background = Background(kind=kind, colors=tuple(str(name) for name in names))
+        ends = background_rgb(background)
+        if count == 1 or np.linalg.norm(ends[0] - ends[1]) >= MIN_CONTRAST:
+            return background
 
 
 def _sample_thing(
