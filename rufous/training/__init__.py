@@ -1,0 +1,30 @@
+"""The training loop and everything it rests on; it knows objectives, and no method.
+
+* ``objective`` - what a training stage is: a loss with its networks.
+* ``loop`` - the only training loop, and its config.
+* ``batches`` - where batches come from, with an exact position.
+* ``optim`` - AdamW and Muon with parameter groups, learning-rate schedules.
+* ``muon`` - the Muon update itself.
+* ``ema`` - averaged weights.
+* ``resume`` - checkpoints that resume bit for bit.
+* ``metrics`` - means, speed, the metrics file and the console line.
+* ``stopping`` - signals and the time limit.
+* ``parallel`` - torchrun, FSDP2 and the device mesh.
+"""
+
+from rufous.training.batches import BatchSource, ShuffledBatches
+from rufous.training.ema import EMA
+from rufous.training.loop import TrainConfig, TrainResult, train
+from rufous.training.objective import Objective
+from rufous.training.optim import OptimizerConfig
+
+__all__ = [
+    "EMA",
+    "BatchSource",
+    "Objective",
+    "OptimizerConfig",
+    "ShuffledBatches",
+    "TrainConfig",
+    "TrainResult",
+    "train",
+]

@@ -1,0 +1,194 @@
+"""Where batches come from: a source with an exact position, and the shuffled one that most runs use."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+
+from rufous.core.errors import CheckpointError
+from rufous.core.randomness import generator_from
+from rufous.training.objective import Batch
+
+BatchMade = TypeVar("BatchMade", covariant=True)
+Example = TypeVar("Example")
+ExampleRead = TypeVar("ExampleRead", covariant=True)
+
+
+class BatchSource(Protocol[BatchMade]):
+    """An endless supply of micro-batches whose position can be saved."""
+
+    def take(self, n: int) -> Sequence[BatchMade]:
+        """The next ``n`` micro-batches."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position: which micro-batch comes next. JSON values only."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a saved position."""
+        ...
+
+
+class Indexable(Protocol[ExampleRead]):
+    """A data set: a length and examples by index."""
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> ExampleRead:
+        """One example."""
+        ...
+
+
+class ShuffledBatches(Generic[Example, Batch]):
+    """Batches of a data set in a new random order each epoch, cut evenly over the ranks.
+
+    The order depends on the seed and the epoch alone, so the position is one number and resuming is exact, with or
+    without prefetch. The examples that do not fill the last batch of all ranks are left out of that epoch.
+    Owns the position and, with ``prefetch`` above 0, one thread that reads ahead.
+    """
+
+    def __init__(
+        self,
+        dataset: Indexable[Example],
+        collate: Callable[[list[Example]], Batch],
+        *,
+        batch_size: int,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        prefetch: int = 0,
+    ) -> None:
+        """Stand before the first batch.
+
+        Args:
+            dataset: Read from the prefetch thread when there is one; ``dataset[i]`` must not depend on the order of calls.
+            collate: Joins examples into a batch and puts it on the device of training.
+            batch_size: Examples in one micro-batch on one rank.
+            seed: Chooses the order.
+            rank: This process among ``world_size``.
+            world_size: Number of processes that share each step.
+            prefetch: Batches to read ahead in a thread; 0 reads when asked.
+
+        Raises:
+            ValueError: The data set cannot fill one batch on every rank, or the rank is not among the ranks.
+        """
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank={rank} is not one of world_size={world_size} ranks")
+        if batch_size < 1 or len(dataset) < batch_size * world_size:
+            raise ValueError(
+                f"batch_size={batch_size} on {world_size} ranks does not fit {len(dataset)} examples: "
+                f"use 1 to {len(dataset) // world_size}"
+            )
+        self._dataset = dataset
+        self._collate = collate
+        self._batch_size = batch_size
+        self._seed = seed
+        self._rank = rank
+        self._world_size = world_size
+        self._prefetch = prefetch
+        self._position = 0
+        self._reader: _ReadAhead[Batch] | None = None
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Micro-batches of one rank in one pass over the data."""
+        return len(self._dataset) // (self._batch_size * self._world_size)
+
+    def take(self, n: int) -> list[Batch]:
+        """The next ``n`` micro-batches of this rank; epochs follow each other without end.
+
+        Raises:
+            Exception: Whatever reading the data raises, also when it was read ahead.
+        """
+        if self._prefetch and self._reader is None:
+            self._reader = _ReadAhead(self._batches_from(self._position), self._prefetch)
+        source = self._reader or self._batches_from(self._position)
+        taken: list[Batch] = []
+        for _ in range(n):
+            taken.append(next(source))
+            self._position += 1
+        return taken
+
+    def state_dict(self) -> dict[str, Any]:
+        """Batches handed out so far (read-ahead ones not counted), and what fixes their order."""
+        return {"position": self._position, **self._order()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a saved position.
+
+        Raises:
+            CheckpointError: The data set, batch size, seed or number of ranks is another one than when it was saved.
+        """
+        for name, value in self._order().items():
+            if state[name] != value:
+                raise CheckpointError(
+                    f"the data is not what the run began with: {name} was {state[name]} and is {value}"
+                )
+        self.close()
+        self._position = int(state["position"])
+
+    def close(self) -> None:
+        """Stop reading ahead; the next ``take`` starts again at the right place."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _order(self) -> dict[str, int]:
+        return {
+            "num_examples": len(self._dataset),
+            "batch_size": self._batch_size,
+            "world_size": self._world_size,
+            "seed": self._seed,
+        }
+
+    def _batches_from(self, position: int) -> Iterator[Batch]:
+        epoch, first = divmod(position, self.batches_per_epoch)
+        while True:
+            order = torch.randperm(len(self._dataset), generator=generator_from(self._seed, "epoch", epoch))
+            for batch in range(first, self.batches_per_epoch):
+                start = (batch * self._world_size + self._rank) * self._batch_size
+                indices = order[start : start + self._batch_size].tolist()
+                yield self._collate([self._dataset[index] for index in indices])
+            epoch, first = epoch + 1, 0
+
+
+class _ReadAhead(Generic[Batch]):
+    """An iterator run in a daemon thread, at most ``depth`` items ahead."""
+
+    def __init__(self, items: Iterator[Batch], depth: int) -> None:
+        self._items = items
+        self._ready: queue.Queue[tuple[Batch | None, BaseException | None]] = queue.Queue(depth)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rufous-read-ahead", daemon=True)
+        self._thread.start()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        item, error = self._ready.get()
+        if error is not None:
+            raise error
+        assert item is not None
+        return item
+
+    def close(self) -> None:
+        self._closed.set()
+        while self._thread.is_alive():  # a full queue would hold the thread in put()
+            while not self._ready.empty():
+                self._ready.get_nowait()
+            self._thread.join(timeout=0.01)
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._ready.put((item, None))
+                if self._closed.is_set():
+                    return
+        except BaseException as error:  # handed to the thread that asks for the next batch
+            self._ready.put((None, error))

@@ -1,0 +1,91 @@
+"""More than one process: torchrun, FSDP2 and a device mesh. A single process needs none of it.
+
+Every helper is the identity without a process group, so the loop is written once.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+
+def rank() -> int:
+    """Index of this process, 0 when it is the only one."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Number of processes that train together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+@contextlib.contextmanager
+def process_group(device_type: str) -> Iterator[DeviceMesh | None]:
+    """Join the processes that ``torchrun`` started and give their mesh; None when started without torchrun.
+
+    Args:
+        device_type: ``"cuda"`` (one GPU per process, NCCL) or ``"cpu"`` (gloo).
+
+    Source: torchrun's environment variables, https://docs.pytorch.org/docs/stable/elastic/run.html
+    """
+    if "LOCAL_RANK" not in os.environ:
+        yield None
+        return
+    if device_type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo")
+    try:
+        yield init_device_mesh(device_type, (dist.get_world_size(),))
+    finally:
+        dist.destroy_process_group()
+
+
+def shard(
+    module: nn.Module, mesh: DeviceMesh | None, blocks: Sequence[nn.Module] = (), *, bf16: bool = False
+) -> None:
+    """Spread the parameters of ``module`` over ``mesh`` in place (FSDP2); does nothing without a mesh.
+
+    Args:
+        module: Equal on every rank beforehand, as rank 0's values are not broadcast.
+        mesh: From ``process_group``.
+        blocks: Sub-modules that are gathered one after another, which bounds the memory; the rest goes together.
+        bf16: Gather parameters and compute in bfloat16; gradients are reduced in float32.
+    """
+    if mesh is None:
+        return
+    policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32) if bf16 else MixedPrecisionPolicy()
+    for block in blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(module, mesh=mesh, mp_policy=policy)
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Whether ``shard`` has spread this module."""
+    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """The sum over all processes, on every process."""
+    if dist.is_initialized():
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether ``flag`` is true on at least one process."""
+    if not dist.is_initialized():
+        return flag
+    return bool(sum_over_ranks(torch.tensor(float(flag), device=device)).item())
