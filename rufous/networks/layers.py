@@ -1,0 +1,56 @@
+"""Small pieces that several networks share: sinusoids, zero initialisation, checkpointed calls.
+
+Shapes: b batch, d features.
+"""
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def sinusoidal_embedding(
+    positions: Float[Tensor, " b"], num_features: int, *, max_period: float = 10000.0
+) -> Float[Tensor, "b {num_features}"]:
+    """Cosines, then sines, of each position at geometrically spaced frequencies; always float32.
+
+        embedding = [cos(p * w_0), ..., cos(p * w_n), sin(p * w_0), ..., sin(p * w_n)]
+        w_i = max_period^(-i / n),  n = num_features // 2
+
+    Args:
+        positions: Timesteps, frames per second or frame indices; any real numbers.
+        num_features: Width of the embedding.
+        max_period: Longest wavelength, divided by 2 pi.
+
+    Raises:
+        ValueError: ``num_features`` is odd or not positive.
+
+    Source:
+        Vaswani et al. 2017 (arXiv:1706.03762), section 3.5, in the cosine-first order of guided diffusion.
+    """
+    if num_features < 2 or num_features % 2:
+        raise ValueError(f"num_features={num_features} does not fit a sinusoid: use an even number from 2")
+    half = num_features // 2
+    exponents = torch.arange(half, dtype=torch.float32, device=positions.device) / half
+    angles = positions.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+def zero_(module: Module) -> Module:
+    """Set every parameter of ``module`` to zero, so that its residual branch starts as the identity."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def call_checkpointed(function: Callable[..., Tensor], *inputs: object, enabled: bool) -> Tensor:
+    """Call ``function``; when ``enabled`` and gradients are on, recompute its activations in the backward pass."""
+    if enabled and torch.is_grad_enabled():
+        return checkpoint(function, *inputs, use_reentrant=False)  # type: ignore[return-value]
+    return function(*inputs)

@@ -1,0 +1,679 @@
+"""VideoCrafter2's 3D U-Net: 2D spatial blocks interleaved with temporal attention and convolution.
+
+Pruned variants share this class; ``UNet3DConfig.removed_blocks`` says which published blocks are absent. No
+weight depends on the number of frames, so a network runs at any length.
+
+Two things differ from the published code, neither of them in the numbers. Activations stay in one layout,
+channels last, so that 2D convolutions, 3-tap temporal convolutions, norms and attention all read views of the
+same memory. And text keys and values are computed once per clip instead of once per frame.
+
+Source: Chen et al. 2024 (arXiv:2401.09047) and the pruned variants of Hummingbird (arXiv:2503.18559); same layout
+and key names as the releases, including the spelling ``temopral_conv``.
+
+Shapes: b batch, c channels, f frames, h w latent height and width, n = h * w tokens of one frame, s text tokens,
+d features of one head, k heads, e time-embedding features.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from rufous.core.errors import ConfigError
+from rufous.core.types import Conditioning
+from rufous.networks.layers import call_checkpointed, sinusoidal_embedding, zero_
+
+INIT_ATTENTION_HEADS = 8  # fixed in the published code, whatever the width
+NUM_GROUPS = 32
+TOKENS_PER_SLICE = 4096  # bounds the feed-forward's eight-fold wider intermediate when no gradient is kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class UNet3DConfig:
+    """Architecture of one 3D U-Net; every field but the last three is a number the checkpoint fixes."""
+
+    in_channels: int = 4
+    out_channels: int = 4
+    model_channels: int = 320
+    channel_mult: tuple[int, ...] = (1, 2, 4, 4)
+    num_res_blocks: int = 2
+    """Residual stages per level on the way down; there is one more on the way up."""
+    attention_resolutions: tuple[int, ...] = (4, 2, 1)
+    """Downsampling factors at which stages have transformers; the middle block always has them."""
+    num_head_channels: int = 64
+    transformer_depth: int = 1
+    temporal_transformer_depth: int = 1
+    cross_attention_dim: int = 1024
+    init_attention: bool = True
+    """Temporal transformer right after the first convolution."""
+    fps_conditioning: bool = True
+    guidance_embed_dim: int | None = None
+    """Width of the embedded guidance scale; None for a network that runs without it."""
+    removed_blocks: frozenset[str] = frozenset()
+    """Stages this variant leaves out, e.g. ``{"middle_block"}``; ``prunable_blocks`` lists the legal names."""
+    use_scale_shift_norm: bool = False
+    """Time embedding scales and shifts the second norm of a ResBlock (FiLM) instead of being added before it."""
+    pooled_prompt: bool = False
+    """Mean of the prompt embeddings, through a small network, joins the time embedding."""
+    temporal_position: Literal["none", "sinusoidal"] = "none"
+    """Sinusoid of the frame index, added at the entrance of every temporal transformer; has no weights."""
+    dropout: float = 0.0
+    temporal_dropout: float = 0.1  # fixed at this value in the published temporal convolutions
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass; the initial value of the attribute of that name."""
+
+    def __post_init__(self) -> None:
+        if not self.channel_mult or self.num_res_blocks < 1:
+            raise ConfigError(
+                "a U-Net needs at least one level in channel_mult and num_res_blocks of at least 1"
+            )
+        for width in {self.model_channels * mult for mult in self.channel_mult}:
+            if width % NUM_GROUPS or width % self.num_head_channels:
+                raise ConfigError(
+                    f"width {width} does not fit: use a multiple of {NUM_GROUPS} norm groups and of "
+                    f"num_head_channels={self.num_head_channels}"
+                )
+        legal = _prunable(self)
+        for name in sorted(self.removed_blocks):
+            if name not in legal:
+                raise ValueError(
+                    f"removed_blocks={name!r} cannot be removed, since it changes the width or the resolution "
+                    f"or does not exist: use any of {', '.join(legal)}"
+                )
+
+    @staticmethod
+    def from_reference(params: Mapping[str, Any]) -> "UNet3DConfig":
+        """The config that the published ``unet_config.params`` of a VideoCrafter YAML describes.
+
+        Fields that are absent take the published class's own defaults.
+
+        Raises:
+            ConfigError: A field is unknown, or asks for a part that no release of this family uses.
+        """
+        known = {*_REFERENCE_NAMES, *_REFERENCE_FIXED, *_REFERENCE_IGNORED}
+        if unknown := sorted(set(params) - known):
+            raise ConfigError(
+                f"unknown U-Net fields {', '.join(unknown)}: known are {', '.join(sorted(known))}"
+            )
+        for name, (default, wanted) in _REFERENCE_FIXED.items():
+            if params.get(name, default) != wanted:
+                raise ConfigError(f"{name}={params.get(name, default)!r} is not supported: use {wanted!r}")
+        values: dict[str, Any] = {"init_attention": False, "fps_conditioning": False}
+        values |= {
+            _REFERENCE_NAMES[name]: value for name, value in params.items() if name in _REFERENCE_NAMES
+        }
+        for name in ("channel_mult", "attention_resolutions"):
+            if name in values:
+                values[name] = tuple(values[name])
+        return UNet3DConfig(**values)
+
+
+_REFERENCE_NAMES = {
+    "in_channels": "in_channels",
+    "out_channels": "out_channels",
+    "model_channels": "model_channels",
+    "channel_mult": "channel_mult",
+    "num_res_blocks": "num_res_blocks",
+    "attention_resolutions": "attention_resolutions",
+    "num_head_channels": "num_head_channels",
+    "transformer_depth": "transformer_depth",
+    "temporal_transformer_depth": "temporal_transformer_depth",
+    "context_dim": "cross_attention_dim",
+    "addition_attention": "init_attention",
+    "fps_cond": "fps_conditioning",
+    "time_cond_proj_dim": "guidance_embed_dim",
+    "use_scale_shift_norm": "use_scale_shift_norm",
+    "dropout": "dropout",
+    "use_checkpoint": "gradient_checkpointing",
+}
+# name: (default of the published class, the only value supported here)
+_REFERENCE_FIXED: dict[str, tuple[Any, Any]] = {
+    "num_heads": (-1, -1),
+    "dims": (2, 2),
+    "conv_resample": (True, True),
+    "resblock_updown": (False, False),
+    "use_linear": (False, True),
+    "temporal_conv": (False, True),
+    "temporal_attention": (True, True),
+    "temporal_selfatt_only": (True, True),
+    "use_relative_position": (True, False),
+    "use_causal_attention": (False, False),
+    "tempspatial_aware": (False, False),
+    "use_image_attention": (False, False),
+}
+_REFERENCE_IGNORED = {"temporal_length", "use_fp16", "legacy"}  # no weight or number depends on them
+
+
+@dataclass(frozen=True, kw_only=True)
+class _StagePlan:
+    """Widths and parts of one residual stage, before it is built."""
+
+    name: str
+    in_channels: int
+    out_channels: int
+    skip_channels: int = 0
+    attention: bool = False
+    resample: Literal["none", "down", "up"] = "none"
+
+    @property
+    def is_prunable(self) -> bool:
+        """Whether an identity can stand in: same width, same resolution."""
+        return self.resample == "none" and self.in_channels == self.out_channels
+
+
+def _plan_input(config: UNet3DConfig) -> list[_StagePlan]:
+    """Stages on the way down, after the first convolution (which is ``input_blocks.0``)."""
+    plans: list[_StagePlan] = []
+    width = config.model_channels
+    for level, mult in enumerate(config.channel_mult):
+        for _ in range(config.num_res_blocks):
+            plans.append(
+                _StagePlan(
+                    name=f"input_blocks.{len(plans) + 1}",
+                    in_channels=width,
+                    out_channels=mult * config.model_channels,
+                    attention=2**level in config.attention_resolutions,
+                )
+            )
+            width = mult * config.model_channels
+        if level < len(config.channel_mult) - 1:
+            name = f"input_blocks.{len(plans) + 1}"
+            plans.append(_StagePlan(name=name, in_channels=width, out_channels=width, resample="down"))
+    return plans
+
+
+def _plan_output(config: UNet3DConfig) -> list[_StagePlan]:
+    """Stages on the way up; each reads the skip that the mirrored input stage left."""
+    plans: list[_StagePlan] = []
+    inputs = _plan_input(config)
+    skips = [config.model_channels, *(plan.out_channels for plan in inputs)]
+    width = skips[-1]
+    for level, mult in reversed(list(enumerate(config.channel_mult))):
+        for i in range(config.num_res_blocks + 1):
+            plans.append(
+                _StagePlan(
+                    name=f"output_blocks.{len(plans)}",
+                    in_channels=width,
+                    out_channels=mult * config.model_channels,
+                    skip_channels=skips.pop(),
+                    attention=2**level in config.attention_resolutions,
+                    resample="up" if level and i == config.num_res_blocks else "none",
+                )
+            )
+            width = mult * config.model_channels
+    return plans
+
+
+def prunable_blocks(config: UNet3DConfig) -> tuple[str, ...]:
+    """Published names of the stages that ``removed_blocks`` may hold, whether or not they are removed already.
+
+    A stage can go when an identity can stand in for it: it keeps the width and the resolution. What removing means:
+
+    * ``middle_block``: the deepest input stage's output goes straight to the first output stage.
+    * ``input_blocks.i``: its input passes on and is also the skip, so the output stages keep their widths.
+    * ``output_blocks.i``: the skip it would have read is taken off the stack and dropped; its input passes on.
+
+    All other stages keep their published numbers, so a pruned network loads the matching keys of the full one.
+    """
+    return _prunable(config)
+
+
+def _prunable(config: UNet3DConfig) -> tuple[str, ...]:
+    stages = [plan.name for plan in _plan_input(config) if plan.is_prunable]
+    stages += ["middle_block"]
+    return (*stages, *(plan.name for plan in _plan_output(config) if plan.is_prunable))
+
+
+VIDEOCRAFTER2 = UNet3DConfig()
+UNET_0_9B = replace(VIDEOCRAFTER2, num_res_blocks=1)
+UNET_0_7B = replace(UNET_0_9B, removed_blocks=frozenset({"middle_block"}))
+# the released few-step networks read the guidance scale, embedded in 256 numbers
+VIDEOCRAFTER2_GUIDED = replace(VIDEOCRAFTER2, guidance_embed_dim=256)
+UNET_0_9B_GUIDED = replace(UNET_0_9B, guidance_embed_dim=256)
+UNET_0_7B_GUIDED = replace(UNET_0_7B, guidance_embed_dim=256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageInputs:
+    """What every block may read beside the activations."""
+
+    time_embeds: Float[Tensor, "b e"]
+    prompt_embeds: Float[Tensor, "b s d"]
+    prompt_mask: Bool[Tensor, "b s"] | None
+    num_frames: int
+
+
+def _frames_apart(x: Tensor, num_frames: int) -> Tensor:
+    """``(b f) c h w`` as ``b c f h w``: a view when channels are last in memory, as they are here."""
+    return rearrange(x, "(b f) c h w -> b c f h w", f=num_frames)
+
+
+def _frames_together(x: Tensor) -> Tensor:
+    """``b c f h w`` as ``(b f) c h w``."""
+    return rearrange(x, "b c f h w -> (b f) c h w")
+
+
+class TemporalConvBlock(nn.Module):
+    """Four 3-tap convolutions along time with one residual; the last starts at zero."""
+
+    def __init__(self, channels: int, dropout: float) -> None:
+        super().__init__()
+
+        def convolution(*middle: nn.Module) -> nn.Sequential:
+            conv = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))
+            return nn.Sequential(nn.GroupNorm(NUM_GROUPS, channels), nn.SiLU(), *middle, conv)
+
+        self.conv1 = convolution()
+        self.conv2 = convolution(nn.Dropout(dropout))
+        self.conv3 = convolution(nn.Dropout(dropout))
+        self.conv4 = convolution(nn.Dropout(dropout))
+        zero_(self.conv4[-1])
+
+    def forward(self, x: Float[Tensor, "b c f h w"]) -> Float[Tensor, "b c f h w"]:
+        """Mix each pixel's neighbours in time; the ends see zeros."""
+        return x + self.conv4(self.conv3(self.conv2(self.conv1(x))))
+
+
+class ResBlock(nn.Module):
+    """Two 3x3 convolutions, told the time in between, then a block of temporal convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int, time_channels: int, config: UNet3DConfig) -> None:
+        super().__init__()
+        self.use_scale_shift_norm = config.use_scale_shift_norm
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(NUM_GROUPS, in_channels),
+            nn.SiLU(),
+            nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        )
+        width = 2 * out_channels if config.use_scale_shift_norm else out_channels
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, width))
+        self.out_layers = nn.Sequential(
+            nn.GroupNorm(NUM_GROUPS, out_channels),
+            nn.SiLU(),
+            nn.Dropout(config.dropout),
+            zero_(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
+        )
+        same = in_channels == out_channels
+        self.skip_connection = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
+        self.temopral_conv = TemporalConvBlock(out_channels, config.temporal_dropout)
+
+    def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf o h w"]:
+        """Residual update of every frame, then of every pixel's course in time."""
+        hidden = self.in_layers(x)
+        time = self.emb_layers(inputs.time_embeds).repeat_interleave(inputs.num_frames, dim=0)[
+            ..., None, None
+        ]
+        if self.use_scale_shift_norm:
+            scale, shift = time.chunk(2, dim=1)
+            hidden = self.out_layers[0](hidden) * (1 + scale) + shift
+            hidden = self.out_layers[1:](hidden)
+        else:
+            hidden = self.out_layers(hidden + time)
+        hidden = self.skip_connection(x) + hidden
+        return _frames_together(self.temopral_conv(_frames_apart(hidden, inputs.num_frames)))
+
+
+# how tokens are grouped into sequences of one attention: (queries, keys and values)
+_GROUPS = {
+    "space": ("b f n (k d) -> (b f) k n d", "b f n (k d) -> (b f) k n d"),
+    "time": ("b f n (k d) -> (b n) k f d", "b f n (k d) -> (b n) k f d"),
+    "text": ("b f n (k d) -> b k (f n) d", "b s (k d) -> b k s d"),
+}
+
+
+class Attention(nn.Module):
+    """Multi-head attention of a clip's tokens over one frame, over time at one place, or over the text."""
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        over: Literal["space", "time", "text"],
+        context_dim: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.over = num_heads, over
+        context_dim = width if context_dim is None else context_dim
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_k = nn.Linear(context_dim, width, bias=False)
+        self.to_v = nn.Linear(context_dim, width, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(width, width), nn.Dropout(0.0))
+
+    def forward(self, x: Float[Tensor, "b f n c"], inputs: StageInputs) -> Float[Tensor, "b f n c"]:
+        """Attend and project; text that ``prompt_mask`` marks False is not seen."""
+        b, f, n, _ = x.shape
+        is_text = self.over == "text"
+        context = inputs.prompt_embeds if is_text else x
+        masked = is_text and inputs.prompt_mask is not None
+        mask = rearrange(inputs.prompt_mask, "b s -> b 1 1 s") if masked else None
+        queries, keys = _GROUPS[self.over]
+        mixed = F.scaled_dot_product_attention(
+            rearrange(self.to_q(x), queries, k=self.num_heads),
+            rearrange(self.to_k(context), keys, k=self.num_heads),
+            rearrange(self.to_v(context), keys, k=self.num_heads),
+            attn_mask=mask,
+        )
+        source, target = queries.split(" -> ")
+        return self.to_out(rearrange(mixed, f"{target} -> {source}", b=b, f=f, n=n))
+
+
+class GEGLU(nn.Module):
+    """Linear map to twice the width; one half, through a GELU, gates the other."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, 2 * inner)
+
+    def forward(self, x: Float[Tensor, "... c"]) -> Float[Tensor, "... i"]:
+        """Value times GELU(gate)."""
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """Gated feed-forward, four times as wide inside."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GEGLU(width, 4 * width), nn.Dropout(0.0), nn.Linear(4 * width, width))
+
+    def forward(self, x: Float[Tensor, "b f n c"]) -> Float[Tensor, "b f n c"]:
+        """Map each token by itself; without gradients in slices, which bounds memory and stays in cache."""
+        if torch.is_grad_enabled():
+            return self.net(x)
+        tokens = rearrange(x, "b f n c -> (b f n) c")
+        parts = [self.net(part) for part in tokens.split(TOKENS_PER_SLICE)]
+        return torch.cat(parts).view_as(x)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, a second attention (over the text, or again over time), feed-forward; each with a pre-norm."""
+
+    def __init__(self, width: int, *, first: Attention, second: Attention) -> None:
+        super().__init__()
+        self.attn1 = first
+        self.ff = FeedForward(width)
+        self.attn2 = second
+        self.norm1, self.norm2, self.norm3 = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(width)
+
+    def forward(self, x: Float[Tensor, "b f n c"], inputs: StageInputs) -> Float[Tensor, "b f n c"]:
+        """Three residual updates."""
+        x = self.attn1(self.norm1(x), inputs) + x
+        x = self.attn2(self.norm2(x), inputs) + x
+        return self.ff(self.norm3(x)) + x
+
+
+def _project(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a linear map to tokens; ``init_attn`` stores its maps as convolutions of width 1."""
+    if isinstance(layer, nn.Conv1d):
+        return F.linear(x, layer.weight[..., 0], layer.bias)
+    return layer(x)
+
+
+class SpatialTransformer(nn.Module):
+    """Attention over the pixels of each frame, then from each pixel to the text."""
+
+    def __init__(self, channels: int, config: UNet3DConfig) -> None:
+        super().__init__()
+        heads = channels // config.num_head_channels
+        self.norm = nn.GroupNorm(NUM_GROUPS, channels, eps=1e-6)
+        self.proj_in = nn.Linear(channels, channels)
+        self.transformer_blocks = nn.ModuleList(
+            TransformerBlock(
+                channels,
+                first=Attention(channels, heads, "space"),
+                second=Attention(channels, heads, "text", config.cross_attention_dim),
+            )
+            for _ in range(config.transformer_depth)
+        )
+        self.proj_out = zero_(nn.Linear(channels, channels))
+
+    def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf c h w"]:
+        """Residual update of every frame by itself."""
+        height = x.shape[2]
+        tokens = rearrange(self.norm(x), "(b f) c h w -> b f (h w) c", f=inputs.num_frames)
+        tokens = self.proj_in(tokens)
+        for block in self.transformer_blocks:
+            tokens = block(tokens, inputs)
+        return x + rearrange(self.proj_out(tokens), "b f (h w) c -> (b f) c h w", h=height)
+
+
+class TemporalTransformer(nn.Module):
+    """Attention over time at each pixel, twice; frame order is known only if a position is added."""
+
+    def __init__(self, channels: int, config: UNet3DConfig, *, is_initial: bool = False) -> None:
+        super().__init__()
+        heads = INIT_ATTENTION_HEADS if is_initial else channels // config.num_head_channels
+        width = heads * config.num_head_channels
+        depth = config.transformer_depth if is_initial else config.temporal_transformer_depth
+        self.has_position = config.temporal_position == "sinusoidal"
+        self.norm = nn.GroupNorm(NUM_GROUPS, channels, eps=1e-6)
+        self.proj_in = nn.Conv1d(channels, width, 1) if is_initial else nn.Linear(channels, width)
+        self.transformer_blocks = nn.ModuleList(
+            TransformerBlock(
+                width, first=Attention(width, heads, "time"), second=Attention(width, heads, "time")
+            )
+            for _ in range(depth)
+        )
+        self.proj_out = zero_(nn.Conv1d(width, channels, 1) if is_initial else nn.Linear(width, channels))
+
+    def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf c h w"]:
+        """Residual update of every pixel's course in time; the norm's statistics are those of the whole clip."""
+        height = x.shape[2]
+        tokens = self.norm(_frames_apart(x, inputs.num_frames))
+        tokens = _project(self.proj_in, rearrange(tokens, "b c f h w -> b f (h w) c"))
+        if self.has_position:
+            frames = torch.arange(inputs.num_frames, device=x.device)
+            position = sinusoidal_embedding(frames.float(), tokens.shape[-1]).to(tokens.dtype)
+            tokens = tokens + rearrange(position, "f c -> 1 f 1 c")
+        for block in self.transformer_blocks:
+            tokens = block(tokens, inputs)
+        return x + rearrange(_project(self.proj_out, tokens), "b f (h w) c -> (b f) c h w", h=height)
+
+
+class Downsample(nn.Module):
+    """Half the height and width, by a strided convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf c h2 w2"]:
+        """Every frame by itself."""
+        return self.op(x)
+
+
+class Upsample(nn.Module):
+    """Twice the height and width: nearest neighbour, then a convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf c h2 w2"]:
+        """Every frame by itself."""
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Stage(nn.ModuleList):
+    """Blocks called one after another; one published ``input_blocks.i``, for example. An empty one is the identity.
+
+    Hooks for feature matching belong here: there is a stage for every published name, removed or not.
+    """
+
+    def forward(
+        self, x: Float[Tensor, "bf c h w"], inputs: StageInputs, checkpointed: bool = False
+    ) -> Float[Tensor, "bf o h2 w2"]:
+        """Call the blocks in order, each under activation checkpointing if asked."""
+        for block in self:
+            x = call_checkpointed(block, x, inputs, enabled=checkpointed)
+        return x
+
+
+def _build_stage(plan: _StagePlan, config: UNet3DConfig) -> Stage:
+    """The blocks of one residual stage, or none if the config removes it."""
+    if plan.name in config.removed_blocks:
+        return Stage()
+    width = plan.out_channels
+    if plan.resample == "down":
+        return Stage([Downsample(width)])
+    stage = Stage([ResBlock(plan.in_channels + plan.skip_channels, width, 4 * config.model_channels, config)])
+    if plan.attention:
+        stage.extend([SpatialTransformer(width, config), TemporalTransformer(width, config)])
+    if plan.resample == "up":
+        stage.append(Upsample(width))
+    return stage
+
+
+def _build_middle(config: UNet3DConfig) -> Stage:
+    """ResBlock, spatial and temporal transformer, ResBlock; or nothing."""
+    if "middle_block" in config.removed_blocks:
+        return Stage()
+    width, time_channels = config.channel_mult[-1] * config.model_channels, 4 * config.model_channels
+    return Stage(
+        [
+            ResBlock(width, width, time_channels, config),
+            SpatialTransformer(width, config),
+            TemporalTransformer(width, config),
+            ResBlock(width, width, time_channels, config),
+        ]
+    )
+
+
+def _two_layers(in_features: int, out_features: int) -> nn.Sequential:
+    """Linear, SiLU, Linear."""
+    return nn.Sequential(
+        nn.Linear(in_features, out_features), nn.SiLU(), nn.Linear(out_features, out_features)
+    )
+
+
+class UNet3D(nn.Module):
+    """The denoising network of VideoCrafter2, its pruned variants, and its small relatives.
+
+    Reads ``cond.prompt_embeds`` always; ``cond.fps`` and ``cond.guidance_embeds`` if its config says so;
+    ``cond.prompt_mask`` if it is given.
+
+    A fresh network has torch's default weights (uniform within 1 / sqrt(fan_in)), except that the last layer of
+    every residual branch, the output convolution and whatever joins the time embedding beside the timestep are zero.
+    """
+
+    def __init__(self, config: UNet3DConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gradient_checkpointing = config.gradient_checkpointing
+        width, time_channels = config.model_channels, 4 * config.model_channels
+        self.time_embed = _two_layers(width, time_channels)
+        if config.fps_conditioning:
+            self.fps_embedding = _two_layers(width, time_channels)
+            zero_(self.fps_embedding[2])
+        if config.guidance_embed_dim is not None:
+            self.time_cond_proj = zero_(nn.Linear(config.guidance_embed_dim, width, bias=False))
+        if config.pooled_prompt:
+            self.prompt_pooling = _two_layers(config.cross_attention_dim, time_channels)
+            zero_(self.prompt_pooling[2])
+        first = Stage([nn.Conv2d(config.in_channels, width, 3, padding=1)])
+        self.input_blocks = nn.ModuleList(
+            [first, *(_build_stage(plan, config) for plan in _plan_input(config))]
+        )
+        if config.init_attention:
+            self.init_attn = Stage([TemporalTransformer(width, config, is_initial=True)])
+        self.middle_block = _build_middle(config)
+        self.output_blocks = nn.ModuleList(_build_stage(plan, config) for plan in _plan_output(config))
+        self.out = nn.Sequential(
+            nn.GroupNorm(NUM_GROUPS, width),
+            nn.SiLU(),
+            zero_(nn.Conv2d(width, config.out_channels, 3, padding=1)),
+        )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Dtype of the weights; activations follow it."""
+        return self.time_embed[0].weight.dtype
+
+    def forward(
+        self, latents: Float[Tensor, "b c f h w"], timesteps: Float[Tensor, " b"], cond: Conditioning
+    ) -> Float[Tensor, "b o f h w"]:
+        """Predict noise (or what the training asked for) in ``latents``.
+
+        Args:
+            latents: Noisy latents, any number of frames; height and width divisible by ``2^(levels - 1)``.
+            timesteps: In [0, 1000) for the published schedule; one per clip.
+            cond: See the class; ``prompt_mask`` True where a token counts.
+
+        Returns:
+            Prediction in the dtype of ``latents``.
+
+        Raises:
+            ValueError: A needed field of ``cond`` is None, or a size does not fit.
+        """
+        self._check(latents, cond)
+        assert cond.prompt_embeds is not None
+        inputs = StageInputs(
+            time_embeds=self._embed_time(timesteps, cond),
+            prompt_embeds=cond.prompt_embeds.to(self.dtype),
+            prompt_mask=cond.prompt_mask,
+            num_frames=latents.shape[2],
+        )
+        x = rearrange(latents.to(self.dtype), "b c f h w -> (b f) c h w")
+        x = x.contiguous(memory_format=torch.channels_last)
+        skips: list[Tensor] = []
+        for i, stage in enumerate(self.input_blocks):
+            x = stage[0](x) if i == 0 else stage(x, inputs, self.gradient_checkpointing)
+            if i == 0 and self.config.init_attention:
+                x = self.init_attn(x, inputs, self.gradient_checkpointing)
+            skips.append(x)
+        x = self.middle_block(x, inputs, self.gradient_checkpointing)
+        for stage in self.output_blocks:
+            skip = skips.pop()
+            if len(stage):  # a removed stage drops its skip
+                x = stage(torch.cat([x, skip], dim=1), inputs, self.gradient_checkpointing)
+        x = rearrange(self.out(x), "(b f) c h w -> b c f h w", f=latents.shape[2])
+        return x.to(latents.dtype)
+
+    def _embed_time(self, timesteps: Tensor, cond: Conditioning) -> Tensor:
+        """Time embedding with everything that joins it: guidance before the network, fps and prompt after it."""
+        width, dtype = self.config.model_channels, self.dtype
+        features = sinusoidal_embedding(timesteps, width).to(dtype)
+        if self.config.guidance_embed_dim is not None:
+            assert cond.guidance_embeds is not None
+            features = features + self.time_cond_proj(cond.guidance_embeds.to(dtype))
+        time_embeds = self.time_embed(features)
+        if self.config.fps_conditioning:
+            assert cond.fps is not None
+            time_embeds = time_embeds + self.fps_embedding(sinusoidal_embedding(cond.fps, width).to(dtype))
+        if self.config.pooled_prompt:
+            time_embeds = time_embeds + self.prompt_pooling(_pool_prompt(cond).to(dtype))
+        return time_embeds
+
+    def _check(self, latents: Tensor, cond: Conditioning) -> None:
+        """Raise for what is missing or does not fit, before any arithmetic."""
+        needed = {
+            "prompt_embeds": True,
+            "fps": self.config.fps_conditioning,
+            "guidance_embeds": self.config.guidance_embed_dim is not None,
+        }
+        missing = [name for name, is_needed in needed.items() if is_needed and getattr(cond, name) is None]
+        if missing:
+            raise ValueError(
+                f"this U-Net needs {', '.join(f'cond.{name}' for name in missing)}, which is None"
+            )
+        if latents.shape[1] != self.config.in_channels:
+            raise ValueError(f"latents have {latents.shape[1]} channels: use {self.config.in_channels}")
+        factor = 2 ** (len(self.config.channel_mult) - 1)
+        height, width = latents.shape[-2:]
+        if height % factor or width % factor:
+            raise ValueError(f"latents of {height}x{width} do not fit: use multiples of {factor}")
+
+
+def _pool_prompt(cond: Conditioning) -> Tensor:
+    """Mean of the prompt embeddings over the tokens that count."""
+    assert cond.prompt_embeds is not None
+    if cond.prompt_mask is None:
+        return cond.prompt_embeds.mean(dim=1)
+    weights = cond.prompt_mask[..., None].to(cond.prompt_embeds.dtype)
+    return (cond.prompt_embeds * weights).sum(dim=1) / weights.sum(dim=1)
