@@ -1,0 +1,294 @@
+"""Any video file to exact frames: what it holds, and the frames that were asked for.
+
+Frames are numbered in display order. ``probe`` and ``read_video`` take the same index of the file, so a frame
+that one counts the other can deliver, and a sampled read gives the same bytes as decoding everything.
+"""
+
+import contextlib
+import math
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from rufous.video import images
+from rufous.video.frames import uniform_indices
+from rufous.video.seek import FrameIndex, decode_at, frame_rate, index_by_decoding, index_by_packets
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What a file holds, as it is shown: after rotation, without frames that an edit list hides."""
+
+    num_frames: int
+    fps: Fraction
+    """Frames per second; the mean rate if it varies."""
+    is_variable_fps: bool
+    duration_s: float
+    width: int
+    height: int
+    rotation: int
+    """Degrees clockwise by which the stored frames are turned to be shown: 0, 90, 180 or 270."""
+    codec: str
+    pixel_format: str
+    has_audio: bool
+    metadata: dict[str, str]
+    """Text the file carries, under lower-case keys."""
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """Describe a video file, a GIF, an animated WebP or a folder of PNG frames.
+
+    Reads every packet to count frames exactly, and decodes the first frame; it decodes all of them where the
+    packets of a codec do not tell.
+
+    Raises:
+        ValueError: The file is missing, empty, truncated, damaged, or holds no video.
+    """
+    path = Path(path)
+    _check_exists(path)
+    if images.is_image_clip(path):
+        return _describe_images(images.open_image_clip(path))
+    index = _index(path, num_threads=0)
+    with _opened(path, num_threads=1) as (container, stream):
+        first = next(container.decode(stream))
+        turn = _Turn.of(path, first)
+        width, height = (first.height, first.width) if turn.is_transposed else (first.width, first.height)
+        fps, is_variable = frame_rate(index)
+        return VideoInfo(
+            num_frames=len(index.pts),
+            fps=fps,
+            is_variable_fps=is_variable,
+            duration_s=float((index.end - index.pts[0]) * index.time_base),
+            width=width,
+            height=height,
+            rotation=turn.rotation,
+            codec=stream.codec_context.name,
+            pixel_format=first.format.name,
+            has_audio=bool(container.streams.audio),
+            metadata=_metadata(container),
+        )
+
+
+def read_video(
+    path: Path | str,
+    *,
+    indices: Sequence[int] | None = None,
+    num_frames: int | None = None,
+    num_threads: int = 0,
+) -> tuple[UInt8[Tensor, "f 3 h w"], Float[Tensor, " f"]]:
+    """Decode a clip, or exactly the frames asked for, upright and in RGB.
+
+    Ten-bit video is reduced to 8 bits, alpha is dropped, interlaced fields stay woven, pixels stay as stored
+    where they are not square, and colours follow the file's tags (BT.601 where it has none, as in ffmpeg).
+
+    Args:
+        path: A video file, a GIF, an animated WebP, a folder of PNG frames or their pattern.
+        indices: Frame numbers in display order, in any order, repeats allowed.
+        num_frames: This many frames, evenly spread from first to last. At most one of both may be given.
+        num_threads: Decoder threads; 0 takes one per core. Give 1 where many workers decode at once.
+
+    Returns:
+        Frames, values in [0, 255], and their times in seconds after the first frame of the clip (float64).
+
+    Raises:
+        ValueError: The file is missing, empty, truncated, damaged or holds no video, or a frame that is asked
+            for does not exist.
+    """
+    path = Path(path)
+    if indices is not None and num_frames is not None:
+        raise ValueError("give indices or num_frames, not both")
+    _check_exists(path)
+    if images.is_image_clip(path):
+        clip = images.open_image_clip(path)
+        chosen = _choose(path, len(clip.timestamps_s), indices, num_frames)
+        times = [float(clip.timestamps_s[i]) for i in chosen]
+        return _gather(path, chosen, clip.read(sorted(set(chosen)))), torch.tensor(times, dtype=torch.float64)
+
+    index = _index(path, num_threads)
+    chosen = _choose(path, len(index.pts), indices, num_frames)
+    frames = _gather(path, chosen, _decoded(path, index, sorted(set(chosen)), num_threads))
+    times = [float((index.pts[i] - index.pts[0]) * index.time_base) for i in chosen]
+    return frames, torch.tensor(times, dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """A display matrix as: transpose if ``is_transposed``, then flip; all eight orientations fit."""
+
+    is_transposed: bool
+    flips_columns: bool
+    flips_rows: bool
+    rotation: int
+
+    @staticmethod
+    def of(path: Path, frame: "VideoFrame") -> "_Turn":
+        """Read the matrix that maps stored (x, y) to shown (a x + c y, b x + d y); absent means upright.
+
+        Source: ISO/IEC 14496-12, track header; libavutil/display.h for the layout.
+        """
+        side_data = frame.side_data.get("DISPLAYMATRIX")
+        if side_data is None:
+            return _Turn(False, False, False, 0)
+        a, b, _, c, d = struct.unpack_from("=5i", bytes(side_data))
+        is_transposed = abs(b) > abs(a)
+        x_scale, y_scale = (c, b) if is_transposed else (a, d)
+        off_axis = max(abs(a), abs(d)) if is_transposed else max(abs(b), abs(c))
+        if off_axis > min(abs(x_scale), abs(y_scale)) / 100:
+            angle = math.degrees(math.atan2(b, a))
+            raise ValueError(f"{path}: shown turned by {angle:.0f} degrees; only quarter turns can be read")
+        is_mirrored = a * d - b * c < 0
+        rotation = round(math.degrees(math.atan2(-b, -a) if is_mirrored else math.atan2(b, a))) % 360
+        return _Turn(is_transposed, x_scale < 0, y_scale < 0, rotation)
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Turn an ``h w 3`` array upright."""
+        image = image.transpose(1, 0, 2) if self.is_transposed else image
+        image = image[:, ::-1] if self.flips_columns else image
+        return image[::-1] if self.flips_rows else image
+
+
+def _check_exists(path: Path) -> None:
+    if images.is_image_clip(path) and path.suffix.lower() != ".webp":
+        return  # a pattern is no file; its frames are looked for later
+    if not path.exists():
+        raise ValueError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: empty file")
+
+
+@contextlib.contextmanager
+def _opened(path: Path, num_threads: int) -> Iterator[tuple["InputContainer", "VideoStream"]]:
+    """The file and its video stream; whatever FFmpeg finds wrong with it becomes one ``ValueError``."""
+    import av
+    import av.error
+
+    try:
+        # "file:" because FFmpeg would take a name like "a:b.mp4" for a protocol
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            stream = _video_stream(path, container)
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = num_threads
+            yield container, stream
+    except (av.error.FFmpegError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ValueError(f"{path}: damaged, truncated or not a video ({reason})") from error
+
+
+def _video_stream(path: Path, container: "InputContainer") -> "VideoStream":
+    from av.stream import Disposition
+
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if container.format.name == "tty":  # FFmpeg draws any text file as a terminal
+        raise ValueError(f"{path}: a text file, not a video")
+    if not moving:
+        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+        raise ValueError(f"{path}: no video stream, only {', '.join(kinds)}")
+    best = container.streams.best("video")
+    stream = best if best in moving else moving[0]
+    if stream.codec_context is None:
+        raise ValueError(f"{path}: this FFmpeg has no decoder for its video stream")
+    return stream
+
+
+def _index(path: Path, num_threads: int) -> FrameIndex:
+    """Index by packets, or by decoding everything where packets do not tell."""
+    with _opened(path, num_threads) as (container, stream):
+        index = index_by_packets(path, container, stream)
+    if index is None:
+        with _opened(path, num_threads) as (container, stream):
+            index = index_by_decoding(container, stream)
+    if index is None:
+        raise ValueError(f"{path}: no video frames")
+    return index
+
+
+def _decoded(path: Path, index: FrameIndex, wanted: list[int], num_threads: int) -> Iterator[np.ndarray]:
+    """Upright RGB arrays of the ascending frame numbers ``wanted``."""
+    from av.video.reformatter import VideoReformatter
+
+    reformatter = VideoReformatter()  # one for all frames: setting it up costs more than a small frame
+    position = 0
+    for can_seek in (True, False):
+        with _opened(path, num_threads) as (container, stream):
+            for frame in decode_at(container, stream, index, wanted[position:], can_seek=can_seek):
+                rgb = reformatter.reformat(frame, format="rgb24", threads=num_threads or 1)
+                yield _Turn.of(path, frame).apply(rgb.to_ndarray())
+                position += 1
+        if position == len(wanted):
+            return
+    raise ValueError(f"{path}: damaged: frame {wanted[position]} of {len(index.pts)} cannot be decoded")
+
+
+def _choose(path: Path, available: int, indices: Sequence[int] | None, num_frames: int | None) -> list[int]:
+    if available == 0:
+        raise ValueError(f"{path}: no video frames")
+    if num_frames is not None:
+        try:
+            return uniform_indices(available, num_frames)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    chosen = list(range(available)) if indices is None else [int(i) for i in indices]
+    absent = [i for i in chosen if not 0 <= i < available]
+    if absent:
+        raise ValueError(f"{path}: no frame {absent[0]}: the file holds frames 0 to {available - 1}")
+    if not chosen:
+        raise ValueError(f"{path}: indices is empty: ask for at least one frame")
+    return chosen
+
+
+def _gather(path: Path, chosen: list[int], pictures: Iterator[np.ndarray] | list[np.ndarray]) -> Tensor:
+    """Put decoded frames, which come in ascending order, where ``chosen`` wants them."""
+    places: dict[int, list[int]] = {}
+    for place, i in enumerate(chosen):
+        places.setdefault(i, []).append(place)
+    frames = torch.empty(0, dtype=torch.uint8)
+    for i, picture in zip(sorted(places), pictures, strict=True):
+        frame = rearrange(torch.from_numpy(np.ascontiguousarray(picture)), "h w c -> c h w")
+        if len(frames) == 0:
+            frames = torch.empty((len(chosen), *frame.shape), dtype=torch.uint8)
+        if frame.shape != frames.shape[1:]:
+            raise ValueError(
+                f"{path}: the frame size changes at frame {i}, to {picture.shape[1]}x{picture.shape[0]}"
+            )
+        frames[places[i]] = frame
+    return frames
+
+
+def _metadata(container: "InputContainer") -> dict[str, str]:
+    found = {key.lower(): value for key, value in container.metadata.items()}  # Matroska shouts its keys
+    return found | images.metadata_from_json(found.get("comment", ""))  # GIF has one comment for all
+
+
+def _describe_images(clip: images.ImageClip) -> VideoInfo:
+    stated = images.stated_fps(clip.metadata)
+    index = FrameIndex.of_times(
+        clip.timestamps_s, clip.duration_s, stated_rates=() if stated is None else (stated,)
+    )
+    fps, is_variable = frame_rate(index)
+    return VideoInfo(
+        num_frames=len(clip.timestamps_s),
+        fps=fps,
+        is_variable_fps=is_variable,
+        duration_s=float(clip.duration_s),
+        width=clip.width,
+        height=clip.height,
+        rotation=0,
+        codec="webp" if clip.path.suffix.lower() == ".webp" else "png",
+        pixel_format=clip.mode.lower(),
+        has_audio=False,
+        metadata=clip.metadata,
+    )
