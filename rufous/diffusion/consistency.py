@@ -1,7 +1,8 @@
 """Consistency models: the boundary condition, and the grid of points on which a student is distilled.
 
-The student's consistency function ``f(x, t) = c_skip(t) * x + c_out(t) * x0(x, t)`` is x itself at t = 0. Distillation
-draws a point of a grid, lets the teacher take one DDIM step to the point below, and asks f to agree at both::
+The student's consistency function ``f(x, t) = c_skip(t) * x + c_out(t) * x0(x, t)`` is x itself at t = 0.
+Distillation draws a point of a grid, lets the teacher take one DDIM step to the point below, and asks f to
+agree at both::
 
     index = draw_grid_index(batch_size, num_points, generator)
     now, before = grid_timesteps(index, schedule, num_points)
@@ -38,15 +39,16 @@ def boundary_scalings(
 ) -> BoundaryScalings:
     """Factors that make the consistency function the identity at timestep 0.
 
-        c_skip = sigma_data^2 / (s^2 + sigma_data^2),  c_out = s / sqrt(s^2 + sigma_data^2),  s = timestep_scaling * t
+        c_skip = sigma_data^2 / (s^2 + sigma_data^2)
+        c_out = s / sqrt(s^2 + sigma_data^2),  s = timestep_scaling * t
 
     c_skip is 1 at t = 0, 0.0025 at t = 1 and 7e-6 at t = 19: beyond t = 0 the function is x0 in all but name.
 
     Returns:
         Both in [0, 1]; float32, or float64 if ``timesteps`` are.
 
-    Source: Song et al. 2023 (arXiv:2303.01469), appendix C, in the form of Luo et al. 2023 (arXiv:2310.04378), whose
-    c_out has no factor sigma_data.
+    Source: Song et al. 2023 (arXiv:2303.01469), appendix C, in the form of Luo et al. 2023
+    (arXiv:2310.04378), whose c_out has no factor sigma_data.
     """
     s = timestep_scaling * timesteps.to(torch.promote_types(timesteps.dtype, torch.float32))
     norm = s**2 + sigma_data**2
@@ -87,9 +89,9 @@ def grid_timesteps(
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Timesteps of grid points ``index`` and of the points below them.
 
-    With k = T / num_points, a variance-preserving schedule has ``k * (index + 1) - 1`` (19, 39, .. 999 for 50 points of
-    1000) and rectified flow, whose clean data is at 0, ``k * (index + 1)``. The point below is k lower, and 0 for the
-    first.
+    With k = T / num_points, a variance-preserving schedule has ``k * (index + 1) - 1`` (19, 39, .. 999 for 50
+    points of 1000) and rectified flow, whose clean data is at 0, ``k * (index + 1)``. The point below is k
+    lower, and 0 for the first.
 
     Trap: for a variance-preserving schedule that 0 is the first *noisy* table entry, not clean data.
 
@@ -101,7 +103,7 @@ def grid_timesteps(
     total = schedule.num_train_timesteps
     if num_points < 1 or total % num_points:
         raise ValueError(
-            f"num_points={num_points} does not divide {total} timesteps: use a divisor, for example 50, 100 or 200"
+            f"num_points={num_points} does not divide {total} timesteps: use a divisor, for example 50 or 200"
         )
     spacing = total // num_points
     timesteps = (spacing * (index + 1)).float() + schedule.clean_timestep

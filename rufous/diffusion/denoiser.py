@@ -1,4 +1,4 @@
-"""A network and its noise schedule as one meaning: noisy latents in, estimates of clean latents and noise out."""
+"""A network and its schedule as one meaning: noisy latents in, estimates of clean latents and noise out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,8 +27,9 @@ Network = Callable[[Tensor, Tensor, Conditioning], Tensor]
 class Denoiser:
     """A network with the schedule and the prediction type its weights were trained for.
 
-    Owns no state. Latents reach the network in ``network_dtype``; timesteps stay float32 (bfloat16 cannot hold 999);
-    everything after the network is float32, or float64 if the latents are. ``cond`` is passed on untouched.
+    Owns no state. Arithmetic is float32, or float64 if the latents are. The network gets latents and timesteps
+    in float32 and casts them itself, after its sinusoids: bfloat16 cannot hold timestep 999. ``cond`` is passed
+    on untouched.
 
     Raises:
         ValueError: An unknown prediction type, or ``epsilon`` with a schedule that reaches alpha = 0.
@@ -37,18 +38,17 @@ class Denoiser:
     network: Network
     schedule: Schedule
     prediction_type: PredictionType = "epsilon"
-    network_dtype: torch.dtype | None = None
-    """dtype of the latents the network gets; None: as they are."""
 
     def __post_init__(self) -> None:
         if self.prediction_type not in PREDICTION_TYPES:
             raise ValueError(
-                f"prediction_type={self.prediction_type!r} is unknown: use one of {', '.join(PREDICTION_TYPES)}"
+                f"prediction_type={self.prediction_type!r} is unknown: "
+                f"use one of {', '.join(PREDICTION_TYPES)}"
             )
         if self.prediction_type == "epsilon" and self.schedule.reaches_pure_noise:
             raise ValueError(
-                "prediction_type='epsilon' does not fit a schedule whose last timestep is pure noise, since the noise "
-                "there says nothing about the clean latents: use 'v_prediction', 'sample' or 'flow_prediction'"
+                "prediction_type='epsilon' does not fit a schedule whose last timestep is pure noise, since "
+                "epsilon says nothing about x0 there: use 'v_prediction', 'sample' or 'flow_prediction'"
             )
 
     def __call__(
@@ -61,8 +61,8 @@ class Denoiser:
         self, latents: Float[Tensor, "b c f h w"], timesteps: Float[Tensor, " b"], cond: Conditioning
     ) -> Float[Tensor, "b c f h w"]:
         """The network's raw output, in float32 or better; its meaning is ``prediction_type``."""
-        inputs = latents if self.network_dtype is None else latents.to(self.network_dtype)
-        return _precise(self.network(inputs, timesteps.float(), cond)).to(_precise(latents).dtype)
+        latents = _precise(latents)
+        return self.network(latents, timesteps.float(), cond).to(latents.dtype)
 
     def read(
         self,
@@ -85,7 +85,7 @@ class Denoiser:
     ) -> Float[Tensor, "b c f h w"]:
         """Noisy latents ``alpha * rescale * x0 + sigma * noise``.
 
-        With the estimates of a :class:`Prediction` in place of ``x0`` and ``noise`` this is a DDIM step (eta 0).
+        With the two estimates of a :class:`Prediction` for ``x0`` and ``noise`` it is a DDIM step (eta 0).
 
         Args:
             x0: Clean latents.

@@ -1,8 +1,9 @@
 """Guidance: classifier-free guidance in one or two network calls, its rescale, and the embedded guidance scale.
 
-One convention: ``guidance_scale`` g in ``uncond + g * (cond - uncond)``, so that g = 1 is the plain conditional model.
-Papers and trainers of latent consistency models write ``cond + w * (cond - uncond)``: that is g = 1 + w
-(:func:`guidance_scale_from_lcm_weight`). The number a T2V-Turbo student is *embedded* with is w, not g.
+One convention: ``guidance_scale`` g in ``uncond + g * (cond - uncond)``, so that g = 1 is the plain
+conditional model. Papers and trainers of latent consistency models write ``cond + w * (cond - uncond)``: that
+is g = 1 + w (:func:`guidance_scale_from_lcm_weight`). The number a T2V-Turbo student is *embedded* with is w,
+not g.
 """
 
 import math
@@ -61,7 +62,8 @@ def classifier_free_guidance(
 ) -> Float[Tensor, "b c f h w"]:
     """``uncond + scale * (cond - uncond)``, with one scale for all or one per sample.
 
-    Holds for raw outputs and for x0 or epsilon alike, because these are affine in the output at fixed latents.
+    Holds for raw outputs and for x0 or epsilon alike, because these are affine in the output at fixed
+    latents.
 
     Source: Ho and Salimans 2022 (arXiv:2207.12598), in the form of Stable Diffusion.
     """
@@ -101,7 +103,8 @@ def guided_prediction(
         latents: Noisy latents.
         timestep: The one timestep of the whole batch.
         cond: What is wanted.
-        uncond: What to move away from (empty or negative prompt), the same fields as ``cond``; may be None if no
+        uncond: What to move away from (empty or negative prompt), the same fields as ``cond``; may be None if
+        no
             guidance applies.
         config: Scale, rescale, interval.
 
@@ -132,7 +135,8 @@ def guided_prediction(
 def guidance_scale_from_lcm_weight(weight: float) -> float:
     """The guidance scale g that means the same as ``cond + weight * (cond - uncond)``: ``1 + weight``.
 
-    Source: Luo et al. 2023 (arXiv:2310.04378), eq. 14; T2V-Turbo (arXiv:2405.18750) draws weights from 5 to 15.
+    Source: Luo et al. 2023 (arXiv:2310.04378), eq. 14; T2V-Turbo (arXiv:2405.18750) draws weights from 5 to
+    15.
     """
     return 1.0 + weight
 

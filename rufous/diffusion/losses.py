@@ -32,8 +32,8 @@ def pseudo_huber(
 ) -> Float[Tensor, " b"]:
     """Mean over each sample of ``sqrt(d^2 + c^2) - c``, ``d = pred - target``.
 
-    Squared error for differences far below ``c``, absolute error far above. Computed as ``d^2 / (sqrt(d^2 + c^2) + c)``,
-    which is equal and does not cancel.
+    Squared error for differences far below ``c``, absolute error far above. Computed as ``d^2 / (sqrt(d^2 +
+    c^2) + c)``, which is equal and does not cancel.
 
     Raises:
         ValueError: ``c`` is not positive.

@@ -1,6 +1,7 @@
 """What a network's output says about the clean latents and the noise, and the target it is trained on.
 
-With ``z = rescale * x0`` (``rescale`` is 1 without VideoCrafter2's dynamic rescale) and ``x = alpha * z + sigma * epsilon``:
+With ``z = rescale * x0`` (``rescale`` is 1 without VideoCrafter2's dynamic rescale) and ``x = alpha * z +
+sigma * epsilon``:
 
 ==================  ======================================  =======================================
 prediction type     output                                  source
@@ -51,8 +52,8 @@ def prediction_from_output(
 ) -> Prediction:
     """Clean latents and noise from the network's output at noisy ``latents``; inverse of :func:`training_target`.
 
-    ``epsilon`` cannot be read where alpha is 0 (:class:`~rufous.diffusion.denoiser.Denoiser` refuses such a schedule).
-    Where sigma is 0 the noise is undetermined: a ``sample`` output then gives epsilon = 0.
+    ``epsilon`` cannot be read where alpha is 0 (:class:`~rufous.diffusion.denoiser.Denoiser` refuses such a
+    schedule). Where sigma is 0 the noise is undetermined: a ``sample`` output then gives epsilon = 0.
 
     Raises:
         ValueError: An unknown prediction type.

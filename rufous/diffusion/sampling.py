@@ -115,12 +115,13 @@ def sample(
 ) -> Float[Tensor, "b c f h w"]:
     """Turn noise into clean latents; no gradients are kept.
 
-    Frames where ``cond.frame_mask`` is False are given: ``latents`` holds them clean, and they come back unchanged.
+    Frames where ``cond.frame_mask`` is False are given: ``latents`` holds them clean, and they come back
+    unchanged.
 
     Args:
         denoiser: Network, schedule and prediction type.
-        latents: Standard normal noise; with ``strength`` below 1, ``denoiser.add_noise`` at ``sampling_timesteps``' first.
-        cond: What is wanted.
+        latents: Standard normal noise; with ``strength`` below 1, ``denoiser.add_noise`` at
+        ``sampling_timesteps``' first. cond: What is wanted.
         uncond: Empty or negative prompt, with the same fields; None if ``guidance_scale`` is 1.
         config: Solver, steps, guidance.
         generator: Source of the solver's noise, one or one per sample; None only for a deterministic solver.

@@ -5,8 +5,8 @@ Everything in the package follows one equation, for every schedule::
     x_t = alpha(t) * rescale(t) * x0 + sigma(t) * epsilon
 
 ``VPSchedule`` keeps ``alpha^2 + sigma^2 = 1`` and has one entry per training timestep (whole numbers);
-``RectifiedFlowSchedule`` is the straight line ``alpha = 1 - t/T``, ``sigma = t/T`` in continuous time. ``rescale`` is
-VideoCrafter2's dynamic rescale and is 1 unless asked for. Tables are computed in float64.
+``RectifiedFlowSchedule`` is the straight line ``alpha = 1 - t/T``, ``sigma = t/T`` in continuous time.
+``rescale`` is VideoCrafter2's dynamic rescale and is 1 unless asked for. Tables are computed in float64.
 """
 
 import functools
@@ -124,8 +124,8 @@ class Schedule(Protocol):
 class VPSchedule:
     """Variance-preserving schedule with a table entry for each timestep 0 .. T-1; clean data is timestep -1.
 
-    Timesteps are whole numbers held as floats. A fractional or negative one (but -1) gives NaN, not an error: a check
-    of tensor values would stall a GPU at each step, and NaN stops every loop of this project by name.
+    Timesteps are whole numbers held as floats. A fractional or negative one (but -1) gives NaN, not an error:
+    a check of tensor values would stall a GPU at each step, and NaN stops every loop of this project by name.
 
     Sources: Ho et al. 2020 (arXiv:2006.11239), betas; Nichol and Dhariwal 2021 (arXiv:2102.09672), cosine;
     Lin et al. 2023 (arXiv:2305.08891), zero terminal SNR; VideoCrafter2 (arXiv:2401.09047), dynamic rescale.
@@ -197,7 +197,8 @@ class VPSchedule:
 class RectifiedFlowSchedule:
     """Straight line from data (t = 0) to noise (t = T): alpha = 1 - t/T, sigma = t/T, in continuous time.
 
-    Source: Liu et al. 2022 (arXiv:2209.03003); time runs as in Open-Sora 1.2 (arXiv:2412.20404), t = T is noise.
+    Source: Liu et al. 2022 (arXiv:2209.03003); time runs as in Open-Sora 1.2 (arXiv:2412.20404), t = T is
+    noise.
     """
 
     config: ScheduleConfig = ScheduleConfig(kind="rectified_flow")
@@ -259,11 +260,12 @@ def make_schedule(config: ScheduleConfig) -> VPSchedule | RectifiedFlowSchedule:
 def alphas_cumprod(config: ScheduleConfig) -> Float[Tensor, " t"]:
     """alpha^2 of a variance-preserving schedule at timesteps 0 .. T-1, float64, falling.
 
-    scaled_linear: ``beta = linspace(sqrt(start), sqrt(end), T)^2``; linear: ``beta = linspace(start, end, T)``;
-    cosine: ``beta_t = min(1 - f(t + 1) / f(t), 0.999)``, ``f(t) = cos^2(pi/2 * (t/T + 0.008) / 1.008)``;
-    in all three ``alphas_cumprod = cumprod(1 - beta)``.
+    scaled_linear: ``beta = linspace(sqrt(start), sqrt(end), T)^2``; linear: ``beta = linspace(start, end,
+    T)``; cosine: ``beta_t = min(1 - f(t + 1) / f(t), 0.999)``, ``f(t) = cos^2(pi/2 * (t/T + 0.008) /
+    1.008)``; in all three ``alphas_cumprod = cumprod(1 - beta)``.
 
-    Sources: Rombach et al. 2022 (latent diffusion), scaled_linear; arXiv:2006.11239, linear; arXiv:2102.09672, cosine.
+    Sources: Rombach et al. 2022 (latent diffusion), scaled_linear; arXiv:2006.11239, linear;
+    arXiv:2102.09672, cosine.
     """
     steps, start, end = config.num_train_timesteps, config.beta_start, config.beta_end
     if config.kind == "scaled_linear":

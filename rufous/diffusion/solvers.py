@@ -1,9 +1,10 @@
 """Solvers: one function per update rule, all with the same signature, none with a state.
 
-Each takes the latents at ``now``, the prediction there, and the lower noise level ``after``; it returns the latents at
-``after`` and the history that the next call needs (``()`` for a single-step solver). ``signal = alpha * rescale``, so
-VideoCrafter2's dynamic rescale is handled in the same way by all of them. Arithmetic is float32 or better, because a
-:class:`~rufous.diffusion.denoiser.Denoiser` predicts in it, and the coefficients are float64 numbers.
+Each takes the latents at ``now``, the prediction there, and the lower noise level ``after``; it returns the
+latents at ``after`` and the history that the next call needs (``()`` for a single-step solver). ``signal =
+alpha * rescale``, so VideoCrafter2's dynamic rescale is handled in the same way by all of them. Arithmetic is
+float32 or better, because a :class:`~rufous.diffusion.denoiser.Denoiser` predicts in it, and the coefficients
+are float64 numbers.
 """
 
 import math
@@ -68,9 +69,11 @@ def ddim_step(
         x_after = signal_after * x0 + sqrt(sigma_after^2 - s^2) * epsilon + s * z
         s = eta * sigma_after * sqrt(1 - (alpha_now * sigma_after / (alpha_after * sigma_now))^2)
 
-    For a variance-preserving schedule s is the paper's ``eta * sigma_after/sigma_now * sqrt(1 - alpha_now^2/alpha_after^2)``.
+    For a variance-preserving schedule s is the paper's ``eta * sigma_after/sigma_now * sqrt(1 -
+    alpha_now^2/alpha_after^2)``.
 
-    Source: Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16; the rescale as in VideoCrafter2 (arXiv:2401.09047).
+    Source: Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16; the rescale as in VideoCrafter2
+    (arXiv:2401.09047).
     """
     ratio = now.alpha * after.sigma / (after.alpha * now.sigma)
     noise_std = eta * after.sigma * math.sqrt(max(0.0, 1.0 - ratio**2))
@@ -95,8 +98,8 @@ def euler_step(
 
         x_after = x_now + (signal_after - signal_now) * x0 + (sigma_after - sigma_now) * epsilon
 
-    For rectified flow this is ``x + v dt`` with ``v = x0 - epsilon``, Open-Sora's sampler. For every schedule it equals
-    DDIM with eta 0, as long as x0 and epsilon explain the latents.
+    For rectified flow this is ``x + v dt`` with ``v = x0 - epsilon``, Open-Sora's sampler. For every schedule
+    it equals DDIM with eta 0, as long as x0 and epsilon explain the latents.
 
     Source: Liu et al. 2022 (arXiv:2209.03003); Open-Sora 1.2 (arXiv:2412.20404).
     """
@@ -175,7 +178,8 @@ def lcm_step(
 
     At the last step (``after`` is clean) the result is ``denoised``.
 
-    Source: Luo et al. 2023 (arXiv:2310.04378), algorithm 3; boundary scalings as in T2V-Turbo (arXiv:2405.18750).
+    Source: Luo et al. 2023 (arXiv:2310.04378), algorithm 3; boundary scalings as in T2V-Turbo
+    (arXiv:2405.18750).
     """
     scale = boundary_scalings(torch.tensor([now.timestep], dtype=torch.float64))
     denoised = float(scale.skip) * latents + float(scale.out) * pred.x0
@@ -187,8 +191,8 @@ def lcm_step(
 def standard_noise(shape: Sequence[int], generator: Generators) -> Tensor:
     """Standard normal float32 noise of ``shape``, drawn on the generator's own device.
 
-    A CPU generator gives the same numbers whatever device the result is then moved to. With one generator per sample
-    the numbers do not depend on the batch.
+    A CPU generator gives the same numbers whatever device the result is then moved to. With one generator per
+    sample the numbers do not depend on the batch.
 
     Raises:
         ValueError: A sequence of generators has another length than ``shape[0]``.

@@ -1,7 +1,7 @@
 """Which timesteps a run visits: grids for inference, the shift for large videos, and draws for training.
 
-Counts for T = 1000 training timesteps. The grids of a variance-preserving schedule are whole numbers 0 .. 999; those of
-rectified flow lie one higher, since its clean data is at 0 instead of -1.
+Counts for T = 1000 training timesteps. The grids of a variance-preserving schedule are whole numbers 0 ..
+999; those of rectified flow lie one higher, since its clean data is at 0 instead of -1.
 """
 
 import math
@@ -90,8 +90,9 @@ def shift_for_size(height: int, width: int, num_latent_frames: int) -> float:
 
         r = sqrt(height * width / 512^2) * sqrt(num_latent_frames)
 
-    The release writes ``5 * floor(num_frames / 17)`` for the last factor, which is the latent length of 17 k frames and
-    is 0 for 2 to 16 frames, where every timestep collapses; the true latent length has no such hole.
+    The release writes ``5 * floor(num_frames / 17)`` for the last factor, which is the latent length of 17 k
+    frames and is 0 for 2 to 16 frames, where every timestep collapses; the true latent length has no such
+    hole.
 
     Args:
         height: Of the decoded video, pixels.
@@ -101,7 +102,8 @@ def shift_for_size(height: int, width: int, num_latent_frames: int) -> float:
     Raises:
         ValueError: A size below 1.
 
-    Source: Open-Sora 1.2 (arXiv:2412.20404), timestep transform; after Esser et al. 2024 (arXiv:2403.03206), eq. 23.
+    Source: Open-Sora 1.2 (arXiv:2412.20404), timestep transform; after Esser et al. 2024 (arXiv:2403.03206),
+    eq. 23.
     """
     if min(height, width, num_latent_frames) < 1:
         raise ValueError(
@@ -135,11 +137,12 @@ def draw_timesteps(
 ) -> Float[Tensor, " b"]:
     """Timesteps for a training batch, float32, on the generator's device.
 
-    A variance-preserving schedule draws whole numbers 0 .. T-1; rectified flow continuous ones in (0, T), then shifted.
-    ``logit_normal`` is ``T * sigmoid(z)``, z standard normal, which favours the middle.
+    A variance-preserving schedule draws whole numbers 0 .. T-1; rectified flow continuous ones in (0, T),
+    then shifted. ``logit_normal`` is ``T * sigmoid(z)``, z standard normal, which favours the middle.
 
     Raises:
-        ValueError: ``logit_normal`` or a shift with a variance-preserving schedule, or a shift that is not positive.
+        ValueError: ``logit_normal`` or a shift with a variance-preserving schedule, or a shift that is not
+        positive.
 
     Source: Ho et al. 2020 (arXiv:2006.11239), uniform; Esser et al. 2024 (arXiv:2403.03206), logit-normal.
     """
