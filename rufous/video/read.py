@@ -7,7 +7,7 @@ that one counts the other can deliver, and a sampled read gives the same bytes a
 import contextlib
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -198,7 +198,7 @@ def _video_stream(path: Path, container: "InputContainer") -> "VideoStream":
         kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
         raise ValueError(f"{path}: no video stream, only {', '.join(kinds)}")
     best = container.streams.best("video")
-    stream = best if best in moving else moving[0]
+    stream = next((stream for stream in moving if stream is best), moving[0])
     if stream.codec_context is None:
         raise ValueError(f"{path}: this FFmpeg has no decoder for its video stream")
     return stream
@@ -250,22 +250,23 @@ def _choose(path: Path, available: int, indices: Sequence[int] | None, num_frame
     return chosen
 
 
-def _gather(path: Path, chosen: list[int], pictures: Iterator[np.ndarray] | list[np.ndarray]) -> Tensor:
-    """Put decoded frames, which come in ascending order, where ``chosen`` wants them."""
+def _gather(path: Path, chosen: list[int], pictures: Iterable[np.ndarray]) -> Tensor:
+    """Put decoded ``h w 3`` frames, which come in ascending order, where ``chosen`` wants them."""
     places: dict[int, list[int]] = {}
     for place, i in enumerate(chosen):
         places.setdefault(i, []).append(place)
-    frames = torch.empty(0, dtype=torch.uint8)
+    frames = np.empty(0, dtype=np.uint8)
     for i, picture in zip(sorted(places), pictures, strict=True):
-        frame = rearrange(torch.from_numpy(np.ascontiguousarray(picture)), "h w c -> c h w")
+        frame = rearrange(picture, "h w c -> c h w")
         if len(frames) == 0:
-            frames = torch.empty((len(chosen), *frame.shape), dtype=torch.uint8)
+            frames = np.empty((len(chosen), *frame.shape), dtype=np.uint8)
         if frame.shape != frames.shape[1:]:
             raise ValueError(
-                f"{path}: the frame size changes at frame {i}, to {picture.shape[1]}x{picture.shape[0]}"
+                f"{path}: the size changes at frame {i}, to {picture.shape[1]}x{picture.shape[0]} (width x height)"
             )
-        frames[places[i]] = frame
-    return frames
+        for place in places[i]:
+            frames[place] = frame
+    return torch.from_numpy(frames)
 
 
 def _metadata(container: "InputContainer") -> dict[str, str]:

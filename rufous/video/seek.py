@@ -1,8 +1,8 @@
 """Frame numbers to places in a file: an exact index, and decoding that seeks only as far back as it must.
 
-Packets give each frame's time without decoding, for codecs whose packets are one frame each. Display order is
-the order of those times. A wanted frame is decoded from the last key frame shown no later than it: frames shown
-after a key frame never refer to what came before it, even in open groups of pictures.
+Packets give each frame's time without decoding, for codecs whose packets are one frame each. Display order
+is the order of those times. A wanted frame is decoded from the last key frame shown no later than it: frames
+shown after a key frame never refer to what came before it, even in open groups of pictures.
 """
 
 import bisect
@@ -109,8 +109,8 @@ def index_by_decoding(container: "InputContainer", stream: "VideoStream") -> Fra
 def frame_rate(index: FrameIndex) -> tuple[Fraction, bool]:
     """Frames per second, and whether the rate varies.
 
-    A rate holds if no frame is more than one unit of time away from it, since files round times to their unit.
-    The rates the file states are tried first, then whole and NTSC rates; a variable rate gives its mean.
+    A rate holds if no frame is more than one unit of time away from it, since files round times to their
+    unit. The rates the file states are tried first, then whole and NTSC rates; a variable one gives its mean.
     """
     num_gaps = len(index.pts) - 1
     if num_gaps == 0:

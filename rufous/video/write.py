@@ -158,8 +158,8 @@ def _check_request(path: Path, suffix: str, frames: Tensor, *, lossless: bool, c
     if suffix in ENCODERS and not lossless and (height % 2 or width % 2):
         even_width, even_height = max(2, width // 2 * 2), max(2, height // 2 * 2)
         raise ValueError(
-            f"{path}: {width}x{height} (width x height) is odd, and yuv420p needs even sides: crop or resize to "
-            f"{even_width}x{even_height}, or write .gif, .webp or PNG frames"
+            f"{path}: {width}x{height} (width x height) is odd, and yuv420p needs even sides: crop or resize "
+            f"to {even_width}x{even_height}, or write .gif, .webp or PNG frames"
         )
 
 
