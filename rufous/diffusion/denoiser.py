@@ -27,9 +27,9 @@ Network = Callable[[Tensor, Tensor, Conditioning], Tensor]
 class Denoiser:
     """A network with the schedule and the prediction type its weights were trained for.
 
-    Owns no state. Arithmetic is float32, or float64 if the latents are. The network gets latents and timesteps
-    in float32 and casts them itself, after its sinusoids: bfloat16 cannot hold timestep 999. ``cond`` is passed
-    on untouched.
+    Owns no state. Arithmetic is float32, or float64 if the latents are. The network gets latents and
+    timesteps in float32 and casts them itself, after its sinusoids: bfloat16 cannot hold timestep 999.
+    ``cond`` is passed on untouched.
 
     Raises:
         ValueError: An unknown prediction type, or ``epsilon`` with a schedule that reaches alpha = 0.

@@ -1,4 +1,4 @@
-"""Guidance: classifier-free guidance in one or two network calls, its rescale, and the embedded guidance scale.
+"""Classifier-free guidance in one or two network calls, its rescale, and the embedded guidance scale.
 
 One convention: ``guidance_scale`` g in ``uncond + g * (cond - uncond)``, so that g = 1 is the plain
 conditional model. Papers and trainers of latent consistency models write ``cond + w * (cond - uncond)``: that
@@ -28,25 +28,26 @@ class GuidanceConfig:
     scale: float = 1.0
     """g in ``uncond + g * (cond - uncond)``; at 1 the unconditional pass is left out."""
     rescale: float = 0.0
-    """Share of the output whose spread is set back to that of the conditional output; 0 is off, 0.7 is the paper's."""
+    """Share of the output whose spread is set back to the conditional one's; 0 is off, 0.7 is the paper's."""
     interval: tuple[float, float] | None = None
-    """Guide only where lowest <= timestep < highest (arXiv:2404.07724); elsewhere the plain conditional output."""
+    """Guide only where lowest <= timestep < highest (arXiv:2404.07724); elsewhere as with scale 1."""
     one_call: bool = True
     """Both passes as one batch of 2b; False: two calls, which need less memory."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.scale <= MAX_GUIDANCE_SCALE:  # NaN fails too
             raise ValueError(
-                f"guidance_scale={self.scale} is out of range: use a number from 0 to {MAX_GUIDANCE_SCALE:g}; "
-                "1 turns guidance off, 6 to 12 is usual for an undistilled model"
+                f"guidance_scale={self.scale} is out of range: use a number from 0 to "
+                f"{MAX_GUIDANCE_SCALE:g}; 1 turns guidance off, 6 to 12 is usual for an undistilled model"
             )
         if not 0.0 <= self.rescale <= 1.0:
             raise ValueError(
-                f"guidance_rescale={self.rescale} is out of range: use a number from 0 (off) to 1, for example 0.7"
+                f"guidance_rescale={self.rescale} is out of range: use 0 (off) to 1, for example 0.7"
             )
         if self.interval is not None and not 0.0 <= self.interval[0] < self.interval[1]:
             raise ValueError(
-                f"guidance_interval={self.interval} is empty: use (lowest, highest) timesteps, for example (200.0, 800.0)"
+                f"guidance_interval={self.interval} is empty: use (lowest, highest) timesteps, "
+                "for example (200.0, 800.0)"
             )
 
     def applies_at(self, timestep: float) -> bool:
@@ -62,8 +63,7 @@ def classifier_free_guidance(
 ) -> Float[Tensor, "b c f h w"]:
     """``uncond + scale * (cond - uncond)``, with one scale for all or one per sample.
 
-    Holds for raw outputs and for x0 or epsilon alike, because these are affine in the output at fixed
-    latents.
+    Holds for raw outputs and for x0 or epsilon alike, as these are affine in the output at fixed latents.
 
     Source: Ho and Salimans 2022 (arXiv:2207.12598), in the form of Stable Diffusion.
     """
@@ -75,7 +75,7 @@ def classifier_free_guidance(
 def rescale_guidance(
     guided: Float[Tensor, "b c f h w"], cond_output: Float[Tensor, "b c f h w"], share: float
 ) -> Float[Tensor, "b c f h w"]:
-    """Pull the standard deviation of the guided output back to that of the conditional one, against over-exposure.
+    """Pull the spread of the guided output back to that of the conditional one, against over-exposure.
 
         share * guided * std(cond) / std(guided) + (1 - share) * guided
 
@@ -103,9 +103,8 @@ def guided_prediction(
         latents: Noisy latents.
         timestep: The one timestep of the whole batch.
         cond: What is wanted.
-        uncond: What to move away from (empty or negative prompt), the same fields as ``cond``; may be None if
-        no
-            guidance applies.
+        uncond: What to move away from (empty or negative prompt), with the same fields as ``cond``; may be
+            None if no guidance applies.
         config: Scale, rescale, interval.
 
     Raises:
@@ -135,8 +134,7 @@ def guided_prediction(
 def guidance_scale_from_lcm_weight(weight: float) -> float:
     """The guidance scale g that means the same as ``cond + weight * (cond - uncond)``: ``1 + weight``.
 
-    Source: Luo et al. 2023 (arXiv:2310.04378), eq. 14; T2V-Turbo (arXiv:2405.18750) draws weights from 5 to
-    15.
+    Source: Luo et al. 2023 (arXiv:2310.04378), eq. 14; T2V-Turbo (arXiv:2405.18750) draws w from 5 to 15.
     """
     return 1.0 + weight
 
@@ -161,12 +159,10 @@ def embed_guidance_scale(weight: Float[Tensor, " b"], dim: int = 256) -> Float[T
     Source: Luo et al. 2023 (arXiv:2310.04378); numbers as in T2V-Turbo (arXiv:2405.18750).
     """
     if dim < 4 or dim % 2:
-        raise ValueError(
-            f"dim={dim} does not fit sine and cosine halves: use an even number from 4, for example 256"
-        )
+        raise ValueError(f"dim={dim} has no two equal halves: use an even number from 4, for example 256")
     half = dim // 2
-    # The order of these float32 operations matters: angles reach 15000, where one rounding moves a sine by 1e-3,
-    # and published students were trained on these roundings.
+    # The order of these float32 operations matters: angles reach 15000, where one rounding moves a sine by
+    # 1e-3, and published students were trained on these roundings.
     step = math.log(10000.0) / (half - 1)
     frequencies = torch.exp(torch.arange(half, dtype=torch.float32, device=weight.device) * -step)
     angles = (1000.0 * weight.float())[:, None] * frequencies[None, :]

@@ -1,7 +1,6 @@
-"""Losses with one value per sample, so that a caller can weight samples before taking the mean; all in float32."""
+"""Losses with one value per sample, so that samples can be weighted before the mean; all in float32."""
 
 import torch
-from einops import reduce
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -32,8 +31,8 @@ def pseudo_huber(
 ) -> Float[Tensor, " b"]:
     """Mean over each sample of ``sqrt(d^2 + c^2) - c``, ``d = pred - target``.
 
-    Squared error for differences far below ``c``, absolute error far above. Computed as ``d^2 / (sqrt(d^2 +
-    c^2) + c)``, which is equal and does not cancel.
+    Squared error for differences far below ``c``, absolute error far above. Computed without cancellation, as
+    ``d^2 / (sqrt(d^2 + c^2) + c)``.
 
     Raises:
         ValueError: ``c`` is not positive.
@@ -51,15 +50,15 @@ def mean_per_sample(
 ) -> Float[Tensor, " b"]:
     """Mean of each sample over the frames where ``frame_mask`` is True; NaN where there are none."""
     if frame_mask is None:
-        return reduce(values, "b c f h w -> b", "mean")
-    per_frame = reduce(values, "b c f h w -> b f", "mean")
+        return values.mean(dim=(1, 2, 3, 4))
+    per_frame = values.mean(dim=(1, 3, 4))  # b f
     return torch.where(frame_mask, per_frame, 0.0).sum(dim=1) / frame_mask.sum(dim=1)
 
 
 def min_snr_weight(
     log_snr: Float[Tensor, " b"], prediction_type: PredictionType, *, gamma: float = 5.0
 ) -> Float[Tensor, " b"]:
-    """Weight of each sample's squared error in the network's own output: x0's error weighted by ``min(SNR, gamma)``.
+    """Weight of each sample's squared error in the network's output: that of x0 by ``min(SNR, gamma)``.
 
     ============  =============================
     sample        min(SNR, gamma)

@@ -1,7 +1,7 @@
 """What a network's output says about the clean latents and the noise, and the target it is trained on.
 
-With ``z = rescale * x0`` (``rescale`` is 1 without VideoCrafter2's dynamic rescale) and ``x = alpha * z +
-sigma * epsilon``:
+With ``z = rescale * x0`` (``rescale`` is 1 without VideoCrafter2's dynamic rescale) and
+``x = alpha * z + sigma * epsilon``:
 
 ==================  ======================================  =======================================
 prediction type     output                                  source
@@ -50,7 +50,7 @@ def prediction_from_output(
     prediction_type: PredictionType,
     at: Coefficients,
 ) -> Prediction:
-    """Clean latents and noise from the network's output at noisy ``latents``; inverse of :func:`training_target`.
+    """Clean latents and noise from the output at noisy ``latents``; inverse of :func:`training_target`.
 
     ``epsilon`` cannot be read where alpha is 0 (:class:`~rufous.diffusion.denoiser.Denoiser` refuses such a
     schedule). Where sigma is 0 the noise is undetermined: a ``sample`` output then gives epsilon = 0.
@@ -82,7 +82,7 @@ def training_target(
     prediction_type: PredictionType,
     at: Coefficients,
 ) -> Float[Tensor, "b c f h w"]:
-    """What the network should output for latents made of ``x0`` and ``noise``; see the table at the top of the file.
+    """What the network should output for latents made of ``x0`` and ``noise``; the table above has the rule.
 
     Raises:
         ValueError: An unknown prediction type.

@@ -1,5 +1,6 @@
 """The one sampling loop: from noise to clean latents with any solver, schedule and guidance."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,7 +18,7 @@ from rufous.diffusion.solvers import SOLVERS, Generators, History
 from rufous.diffusion.timesteps import TimestepSpacing, check_shift, inference_timesteps, shift_timesteps
 
 StepCallback = Callable[[int, float, Tensor, Tensor], None]
-"""``callback(step_index, timestep, latents, pred_x0)`` after each step; latents are those after the step."""
+"""``callback(step_index, timestep, latents, pred_x0)`` after each step, with the latents it led to."""
 
 
 class Cancelled(Exception):  # noqa: N818 - asked for, so not an error
@@ -31,7 +32,7 @@ class SamplingConfig:
     solver: Literal["ddim", "euler", "dpmpp_2m", "dpmpp_2m_sde", "lcm"] = "ddim"
     num_inference_steps: int = 50
     guidance_scale: float = 1.0
-    """g in ``uncond + g * (cond - uncond)``; 1: no unconditional pass. A student with ``cond.guidance_embeds`` needs 1."""
+    """g in ``uncond + g * (cond - uncond)``; 1: no second pass, as ``cond.guidance_embeds`` needs."""
     guidance_rescale: float = 0.0
     """0 to 1; see :func:`~rufous.diffusion.guidance.rescale_guidance`."""
     guidance_interval: tuple[float, float] | None = None
@@ -46,9 +47,9 @@ class SamplingConfig:
     timestep_shift: float = 1.0
     """r of :func:`~rufous.diffusion.timesteps.shift_for_size`; rectified flow only."""
     strength: float = 1.0
-    """Share of the steps that is run, the last ones; below 1 the latents are a noised video (video to video)."""
+    """Share of the steps that is run, the last ones; below 1 it is video to video."""
     final_level: Literal["clean", "first"] = "clean"
-    """Where the last step ends: clean data, or timestep 0, which keeps a trace of noise (VideoCrafter2's ddim)."""
+    """Where the last step ends: clean data, or timestep 0 and its bit of noise (VideoCrafter2)."""
 
     def __post_init__(self) -> None:
         if self.solver not in SOLVERS:
@@ -61,7 +62,7 @@ class SamplingConfig:
         if self.eta > 0.0 and self.solver != "ddim":
             raise ValueError(f"eta={self.eta} has no meaning for {self.solver}: use eta=0, or solver='ddim'")
         if not 0.0 < self.strength <= 1.0:
-            raise ValueError(f"strength={self.strength} is out of range: use a number above 0 and up to 1")
+            raise ValueError(f"strength={self.strength} is out of range: use a number above 0, up to 1")
         if self.final_level == "first" and self.solver == "lcm":
             raise ValueError(
                 "final_level='first' has no meaning for lcm, whose last step is clean: use 'clean'"
@@ -79,7 +80,7 @@ class SamplingConfig:
 
 
 def sampling_timesteps(schedule: Schedule, config: SamplingConfig) -> list[float]:
-    """The falling timesteps at which :func:`sample` calls the network; the first is the noise level it starts from.
+    """The falling timesteps at which :func:`sample` calls the network; it starts from the noise of the first.
 
     Raises:
         ValueError: Steps, spacing or shift do not fit the schedule.
@@ -97,7 +98,7 @@ def sampling_timesteps(schedule: Schedule, config: SamplingConfig) -> list[float
             config.timestep_shift,
             num_train_timesteps=schedule.num_train_timesteps,
         )
-        grid = shifted.tolist()
+        grid = [float(t) for t in shifted]
     num_run = max(1, round(config.strength * len(grid)))
     return grid[len(grid) - num_run :]
 
@@ -115,13 +116,13 @@ def sample(
 ) -> Float[Tensor, "b c f h w"]:
     """Turn noise into clean latents; no gradients are kept.
 
-    Frames where ``cond.frame_mask`` is False are given: ``latents`` holds them clean, and they come back
-    unchanged.
+    Frames where ``cond.frame_mask`` is False are given: ``latents`` has them clean, and they come back as is.
 
     Args:
         denoiser: Network, schedule and prediction type.
-        latents: Standard normal noise; with ``strength`` below 1, ``denoiser.add_noise`` at
-        ``sampling_timesteps``' first. cond: What is wanted.
+        latents: Standard normal noise; with ``strength`` below 1, a video under ``denoiser.add_noise`` at
+            the first of ``sampling_timesteps``.
+        cond: What is wanted.
         uncond: Empty or negative prompt, with the same fields; None if ``guidance_scale`` is 1.
         config: Solver, steps, guidance.
         generator: Source of the solver's noise, one or one per sample; None only for a deterministic solver.
@@ -143,7 +144,7 @@ def sample(
     given = latents
     history: History = ()
     _check_finite(latents, "before the first step")
-    for i, (now, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for i, (now, after) in enumerate(itertools.pairwise(levels)):
         pred = guided_prediction(denoiser, latents, now.timestep, cond, uncond, guidance)
         latents, history = solve(latents, pred, now, after, history, eta=config.eta, generator=generator)
         if cond.frame_mask is not None:
@@ -168,13 +169,13 @@ def _check_guidance(cond: Conditioning, uncond: Conditioning | None, config: Sam
         )
     if uncond is None:
         raise ValueError(
-            f"guidance_scale={config.guidance_scale} needs uncond, the conditioning of the empty or negative prompt: "
-            "pass it, or use guidance_scale=1"
+            f"guidance_scale={config.guidance_scale} needs uncond: "
+            "pass the conditioning of the empty or negative prompt, or use guidance_scale=1"
         )
 
 
 def _check_finite(latents: Tensor, when: str) -> None:
     if not bool(torch.isfinite(latents).all()):
         raise FloatingPointError(
-            f"latents are not finite {when}: run the network in bf16 or fp32 (fp16 overflows), and check the weights"
+            f"latents are not finite {when}: use bf16 or fp32 if this was fp16, else check the weights"
         )

@@ -28,16 +28,16 @@ class ScheduleConfig:
     """What fixes a noise schedule; stored with every checkpoint, since weights fit one schedule only."""
 
     kind: ScheduleKind = "scaled_linear"
-    """``scaled_linear``: Stable Diffusion, VideoCrafter2; ``linear``: AnimateDiff, AnimateLCM; ``rectified_flow``: Open-Sora."""
+    """scaled_linear: SD, VideoCrafter2; linear: AnimateDiff, AnimateLCM; rectified_flow: Open-Sora."""
     num_train_timesteps: int = 1000
     beta_start: float = 0.00085
     """Variance added at the first timestep; read by the two linear kinds."""
     beta_end: float = 0.012
     """Variance added at the last timestep; read by the two linear kinds. AnimateLCM-I2V uses 0.014."""
     rescale_zero_terminal_snr: bool = False
-    """Shift the table so that the last timestep is pure noise (arXiv:2305.08891); needs another target than epsilon."""
+    """Shift the table so that the last timestep is pure noise (arXiv:2305.08891); not for epsilon."""
     dynamic_rescale: float | None = None
-    """Floor of VideoCrafter2's factor on x0 (0.7 there), reached after 40 % of the timesteps; None: no rescale."""
+    """Floor of VideoCrafter2's factor on x0 (0.7 there), reached after 40 % of the timesteps; None: off."""
 
     def __post_init__(self) -> None:
         if self.num_train_timesteps < 2:
@@ -49,13 +49,14 @@ class ScheduleConfig:
             )
         if self.dynamic_rescale is not None and not 0.0 < self.dynamic_rescale <= 1.0:
             raise ValueError(
-                f"dynamic_rescale={self.dynamic_rescale} is out of range: use 0 < floor <= 1 or None; VideoCrafter2 has 0.7"
+                f"dynamic_rescale={self.dynamic_rescale} is out of range: use 0 < floor <= 1 or None; "
+                "VideoCrafter2 has 0.7"
             )
         if self.kind == "rectified_flow" and (
             self.rescale_zero_terminal_snr or self.dynamic_rescale is not None
         ):
             raise ValueError(
-                "rectified_flow has neither rescale_zero_terminal_snr nor dynamic_rescale: leave both at their default"
+                "kind='rectified_flow' has neither rescale_zero_terminal_snr nor dynamic_rescale: omit both"
             )
 
 
@@ -82,7 +83,7 @@ class NoiseLevel:
 
 
 class Schedule(Protocol):
-    """What the rest of the package asks of a schedule; per-sample values are float32, on the timesteps' device."""
+    """What the package asks of a schedule; per-sample values are float32, on the timesteps' device."""
 
     @property
     def num_train_timesteps(self) -> int:
@@ -197,8 +198,7 @@ class VPSchedule:
 class RectifiedFlowSchedule:
     """Straight line from data (t = 0) to noise (t = T): alpha = 1 - t/T, sigma = t/T, in continuous time.
 
-    Source: Liu et al. 2022 (arXiv:2209.03003); time runs as in Open-Sora 1.2 (arXiv:2412.20404), t = T is
-    noise.
+    Source: Liu et al. 2022 (arXiv:2209.03003); t = T is noise, as in Open-Sora 1.2 (arXiv:2412.20404).
     """
 
     config: ScheduleConfig = ScheduleConfig(kind="rectified_flow")
@@ -260,9 +260,12 @@ def make_schedule(config: ScheduleConfig) -> VPSchedule | RectifiedFlowSchedule:
 def alphas_cumprod(config: ScheduleConfig) -> Float[Tensor, " t"]:
     """alpha^2 of a variance-preserving schedule at timesteps 0 .. T-1, float64, falling.
 
-    scaled_linear: ``beta = linspace(sqrt(start), sqrt(end), T)^2``; linear: ``beta = linspace(start, end,
-    T)``; cosine: ``beta_t = min(1 - f(t + 1) / f(t), 0.999)``, ``f(t) = cos^2(pi/2 * (t/T + 0.008) /
-    1.008)``; in all three ``alphas_cumprod = cumprod(1 - beta)``.
+    =============  =========================================================================================
+    scaled_linear  beta = linspace(sqrt(start), sqrt(end), T)^2
+    linear         beta = linspace(start, end, T)
+    cosine         beta_t = min(1 - f(t + 1) / f(t), 0.999),  f(t) = cos^2(pi/2 * (t/T + 0.008) / 1.008)
+    all            alphas_cumprod = cumprod(1 - beta)
+    =============  =========================================================================================
 
     Sources: Rombach et al. 2022 (latent diffusion), scaled_linear; arXiv:2006.11239, linear;
     arXiv:2102.09672, cosine.
@@ -281,7 +284,7 @@ def alphas_cumprod(config: ScheduleConfig) -> Float[Tensor, " t"]:
 
 
 def _with_zero_terminal_snr(product: Tensor) -> Tensor:
-    """Shift and stretch alpha so that the first value stays and the last is 0 (arXiv:2305.08891, algorithm 1)."""
+    """Shift and stretch alpha: the first value stays, the last is 0 (arXiv:2305.08891, algorithm 1)."""
     alpha = product.sqrt()
     return ((alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])) ** 2
 

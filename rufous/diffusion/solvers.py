@@ -1,10 +1,10 @@
 """Solvers: one function per update rule, all with the same signature, none with a state.
 
 Each takes the latents at ``now``, the prediction there, and the lower noise level ``after``; it returns the
-latents at ``after`` and the history that the next call needs (``()`` for a single-step solver). ``signal =
-alpha * rescale``, so VideoCrafter2's dynamic rescale is handled in the same way by all of them. Arithmetic is
-float32 or better, because a :class:`~rufous.diffusion.denoiser.Denoiser` predicts in it, and the coefficients
-are float64 numbers.
+latents at ``after`` and the history that the next call needs (``()`` for a single-step solver). In the
+formulas ``signal = alpha * rescale``, so VideoCrafter2's dynamic rescale is one thing for all of them.
+Coefficients are float64 numbers, tensors float32 or better, as a
+:class:`~rufous.diffusion.denoiser.Denoiser` predicts them.
 """
 
 import math
@@ -69,11 +69,10 @@ def ddim_step(
         x_after = signal_after * x0 + sqrt(sigma_after^2 - s^2) * epsilon + s * z
         s = eta * sigma_after * sqrt(1 - (alpha_now * sigma_after / (alpha_after * sigma_now))^2)
 
-    For a variance-preserving schedule s is the paper's ``eta * sigma_after/sigma_now * sqrt(1 -
-    alpha_now^2/alpha_after^2)``.
+    For a variance-preserving schedule s equals the paper's
+    ``eta * sigma_after / sigma_now * sqrt(1 - alpha_now^2 / alpha_after^2)``.
 
-    Source: Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16; the rescale as in VideoCrafter2
-    (arXiv:2401.09047).
+    Source: Song et al. 2021 (arXiv:2010.02502), eq. 12 and 16; the rescale: VideoCrafter2 (arXiv:2401.09047).
     """
     ratio = now.alpha * after.sigma / (after.alpha * now.sigma)
     noise_std = eta * after.sigma * math.sqrt(max(0.0, 1.0 - ratio**2))
@@ -201,7 +200,7 @@ def standard_noise(shape: Sequence[int], generator: Generators) -> Tensor:
         return torch.randn(tuple(shape), generator=generator, device=generator.device)
     if len(generator) != shape[0]:
         raise ValueError(
-            f"{len(generator)} generators do not fit a batch of {shape[0]}: pass one generator, or one per sample"
+            f"{len(generator)} generators do not fit a batch of {shape[0]}: pass one, or one per sample"
         )
     return torch.stack(
         [torch.randn(tuple(shape[1:]), generator=each, device=each.device) for each in generator]
@@ -209,7 +208,7 @@ def standard_noise(shape: Sequence[int], generator: Generators) -> Tensor:
 
 
 def _extrapolated_x0(pred: Prediction, now: NoiseLevel, after: NoiseLevel, history: History) -> Tensor:
-    """D of DPM-Solver++(2M): x0 at the middle of the step, extrapolated from the last step; x0 itself at the ends."""
+    """D of DPM-Solver++(2M): x0 extrapolated to the middle of the step; plain x0 at both ends."""
     if not history or after.sigma == 0.0:
         return pred.x0
     last = history[-1]

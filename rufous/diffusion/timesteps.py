@@ -63,8 +63,8 @@ def inference_timesteps(
         grid = (np.arange(num_steps) * (total // num_steps) + 1)[::-1]
         if grid[0] >= total:
             raise ValueError(
-                f"timestep_spacing='leading' with {num_steps} steps reaches timestep {grid[0]}, past the last one, "
-                f"{total - 1}: use fewer steps or 'trailing'"
+                f"timestep_spacing='leading' with {num_steps} steps reaches timestep {grid[0]}, but the last "
+                f"one is {total - 1}: use fewer steps or 'trailing'"
             )
     return [float(t) for t in grid]
 
@@ -72,7 +72,8 @@ def inference_timesteps(
 def _lcm_grid(total: int, num_steps: int, num_points: int, *, even: bool) -> list[int]:
     if num_points < 1 or total % num_points:
         raise ValueError(
-            f"num_origin_points={num_points} does not divide {total} timesteps: use a divisor, for example 50 or 200"
+            f"num_origin_points={num_points} does not divide {total} timesteps: "
+            "use a divisor, for example 50 or 200"
         )
     if num_steps > num_points:
         raise ValueError(
@@ -91,8 +92,7 @@ def shift_for_size(height: int, width: int, num_latent_frames: int) -> float:
         r = sqrt(height * width / 512^2) * sqrt(num_latent_frames)
 
     The release writes ``5 * floor(num_frames / 17)`` for the last factor, which is the latent length of 17 k
-    frames and is 0 for 2 to 16 frames, where every timestep collapses; the true latent length has no such
-    hole.
+    frames, and 0 for 2 to 16 frames, where every timestep collapses; the true latent length has no such hole.
 
     Args:
         height: Of the decoded video, pixels.
@@ -107,7 +107,8 @@ def shift_for_size(height: int, width: int, num_latent_frames: int) -> float:
     """
     if min(height, width, num_latent_frames) < 1:
         raise ValueError(
-            f"height={height}, width={width}, num_latent_frames={num_latent_frames} is no video: use 1 or more for each"
+            f"height={height}, width={width}, num_latent_frames={num_latent_frames} is no video: "
+            "use 1 or more for each"
         )
     return math.sqrt(height * width / SHIFT_BASE_PX) * math.sqrt(num_latent_frames)
 
