@@ -29,7 +29,6 @@ from rufous.core.types import Conditioning
 from rufous.networks.layers import call_checkpointed, sinusoidal_embedding, zero_
 
 INIT_ATTENTION_HEADS = 8  # fixed in the published code, whatever the width
-NUM_GROUPS = 32
 TOKENS_PER_SLICE = 4096  # bounds the feed-forward's eight-fold wider intermediate when no gradient is kept
 
 
@@ -62,6 +61,8 @@ class UNet3DConfig:
     """Mean of the prompt embeddings, through a small network, joins the time embedding."""
     temporal_position: Literal["none", "sinusoidal"] = "none"
     """Sinusoid of the frame index, added at the entrance of every temporal transformer; has no weights."""
+    norm_groups: int = 32
+    """Groups of every GroupNorm; narrow networks need fewer, or the norms wipe out brightness and colour."""
     dropout: float = 0.0
     temporal_dropout: float = 0.1  # fixed at this value in the published temporal convolutions
     gradient_checkpointing: bool = False
@@ -73,9 +74,9 @@ class UNet3DConfig:
                 "a U-Net needs at least one level in channel_mult and num_res_blocks of at least 1"
             )
         for width in {self.model_channels * mult for mult in self.channel_mult}:
-            if width % NUM_GROUPS or width % self.num_head_channels:
+            if width % self.norm_groups or width % self.num_head_channels:
                 raise ConfigError(
-                    f"width {width} does not fit: use a multiple of {NUM_GROUPS} norm groups and of "
+                    f"width {width} does not fit: use a multiple of norm_groups={self.norm_groups} and of "
                     f"num_head_channels={self.num_head_channels}"
                 )
         legal = _prunable(self)
@@ -261,12 +262,13 @@ def _frames_together(x: Tensor) -> Tensor:
 class TemporalConvBlock(nn.Module):
     """Four 3-tap convolutions along time with one residual; the last starts at zero."""
 
-    def __init__(self, channels: int, dropout: float) -> None:
+    def __init__(self, channels: int, config: UNet3DConfig) -> None:
         super().__init__()
+        dropout = config.temporal_dropout
 
         def convolution(*middle: nn.Module) -> nn.Sequential:
             conv = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))
-            return nn.Sequential(nn.GroupNorm(NUM_GROUPS, channels), nn.SiLU(), *middle, conv)
+            return nn.Sequential(nn.GroupNorm(config.norm_groups, channels), nn.SiLU(), *middle, conv)
 
         self.conv1 = convolution()
         self.conv2 = convolution(nn.Dropout(dropout))
@@ -286,21 +288,21 @@ class ResBlock(nn.Module):
         super().__init__()
         self.use_scale_shift_norm = config.use_scale_shift_norm
         self.in_layers = nn.Sequential(
-            nn.GroupNorm(NUM_GROUPS, in_channels),
+            nn.GroupNorm(config.norm_groups, in_channels),
             nn.SiLU(),
             nn.Conv2d(in_channels, out_channels, 3, padding=1),
         )
         width = 2 * out_channels if config.use_scale_shift_norm else out_channels
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(time_channels, width))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(NUM_GROUPS, out_channels),
+            nn.GroupNorm(config.norm_groups, out_channels),
             nn.SiLU(),
             nn.Dropout(config.dropout),
             zero_(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         same = in_channels == out_channels
         self.skip_connection = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
-        self.temopral_conv = TemporalConvBlock(out_channels, config.temporal_dropout)
+        self.temopral_conv = TemporalConvBlock(out_channels, config)
 
     def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf o h w"]:
         """Residual update of every frame, then of every pixel's course in time."""
@@ -421,7 +423,7 @@ class SpatialTransformer(nn.Module):
     def __init__(self, channels: int, config: UNet3DConfig) -> None:
         super().__init__()
         heads = channels // config.num_head_channels
-        self.norm = nn.GroupNorm(NUM_GROUPS, channels, eps=1e-6)
+        self.norm = nn.GroupNorm(config.norm_groups, channels, eps=1e-6)
         self.proj_in = nn.Linear(channels, channels)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(
@@ -452,7 +454,7 @@ class TemporalTransformer(nn.Module):
         width = heads * config.num_head_channels
         depth = config.transformer_depth if is_initial else config.temporal_transformer_depth
         self.has_position = config.temporal_position == "sinusoidal"
-        self.norm = nn.GroupNorm(NUM_GROUPS, channels, eps=1e-6)
+        self.norm = nn.GroupNorm(config.norm_groups, channels, eps=1e-6)
         self.proj_in = nn.Conv1d(channels, width, 1) if is_initial else nn.Linear(channels, width)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(
@@ -585,7 +587,7 @@ class UNet3D(nn.Module):
         self.middle_block = _build_middle(config)
         self.output_blocks = nn.ModuleList(_build_stage(plan, config) for plan in _plan_output(config))
         self.out = nn.Sequential(
-            nn.GroupNorm(NUM_GROUPS, width),
+            nn.GroupNorm(config.norm_groups, width),
             nn.SiLU(),
             zero_(nn.Conv2d(width, config.out_channels, 3, padding=1)),
         )
