@@ -1,4 +1,6 @@
-"""Plain diffusion training: noise clean latents, predict, compare. Pre-training and recovery after pruning use it.
+"""Plain diffusion training: noise clean latents, predict, compare.
+
+Pre-training uses it, and recovery after pruning.
 
 Shapes: b batch, c channels, f latent frames, h w latent height and width, s text tokens, d text features.
 """
@@ -7,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from einops import rearrange, reduce
-from jaxtyping import Bool, Float
+from einops import rearrange
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
-from rufous.diffusion.prediction import Coefficients, PredictionType
-from rufous.diffusion.schedules import RectifiedFlowSchedule, Schedule
+from rufous.diffusion.losses import min_snr_weight, mse
+from rufous.diffusion.timesteps import check_shift, draw_timesteps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,9 @@ class DenoisingConfig:
 
     caption_dropout: float = 0.1  # Ho & Salimans 2022 (arXiv:2207.12598): 0.1 to 0.2
     """Share of examples whose caption is replaced by the empty one, so that guidance works later."""
-    timestep_sampling: Literal["uniform", "logit_normal"] = "uniform"
+    timestep_distribution: Literal["uniform", "logit_normal"] = "uniform"
     timestep_shift: float = 1.0
-    """Above 1 favours noisy timesteps: u becomes shift * u / (1 + (shift - 1) * u)."""
+    """Above 1 favours noisy timesteps; rectified flow only (see ``diffusion.timesteps.draw_timesteps``)."""
     loss_weighting: Literal["none", "min_snr"] = "none"
     min_snr_gamma: float = 5.0  # Hang et al. 2023 (arXiv:2303.09556), section 3.4
 
@@ -49,8 +51,10 @@ class DenoisingConfig:
             raise ValueError(
                 f"caption_dropout={self.caption_dropout} is no share: use 0 or more and less than 1"
             )
-        if self.timestep_shift <= 0.0 or self.min_snr_gamma <= 0.0:
-            raise ValueError("timestep_shift and min_snr_gamma must be above 0")
+        if self.min_snr_gamma <= 0.0:
+            raise ValueError(
+                f"min_snr_gamma={self.min_snr_gamma} is no cap: use a value above 0, for example 5"
+            )
 
 
 class DenoisingObjective:
@@ -69,11 +73,11 @@ class DenoisingObjective:
 
         Args:
             denoiser: Its network must be an ``nn.Module``; it becomes ``trainable``.
-            uncond: The empty caption, batch of 1: ``prompt_embeds`` and, if captions have one, ``prompt_mask``.
+            uncond: The empty caption, batch of 1: ``prompt_embeds``, and ``prompt_mask`` if captions have it.
             config: Noise levels, weights and caption dropout; the defaults when None.
 
         Raises:
-            ValueError: The denoiser's network is a plain function.
+            ValueError: The denoiser's network is a plain function, or its schedule allows no timestep shift.
         """
         if not isinstance(denoiser.network, nn.Module):
             raise ValueError("denoiser.network is no nn.Module: there is nothing to train")
@@ -81,24 +85,34 @@ class DenoisingObjective:
         self._denoiser = denoiser
         self._uncond = uncond
         self._config = config or DenoisingConfig()
+        check_shift(denoiser.schedule, self._config.timestep_shift)
 
     def loss(
         self, batch: LatentBatch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """Noise the batch, predict, compare; logs the error by quarter of the timesteps (1 nearly clean, 4 noisiest)."""
+        """Noise the batch, predict, compare.
+
+        Logs the unweighted error, also by quarter of the timesteps: 1 is nearly clean, 4 the noisiest.
+
+        Raises:
+            ValueError: The captions do not fit the empty one, or the schedule refuses the timestep settings.
+        """
         config, denoiser, latents = self._config, self._denoiser, batch.latents
         cond = drop_captions(batch.cond, self._uncond, config.caption_dropout, generator)
-        timesteps = sample_timesteps(denoiser.schedule, len(batch), config, generator)
+        timesteps = draw_timesteps(
+            denoiser.schedule,
+            len(batch),
+            generator,
+            distribution=config.timestep_distribution,
+            shift=config.timestep_shift,
+        )
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
 
         noisy = denoiser.add_noise(latents, noise, timesteps, frame_mask=cond.frame_mask)
         output = denoiser.output(noisy, timesteps, cond)
-        error = squared_error(output, denoiser.target(latents, noise, timesteps), cond.frame_mask)
-        weighted = error
-        if config.loss_weighting == "min_snr":
-            at = denoiser.coefficients(timesteps)
-            weighted = error * min_snr_weight(denoiser.prediction_type, at, config.min_snr_gamma)
-        return weighted.mean(), self._by_quarter(error.detach(), timesteps)
+        error = mse(output, denoiser.target(latents, noise, timesteps), frame_mask=cond.frame_mask)
+        loss = (error * self._weight(timesteps)).mean()
+        return loss, self._by_quarter(error.detach(), timesteps)
 
     def after_step(self) -> None:
         """Nothing follows a step."""
@@ -110,31 +124,16 @@ class DenoisingObjective:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Nothing to load."""
 
+    def _weight(self, timesteps: Tensor) -> Tensor | float:
+        if self._config.loss_weighting == "none":
+            return 1.0
+        log_snr = self._denoiser.schedule.log_snr(timesteps)
+        return min_snr_weight(log_snr, self._denoiser.prediction_type, gamma=self._config.min_snr_gamma)
+
     def _by_quarter(self, error: Tensor, timesteps: Tensor) -> dict[str, Tensor | float]:
         quarter = (4 * timesteps / self._denoiser.schedule.num_train_timesteps).floor().clamp(max=3)
         measured = {f"error_quarter_{i + 1}": torch.where(quarter == i, error, torch.nan) for i in range(4)}
         return {"error": error, **measured}
-
-
-def sample_timesteps(
-    schedule: Schedule, num_samples: int, config: DenoisingConfig, generator: torch.Generator
-) -> Float[Tensor, " b"]:
-    """Random training timesteps on the generator's device: whole ones for a table, any real ones for rectified flow.
-
-        u ~ U(0, 1)  or  sigmoid(N(0, 1));    u <- shift * u / (1 + (shift - 1) * u);    t = u * T
-
-    Source: Esser et al. 2024 (arXiv:2403.03206), section 3.1 and eq. 23.
-    """
-    shape, device = (num_samples,), generator.device
-    if config.timestep_sampling == "uniform":
-        u = torch.rand(shape, generator=generator, device=device)
-    else:
-        u = torch.randn(shape, generator=generator, device=device).sigmoid()
-    u = config.timestep_shift * u / (1.0 + (config.timestep_shift - 1.0) * u)
-    timesteps = u * schedule.num_train_timesteps
-    if isinstance(schedule, RectifiedFlowSchedule):
-        return timesteps
-    return timesteps.floor().clamp(max=schedule.num_train_timesteps - 1)  # u may round to 1
 
 
 def drop_captions(
@@ -165,39 +164,6 @@ def drop_captions(
         return cond
     mask = torch.where(rearrange(is_dropped, "b -> b 1"), uncond.prompt_mask, cond.prompt_mask)
     return replace(cond, prompt_mask=mask)
-
-
-def squared_error(
-    output: Float[Tensor, "b c f h w"],
-    target: Float[Tensor, "b c f h w"],
-    frame_mask: Bool[Tensor, "b f"] | None = None,
-) -> Float[Tensor, " b"]:
-    """Mean squared error of each example over its generated frames (all without a mask); at least 0."""
-    by_frame = reduce((output - target).square(), "b c f h w -> b f", "mean")
-    if frame_mask is None:
-        return by_frame.mean(dim=1)
-    return (by_frame * frame_mask).sum(dim=1) / frame_mask.sum(dim=1)
-
-
-def min_snr_weight(
-    prediction_type: PredictionType, at: Coefficients, gamma: float = 5.0
-) -> Float[Tensor, " b"]:
-    """Weight on the squared error of the output that weighs the error of x0 by min(SNR, gamma).
-
-        w = min(SNR, gamma) * (d x0 / d output)^2,    SNR = (alpha * rescale / sigma)^2
-
-    For epsilon that is min(SNR, gamma) / SNR, for v_prediction min(SNR, gamma) / (SNR + 1).
-
-    Source: Hang et al. 2023 (arXiv:2303.09556), section 3.4; written for every prediction type.
-    """
-    snr = (at.alpha * at.rescale / at.sigma).square()
-    slope = {
-        "epsilon": at.sigma / at.alpha,
-        "v_prediction": at.sigma / (at.alpha.square() + at.sigma.square()),
-        "flow_prediction": at.sigma / (at.alpha + at.sigma),
-        "sample": at.rescale,
-    }[prediction_type]
-    return rearrange(snr.clamp(max=gamma) * (slope / at.rescale).square(), "b 1 1 1 1 -> b")
 
 
 def _shape(tensor: Tensor | None) -> str:

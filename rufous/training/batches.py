@@ -47,8 +47,8 @@ class Indexable(Protocol[ExampleRead]):
 class ShuffledBatches(Generic[Example, Batch]):
     """Batches of a data set in a new random order each epoch, cut evenly over the ranks.
 
-    The order depends on the seed and the epoch alone, so the position is one number and resuming is exact, with or
-    without prefetch. The examples that do not fill the last batch of all ranks are left out of that epoch.
+    The order depends on the seed and the epoch alone, so the position is one number and resuming is exact,
+    with or without prefetch. Examples that do not fill the last batch of all ranks sit out that epoch.
     Owns the position and, with ``prefetch`` above 0, one thread that reads ahead.
     """
 
@@ -66,7 +66,7 @@ class ShuffledBatches(Generic[Example, Batch]):
         """Stand before the first batch.
 
         Args:
-            dataset: Read from the prefetch thread when there is one; ``dataset[i]`` must not depend on the order of calls.
+            dataset: Its examples must not depend on the order of calls; the prefetch thread reads it.
             collate: Joins examples into a batch and puts it on the device of training.
             batch_size: Examples in one micro-batch on one rank.
             seed: Chooses the order.
@@ -122,7 +122,7 @@ class ShuffledBatches(Generic[Example, Batch]):
         """Go to a saved position.
 
         Raises:
-            CheckpointError: The data set, batch size, seed or number of ranks is another one than when it was saved.
+            CheckpointError: The data set, batch size, seed or number of ranks is not the saved one.
         """
         for name, value in self._order().items():
             if state[name] != value:

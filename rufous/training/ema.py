@@ -1,7 +1,7 @@
 """Exponential moving average of a module's parameters, kept in float32."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from rufous.core.errors import CheckpointError
 
 
 class EMA:
-    """Owns a float32 average of every trainable parameter of one module; buffers and frozen weights are left out.
+    """Owns a float32 average of each trainable parameter of one module; buffers and frozen weights stay out.
 
         average <- average + (1 - d_n) * (parameter - average),    d_n = min(decay, (1 + n) / (10 + n))
 
@@ -44,12 +44,13 @@ class EMA:
         weight = 1.0 - min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         averages = [_local(average) for average in self._averages.values()]
         parameters = [_local(parameter).float() for parameter in _trained(module).values()]
-        torch._foreach_lerp_(averages, parameters, weight)  # one fused pass over all parameters
+        # one pass over all parameters
+        torch._foreach_lerp_(averages, parameters, weight)  # pyright: ignore[reportPrivateUsage]
         self.num_updates += 1
 
     @contextlib.contextmanager
-    def applied_to(self, module: nn.Module) -> Iterator[None]:
-        """Put the averaged parameters into ``module`` for the length of a ``with`` block, then the old bits back."""
+    def applied_to(self, module: nn.Module) -> Generator[None, None, None]:
+        """Put the averages into ``module`` for the length of a ``with`` block, then the old bits back."""
         parameters = _trained(module)
         kept = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         _copy(self._averages, parameters)

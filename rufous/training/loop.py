@@ -2,10 +2,10 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +35,7 @@ MAY_CHANGE = frozenset(
 """Fields of ``TrainConfig`` that a resumed run may set anew."""
 
 Save = Callable[[int, Path], None]
-"""Called with the step and the checkpoint's folder after each save, on every rank, with the EMA weights in place."""
+"""Called with the step and the checkpoint's folder after each save, as ``Validate`` is."""
 Validate = Callable[[int], Mapping[str, float]]
 """Called with the step, on every rank, in eval mode, without gradients and with the EMA weights in place."""
 
@@ -84,16 +84,6 @@ class TrainResult:
     """A signal or the time limit, in words; None when all steps were done."""
 
 
-@dataclass
-class _State:
-    """What advances during a run, beside the objective and the batches."""
-
-    step: int
-    optimizer: ModuleOptimizer
-    ema: EMA | None
-    generator: torch.Generator
-
-
 def train(
     objective: Objective[Batch],
     batches: BatchSource[Batch],
@@ -105,69 +95,117 @@ def train(
     save: Save | None = None,
     validate: Validate | None = None,
 ) -> TrainResult:
-    """Train ``objective.trainable`` to ``config.num_steps``, going on from the newest checkpoint in ``run_dir``.
+    """Train ``objective.trainable`` to ``num_steps``, from the newest checkpoint in ``run_dir`` if any.
 
-    Writes ``run_dir/metrics.jsonl`` and ``run_dir/checkpoints/step-*``. An interrupted and resumed run gives the same
-    bits as an unbroken one. SIGTERM, SIGINT and the time limit end the run after a whole step, with a checkpoint.
+    Writes ``run_dir/metrics.jsonl`` and ``run_dir/checkpoints/step-*``. An interrupted and resumed run gives
+    the same bits as an unbroken one. SIGTERM, SIGINT and the time limit end the run after a whole step, with
+    a checkpoint.
 
     Raises:
         ConfigError: ``run_dir`` holds a run with another config.
         CheckpointError: The newest checkpoint is damaged or does not fit.
         FloatingPointError: A loss or gradient is not finite; weights and checkpoints are as before that step.
     """
-    device, run_dir, module = torch.device(device), Path(run_dir), objective.trainable
-    state, parts = _begin(objective, batches, config, run_dir=run_dir, device=device)
-    report = Reporter(
-        run_dir / "metrics.jsonl", step=state.step, num_steps=config.num_steps, device=device, sink=log
-    )
+    device, module = torch.device(device), objective.trainable
+    run = _Run(objective, batches, config, run_dir=Path(run_dir), device=device, log=log)
     if config.compile:
         module.compile()
     module.train()
-    stopped_by: str | None = None
     with StopRequest(config.time_limit_s) as stop:
-        while state.step < config.num_steps and stopped_by is None:
-            micro_batches = batches.take(config.accumulation)
+        while run.step < config.num_steps and run.stopped_by is None:
             losses: list[Tensor] = []
-            for micro_batch in micro_batches:
+            for micro_batch in batches.take(config.accumulation):
                 with autocast(device, DTYPES[config.dtype]):
-                    loss, metrics = objective.loss(micro_batch, state.generator)
+                    loss, metrics = objective.loss(micro_batch, run.generator)
                 (loss / config.accumulation).backward()
                 losses.append(loss.detach())
-                report.add({"loss": loss, **metrics})
+                run.report.add({"loss": loss, **metrics}, num_examples=len(micro_batch))
             grad_norm = clip_gradients(module, config.max_grad_norm)
-            check_finite(losses, grad_norm, step=state.step + 1)
-            learning_rate = config.optimizer.learning_rate * lr_factor(
-                config.optimizer, state.step, config.num_steps
-            )
-            state.optimizer.step(learning_rate)
+            check_finite(losses, grad_norm, step=run.step + 1)
+            run.optimizer.step(config.optimizer.learning_rate * run.lr_factor())
             objective.after_step()
-            if state.ema is not None:
-                state.ema.update(module)
-            state.step += 1
+            if run.ema is not None:
+                run.ema.update(module)
+            run.step += 1
+            run.report.add({"grad_norm": grad_norm})
+            run.stopped_by = _stop_reason(stop, device)
+            run.log_if_due()
+            with run.report.paused():
+                run.validate_if_due(validate)
+                run.save_if_due(save)
+    return TrainResult(run.step, run.ema, run.stopped_by if run.step < config.num_steps else None)
 
-            report.add({"grad_norm": grad_norm})
-            report.count_step(num_examples=sum(len(micro_batch) for micro_batch in micro_batches))
-            stopped_by = _stop_reason(stop, device)
-            is_saving = (
-                _is_due(config.save_every, state.step) or state.step == config.num_steps or bool(stopped_by)
-            )
-            if is_saving or _is_due(config.log_every, state.step):  # resuming then splits no line
-                report.write_step(state.step, learning_rate=learning_rate)
-            with report.paused():
-                if validate and _is_due(config.validate_every, state.step):
-                    with evaluating(module, state.ema):
-                        report.write(state.step, validate(state.step))
-                if is_saving:
-                    keep = config.keep_checkpoints
-                    folder = save_checkpoint(run_dir / "checkpoints", state.step, parts, config, keep=keep)
-                    if save:
-                        with evaluating(module, state.ema):
-                            save(state.step, folder)
-    return TrainResult(state.step, state.ema, stopped_by if state.step < config.num_steps else None)
+
+class _Run(Generic[Batch]):
+    """What advances during a run beside the objective and the batches, and the three things that fall due."""
+
+    def __init__(
+        self,
+        objective: Objective[Batch],
+        batches: BatchSource[Batch],
+        config: TrainConfig,
+        *,
+        run_dir: Path,
+        device: torch.device,
+        log: Sink | None,
+    ) -> None:
+        """Begin a run, or go to where its newest checkpoint left it."""
+        self._module, self._config, self._root = objective.trainable, config, run_dir / "checkpoints"
+        self.stopped_by: str | None = None
+        self.optimizer = ModuleOptimizer(self._module, config.optimizer)
+        self.ema = EMA(self._module, config.ema_decay) if config.ema_decay else None
+        self.generator = generator_from(config.seed, "training", parallel.rank(), device=device)
+        shared: dict[str, Stateful] = {
+            "weights": self._module,
+            "optimizer": self.optimizer,
+            "objective": objective,
+        }
+        if self.ema is not None:
+            shared["ema"] = self.ema
+        own: dict[str, Stateful] = {"generator": GeneratorState(self.generator), "batches": batches}
+        self._parts = Parts(shared=shared, per_rank=own)
+        if checkpoints(self._root) and parallel.is_sharded(self._module):
+            self.optimizer.allocate()
+        self.step = load_checkpoint(self._root, self._parts, config, may_change=MAY_CHANGE)
+        self.report = Reporter(
+            run_dir / "metrics.jsonl", step=self.step, num_steps=config.num_steps, device=device, sink=log
+        )
+
+    def lr_factor(self) -> float:
+        """Share of the peak learning rate for the next update."""
+        return lr_factor(self._config.optimizer, self.step, self._config.num_steps)
+
+    def log_if_due(self) -> None:
+        """Write a line; a saved step always ends one, so that resuming never splits a line."""
+        if self._is_saving() or self._is_due(self._config.log_every):
+            self.report.write_step(self.step, learning_rate=self.optimizer.learning_rate)
+
+    def validate_if_due(self, validate: Validate | None) -> None:
+        """Run the hook and write its numbers."""
+        if validate and self._is_due(self._config.validate_every):
+            with evaluating(self._module, self.ema):
+                self.report.write(self.step, validate(self.step))
+
+    def save_if_due(self, save: Save | None) -> None:
+        """Write a checkpoint and run the hook; the last step of a run is always saved."""
+        if not self._is_saving():
+            return
+        keep = self._config.keep_checkpoints
+        folder = save_checkpoint(self._root, self.step, self._parts, self._config, keep=keep)
+        if save:
+            with evaluating(self._module, self.ema):
+                save(self.step, folder)
+
+    def _is_saving(self) -> bool:
+        is_last = self.step == self._config.num_steps or self.stopped_by is not None
+        return is_last or self._is_due(self._config.save_every)
+
+    def _is_due(self, every: int) -> bool:
+        return every > 0 and self.step % every == 0
 
 
 def clip_gradients(module: nn.Module, max_norm: float) -> Tensor:
-    """Scale the gradients in place to a global norm of at most ``max_norm`` (0: leave them); gives the norm before.
+    """Scale the gradients to a global norm of at most ``max_norm`` (0: leave them); gives the norm before.
 
     The norm is a scalar on the device, over all ranks' shards.
     """
@@ -195,45 +233,15 @@ def check_finite(losses: Sequence[Tensor], grad_norm: Tensor, *, step: int) -> N
 
 
 @contextlib.contextmanager
-def evaluating(module: nn.Module, ema: EMA | None) -> Iterator[None]:
+def evaluating(module: nn.Module, ema: EMA | None) -> Generator[None, None, None]:
     """Eval mode, no gradients, and the EMA weights in place of the trained ones."""
     module.eval()
     try:
         with torch.no_grad(), ema.applied_to(module) if ema else contextlib.nullcontext():
             yield
     finally:
+        parallel.reshard(module)
         module.train()
-
-
-def _begin(
-    objective: Objective[Batch],
-    batches: BatchSource[Batch],
-    config: TrainConfig,
-    *,
-    run_dir: Path,
-    device: torch.device,
-) -> tuple[_State, Parts]:
-    """Make the state of a run, and put it where the newest checkpoint left it."""
-    module = objective.trainable
-    state = _State(
-        step=0,
-        optimizer=ModuleOptimizer(module, config.optimizer),
-        ema=EMA(module, config.ema_decay) if config.ema_decay else None,
-        generator=generator_from(config.seed, "training", parallel.rank(), device=device),
-    )
-    shared: dict[str, Stateful] = {"weights": module, "optimizer": state.optimizer, "objective": objective}
-    if state.ema is not None:
-        shared["ema"] = state.ema
-    parts = Parts(shared=shared, per_rank={"generator": GeneratorState(state.generator), "batches": batches})
-    root = run_dir / "checkpoints"
-    if checkpoints(root) and parallel.is_sharded(module):
-        state.optimizer.allocate()
-    state.step = load_checkpoint(root, parts, config, may_change=MAY_CHANGE)
-    return state, parts
-
-
-def _is_due(every: int, step: int) -> bool:
-    return every > 0 and step % every == 0
 
 
 def _stop_reason(stop: StopRequest, device: torch.device) -> str | None:

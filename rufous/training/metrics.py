@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import torch
@@ -38,7 +38,7 @@ class Averages:
             )
 
     def take(self, device: torch.device) -> dict[str, float]:
-        """Means over everything added on all ranks since the last call; a metric nobody measured is left out."""
+        """Means over what all ranks added since the last call; a metric nobody measured is left out."""
         names = list(self._values)
         if not names:
             return {}
@@ -61,7 +61,7 @@ class MetricsFile:
     """A file with one JSON object per line, each with its ``step``; ``read_metrics`` reads it."""
 
     def __init__(self, path: Path, *, step: int) -> None:
-        """Continue the file after ``step``: lines of later steps, from a run that was cut off, are removed."""
+        """Continue after ``step``: lines of later steps, left by a run that was cut off, are removed."""
         self._path = path
         kept = [line for line in read_metrics(path) if line["step"] <= step] if path.exists() else []
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
@@ -81,29 +81,28 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 class Speed:
     """Measures seconds per step and examples per second since the last report."""
 
-    def __init__(self) -> None:
+    def __init__(self, step: int) -> None:
         self._since = time.perf_counter()
-        self._num_steps = 0
+        self._step = step
         self._num_examples = 0
 
-    def add(self, *, num_examples: int) -> None:
-        """Count one finished step of this rank."""
-        self._num_steps += 1
+    def add(self, num_examples: int) -> None:
+        """Count examples of this rank."""
         self._num_examples += num_examples
 
-    def take(self, *, num_ranks: int) -> dict[str, float]:
-        """``s_per_step`` and ``samples_per_s`` (over all ranks) since the last call."""
+    def take(self, step: int) -> dict[str, float]:
+        """``s_per_step``, and ``samples_per_s`` over all ranks, since the last call."""
         now = time.perf_counter()
         elapsed = now - self._since
         measured = {
-            "s_per_step": elapsed / max(self._num_steps, 1),
-            "samples_per_s": self._num_examples * num_ranks / elapsed,
+            "s_per_step": elapsed / (step - self._step),
+            "samples_per_s": self._num_examples * world_size() / elapsed,
         }
-        self._since, self._num_steps, self._num_examples = now, 0, 0
+        self._since, self._step, self._num_examples = now, step, 0
         return measured
 
     @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
+    def paused(self) -> Generator[None, None, None]:
         """Leave the time of the block (saving, validating) out of the measurement."""
         begun = time.perf_counter()
         try:
@@ -124,7 +123,7 @@ def console_line(step: int, num_steps: int, metrics: Mapping[str, float]) -> str
 
 
 class Reporter:
-    """Gathers what one run measures and writes it to ``metrics.jsonl``, the console and ``sink``, on rank 0."""
+    """Gathers what one run measures; rank 0 writes it to a file, the console and ``sink``."""
 
     def __init__(
         self, path: Path, *, step: int, num_steps: int, device: torch.device, sink: Sink | None
@@ -134,21 +133,18 @@ class Reporter:
         self._device = device
         self._sink = sink
         self._averages = Averages()
-        self._speed = Speed()
+        self._speed = Speed(step)
         self.paused = self._speed.paused
 
-    def add(self, metrics: Metrics) -> None:
-        """Remember numbers until the next line."""
+    def add(self, metrics: Metrics, *, num_examples: int = 0) -> None:
+        """Remember numbers, and how many examples they were made from, until the next line."""
         self._averages.add(metrics)
-
-    def count_step(self, *, num_examples: int) -> None:
-        """Count one finished step of this rank, for the speed."""
-        self._speed.add(num_examples=num_examples)
+        self._speed.add(num_examples)
 
     def write_step(self, step: int, *, learning_rate: float) -> None:
         """Write the means since the last line; every rank calls this."""
         metrics = self._averages.take(self._device)
-        metrics |= {"learning_rate": learning_rate, **self._speed.take(num_ranks=world_size())}
+        metrics |= {"learning_rate": learning_rate, **self._speed.take(step)}
         self.write(step, metrics)
         if rank() == 0:
             log.info(console_line(step, self._num_steps, metrics))

@@ -1,7 +1,7 @@
 """Muon: momentum whose update matrix is replaced by the nearest orthogonal one.
 
-Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the scale that matches AdamW's update size is from
-Liu et al. 2025 (arXiv:2502.16982), section 2.2. Shapes: n matrices, r rows, c columns.
+Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers"; the scale that matches AdamW's update size
+is from Liu et al. 2025 (arXiv:2502.16982), section 2.2. Shapes: n matrices, r rows, c columns.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-"""Coefficients of the odd quintic of Jordan et al. 2024: the steepest at zero that keeps values within [0.7, 1.2]."""
+"""Coefficients of the quintic of Jordan et al. 2024: steep at zero, so that small values grow fast."""
 
 
 def orthogonalize(
@@ -37,12 +37,12 @@ def orthogonalize(
 
 
 class Muon(torch.optim.Optimizer):
-    """Orthogonalised Nesterov momentum for parameters of two or more axes; a kernel counts as [out, in * taps].
+    """Orthogonalised Nesterov momentum for parameters of two or more axes; kernels count as [out, in * taps].
 
         m <- momentum * m + g
         p <- p * (1 - lr * weight_decay) - lr * 0.2 * sqrt(max(r, c)) * orthogonalize(g + momentum * m)
 
-    Equal shapes are orthogonalised together. A sharded matrix is gathered first; each rank keeps its own part.
+    Equal shapes are orthogonalised together. A sharded matrix is gathered first; a rank keeps its own part.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class Muon(torch.optim.Optimizer):
             for parameter in parameters:
                 by_shape[tuple(parameter.shape)].append(parameter)
             if parameters and group["weight_decay"]:
-                torch._foreach_mul_(parameters, 1.0 - group["lr"] * group["weight_decay"])
+                keep = 1.0 - group["lr"] * group["weight_decay"]
+                torch._foreach_mul_(parameters, keep)  # pyright: ignore[reportPrivateUsage]
             for alike in by_shape.values():
                 self._update(alike, group["lr"], group["momentum"])
 

@@ -41,7 +41,7 @@ class Objective(Protocol[BatchRead]):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What the objective carries from step to step beside ``trainable``: nested dicts of tensors and JSON values.
+        """What it carries from step to step beside ``trainable``: nested dicts of tensors and JSON values.
 
         Frozen networks do not belong here; they are loaded from where they came from.
         """

@@ -30,7 +30,7 @@ class OptimizerConfig:
     momentum: float = 0.95
     """Muon's momentum (Nesterov)."""
     schedule: Literal["constant", "cosine", "linear", "wsd"] = "constant"
-    """After the warm-up: flat, cosine to zero, linear to zero, or flat and then linear to zero over ``decay_steps``."""
+    """After the warm-up: flat, cosine to zero, linear to zero, or flat with a final line to zero ("wsd")."""
     warmup_steps: int = 0
     decay_steps: int = 0
     """Length of the final decay of ``"wsd"`` (warm-up, stable, decay)."""
@@ -53,7 +53,7 @@ def constant(step: int, num_steps: int, decay_steps: int) -> float:
 
 
 def cosine(step: int, num_steps: int, decay_steps: int) -> float:
-    """Half a cosine from 1 at step 0 to 0 at step ``num_steps``. Source: Loshchilov & Hutter 2017 (arXiv:1608.03983)."""
+    """Half a cosine from 1 at step 0 to 0 at step ``num_steps``. Source: arXiv:1608.03983, eq. 5."""
     return 0.5 * (1.0 + math.cos(math.pi * min(step / num_steps, 1.0)))
 
 
@@ -63,7 +63,7 @@ def linear(step: int, num_steps: int, decay_steps: int) -> float:
 
 
 def wsd(step: int, num_steps: int, decay_steps: int) -> float:
-    """1, and over the last ``decay_steps`` a line to 0. Source: Hu et al. 2024 (arXiv:2404.06395), section 4."""
+    """1, then a line to 0 over the last ``decay_steps``. Source: arXiv:2404.06395, section 4."""
     return min(1.0, max(0.0, (num_steps - step) / decay_steps))
 
 
@@ -85,7 +85,10 @@ def lr_factor(config: OptimizerConfig, step: int, num_steps: int) -> float:
 
 
 class ModuleOptimizer:
-    """The optimisers of one module behind one learning rate; owns their moments, keyed by parameter name."""
+    """The optimisers of one module behind one learning rate; owns their moments, keyed by parameter name.
+
+    ``learning_rate`` is that of the last step.
+    """
 
     def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
         """Make the parameter groups of ``module``.
@@ -93,7 +96,7 @@ class ModuleOptimizer:
         Raises:
             ValueError: The module has no trainable parameter.
         """
-        self._config = config
+        self.learning_rate = 0.0
         self._parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
         if not self._parameters:
             raise ValueError("nothing to train: no parameter of the module has requires_grad")
@@ -123,6 +126,7 @@ class ModuleOptimizer:
 
     def step(self, learning_rate: float) -> None:
         """Update every parameter from its gradient, then drop the gradients."""
+        self.learning_rate = learning_rate
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
@@ -130,13 +134,13 @@ class ModuleOptimizer:
             optimizer.zero_grad(set_to_none=True)
 
     def allocate(self) -> None:
-        """Make every moment, as zeros, without changing a parameter, so that a sharded load has places to fill."""
+        """Make every moment without changing a parameter, so that a sharded load has places to fill."""
         for parameter in self._parameters.values():
             parameter.grad = torch.zeros_like(parameter)
         self.step(0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """The moments: parameter name -> name of the moment -> tensor. Rates and groups come from the config."""
+        """The moments: parameter name -> name of the moment -> tensor; the config has the rest."""
         state = self._state()
         return {name: dict(state[p]) for name, p in self._parameters.items() if p in state}
 

@@ -5,13 +5,13 @@ Every helper is the identity without a process group, so the loop is written onc
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 
@@ -32,7 +32,7 @@ def barrier() -> None:
 
 
 @contextlib.contextmanager
-def process_group(device_type: str) -> Iterator[DeviceMesh | None]:
+def process_group(device_type: str) -> Generator[DeviceMesh | None, None, None]:
     """Join the processes that ``torchrun`` started and give their mesh; None when started without torchrun.
 
     Args:
@@ -60,7 +60,7 @@ def shard(
     Args:
         module: Equal on every rank beforehand, as rank 0's values are not broadcast.
         mesh: From ``process_group``.
-        blocks: Sub-modules that are gathered one after another, which bounds the memory; the rest goes together.
+        blocks: Sub-modules gathered one after another, which bounds the memory; the rest goes together.
         bf16: Gather parameters and compute in bfloat16; gradients are reduced in float32.
     """
     if mesh is None:
@@ -74,6 +74,16 @@ def shard(
 def is_sharded(module: nn.Module) -> bool:
     """Whether ``shard`` has spread this module."""
     return any(isinstance(parameter, DTensor) for parameter in module.parameters())
+
+
+def reshard(module: nn.Module) -> None:
+    """Drop gathered copies of the parameters, which a forward pass without a backward one leaves behind.
+
+    Without it the next forward pass would use copies made before the parameters changed.
+    """
+    for part in module.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 def sum_over_ranks(values: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 A run keeps ``checkpoints/step-00001000/`` with
 
-* ``state.json`` - step, resolved config, every value that is no tensor, and size and SHA-256 of the other files;
+* ``state.json`` - step, resolved config, every value that is no tensor, size and SHA-256 of the other files;
 * ``<part>.safetensors`` for each shared part (weights, optimizer, ema, objective), or for a sharded run
   ``sharded/`` written by ``torch.distributed.checkpoint`` in its safetensors format;
 * ``rank-00000.safetensors`` and ``.json`` for each rank: random generator and data position.
@@ -105,7 +105,7 @@ def save_checkpoint(root: Path, step: int, parts: Parts, config: Any, *, keep: i
 
 
 def load_checkpoint(root: Path, parts: Parts, config: Any, *, may_change: frozenset[str]) -> int:
-    """Put every part where the newest checkpoint under ``root`` left it, and give its step; 0 when there is none.
+    """Put every part where the newest checkpoint under ``root`` left it; gives its step, 0 if there is none.
 
     Args:
         root: The folder of the checkpoints.
