@@ -135,7 +135,7 @@ def vocabulary() -> list[str]:
     texts = [*SHAPES, *COLORS, *BACKGROUND_COLORS, "a", "an"]
     tables = (SIZE_WORDS, MOTION_PHRASES, BACKGROUND_PHRASES, CAMERA_PHRASES, RELATION_PHRASES)
     texts += [phrase for table in tables for phrases in table.values() for phrase in phrases]
-    return sorted({word for text in texts for word in re.findall(r"[a-z]+", text)})
+    return sorted({word for text in texts for word in re.findall(r"[a-z]+(?:-[a-z]+)*", text)})
 
 
 def _description(
