@@ -12,7 +12,7 @@ Everything in the package follows one equation, for every schedule::
 import functools
 import math
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -34,6 +34,8 @@ class ScheduleConfig:
     """Variance added at the first timestep; read by the two linear kinds."""
     beta_end: float = 0.012
     """Variance added at the last timestep; read by the two linear kinds. AnimateLCM-I2V uses 0.014."""
+    noise_shift: float = 1.0
+    """Divides the signal-to-noise ratio by its square (arXiv:2301.11093, eq. 4): above 1 for redundant data."""
     rescale_zero_terminal_snr: bool = False
     """Shift the table so that the last timestep is pure noise (arXiv:2305.08891); not for epsilon."""
     dynamic_rescale: float | None = None
@@ -47,16 +49,18 @@ class ScheduleConfig:
                 f"beta_start={self.beta_start}, beta_end={self.beta_end} is no schedule: "
                 "use 0 < beta_start <= beta_end < 1, for example 0.00085 and 0.012"
             )
+        if not 0.0 < self.noise_shift < math.inf:
+            raise ValueError(f"noise_shift={self.noise_shift} is out of range: use a positive number, 1 for none")
         if self.dynamic_rescale is not None and not 0.0 < self.dynamic_rescale <= 1.0:
             raise ValueError(
                 f"dynamic_rescale={self.dynamic_rescale} is out of range: use 0 < floor <= 1 or None; "
                 "VideoCrafter2 has 0.7"
             )
         if self.kind == "rectified_flow" and (
-            self.rescale_zero_terminal_snr or self.dynamic_rescale is not None
+            self.rescale_zero_terminal_snr or self.dynamic_rescale is not None or self.noise_shift != 1.0
         ):
             raise ValueError(
-                "kind='rectified_flow' has neither rescale_zero_terminal_snr nor dynamic_rescale: omit both"
+                "kind='rectified_flow' has no rescale_zero_terminal_snr, dynamic_rescale or noise_shift: omit them"
             )
 
 
@@ -80,45 +84,6 @@ class NoiseLevel:
         if self.sigma == 0.0:
             return math.inf
         return -math.inf if self.signal == 0.0 else math.log(self.signal / self.sigma)
-
-
-class Schedule(Protocol):
-    """What the package asks of a schedule; per-sample values are float32, on the timesteps' device."""
-
-    @property
-    def num_train_timesteps(self) -> int:
-        """T, the number of training timesteps."""
-        ...
-
-    @property
-    def clean_timestep(self) -> float:
-        """The timestep that stands for clean data: one below the first with noise."""
-        ...
-
-    @property
-    def reaches_pure_noise(self) -> bool:
-        """Whether the last timestep has alpha = 0, where epsilon says nothing about x0."""
-        ...
-
-    def alpha(self, timesteps: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """Factor of the (rescaled) clean latents."""
-        ...
-
-    def sigma(self, timesteps: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """Standard deviation of the noise."""
-        ...
-
-    def rescale(self, timesteps: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """VideoCrafter2's dynamic rescale; 1 where it is off."""
-        ...
-
-    def log_snr(self, timesteps: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """``log((alpha * rescale)^2 / sigma^2)``."""
-        ...
-
-    def level(self, timestep: float) -> NoiseLevel:
-        """The noise level at one timestep; ``clean_timestep`` gives alpha 1, sigma 0, rescale 1."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -225,8 +190,8 @@ class RectifiedFlowSchedule:
         return True
 
     def alpha(self, timesteps: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-        """``1 - t/T``, in [0, 1]."""
-        return 1.0 - self.sigma(timesteps)
+        """``(T - t)/T``, in [0, 1]; written so, since ``1 - t/T`` loses digits near pure noise."""
+        return (self.num_train_timesteps - timesteps.float()) / self.num_train_timesteps
 
     def sigma(self, timesteps: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
         """``t/T``, in [0, 1]."""
@@ -248,11 +213,16 @@ class RectifiedFlowSchedule:
         """
         if not 0.0 <= timestep <= self.num_train_timesteps:
             raise ValueError(f"timestep={timestep} is out of range: use 0 to {self.num_train_timesteps}")
-        sigma = timestep / self.num_train_timesteps
-        return NoiseLevel(alpha=1.0 - sigma, sigma=sigma, rescale=1.0, timestep=float(timestep))
+        total = self.num_train_timesteps
+        alpha, sigma = (total - timestep) / total, timestep / total
+        return NoiseLevel(alpha=alpha, sigma=sigma, rescale=1.0, timestep=float(timestep))
 
 
-def make_schedule(config: ScheduleConfig) -> VPSchedule | RectifiedFlowSchedule:
+Schedule = VPSchedule | RectifiedFlowSchedule
+"""What the rest of the package takes; per-sample values are float32, on the device of the timesteps."""
+
+
+def make_schedule(config: ScheduleConfig) -> Schedule:
     """The schedule that ``config.kind`` names."""
     return RectifiedFlowSchedule(config) if config.kind == "rectified_flow" else VPSchedule(config)
 
@@ -264,7 +234,7 @@ def alphas_cumprod(config: ScheduleConfig) -> Float[Tensor, " t"]:
     scaled_linear  beta = linspace(sqrt(start), sqrt(end), T)^2
     linear         beta = linspace(start, end, T)
     cosine         beta_t = min(1 - f(t + 1) / f(t), 0.999),  f(t) = cos^2(pi/2 * (t/T + 0.008) / 1.008)
-    all            alphas_cumprod = cumprod(1 - beta)
+    all            alphas_cumprod = cumprod(1 - beta), then noise_shift, then rescale_zero_terminal_snr
     =============  =========================================================================================
 
     Sources: Rombach et al. 2022 (latent diffusion), scaled_linear; arXiv:2006.11239, linear;
@@ -280,6 +250,7 @@ def alphas_cumprod(config: ScheduleConfig) -> Float[Tensor, " t"]:
         f = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
         betas = (1 - f[1:] / f[:-1]).clamp(max=0.999)  # the paper's cap against a singular last step
     product = torch.cumprod(1.0 - betas, dim=0)
+    product = product / (product + config.noise_shift**2 * (1.0 - product))
     return _with_zero_terminal_snr(product) if config.rescale_zero_terminal_snr else product
 
 
