@@ -6,6 +6,7 @@ Shapes: b batch, c channels, f frames, h w height and width.
 import itertools
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Literal
 
 import torch
@@ -169,7 +170,7 @@ def strided_indices(num_frames: int, num_samples: int, *, stride: int, start: in
     return list(range(start, last + 1, stride))
 
 
-def indices_at_fps(timestamps_s: Sequence[float], fps: float) -> list[int]:
+def indices_at_fps(timestamps_s: Sequence[float], fps: Fraction | float | int) -> list[int]:
     """For each tick of a clock at ``fps``, the index of the frame nearest in time; ties go to the earlier.
 
     The clock starts at the first frame and stops at the last one. Where frames are further apart than the
@@ -188,11 +189,11 @@ def indices_at_fps(timestamps_s: Sequence[float], fps: float) -> list[int]:
     if not (fps > 0 and math.isfinite(fps)):
         raise ValueError(f"fps={fps} must be positive and finite")
     num_ticks = (
-        math.floor((times[-1] - times[0]) * fps + 1e-6) + 1
+        math.floor((times[-1] - times[0]) * float(fps) + 1e-6) + 1
     )  # tolerance: n/fps is seldom exact in binary
     indices, index = [], 0
     for tick in range(num_ticks):
-        time = times[0] + tick / fps
+        time = times[0] + tick / float(fps)
         while index + 1 < len(times) and times[index + 1] - time < time - times[index] - 1e-9:
             index += 1
         indices.append(index)

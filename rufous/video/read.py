@@ -194,8 +194,10 @@ def _video_stream(path: Path, container: "InputContainer") -> "VideoStream":
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if container.format.name == "tty":  # FFmpeg draws any text file as a terminal
         raise ValueError(f"{path}: a text file, not a video")
+    if len(container.streams) == 0:
+        raise ValueError(f"{path}: damaged, truncated or not a video (no streams)")
     if not moving:
-        kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
+        kinds = sorted({stream.type for stream in container.streams})
         raise ValueError(f"{path}: no video stream, only {', '.join(kinds)}")
     best = container.streams.best("video")
     stream = next((stream for stream in moving if stream is best), moving[0])
@@ -262,7 +264,7 @@ def _gather(path: Path, chosen: list[int], pictures: Iterable[np.ndarray]) -> Te
             frames = np.empty((len(chosen), *frame.shape), dtype=np.uint8)
         if frame.shape != frames.shape[1:]:
             raise ValueError(
-                f"{path}: the size changes at frame {i}, to {picture.shape[1]}x{picture.shape[0]} (width x height)"
+                f"{path}: the frame size changes, to {picture.shape[1]}x{picture.shape[0]} at frame {i}"
             )
         for place in places[i]:
             frames[place] = frame

@@ -58,7 +58,7 @@ def write_video(
     path: Path | str,
     frames: UInt8[Tensor, "f 3 h w"],
     *,
-    fps: Fraction | float,
+    fps: Fraction | float | int,
     crf: int = 18,
     lossless: bool = False,
     metadata: Mapping[str, str | int | float] | None = None,
@@ -117,7 +117,7 @@ def manifest_path(path: Path | str) -> Path:
     return path.with_name(f"{stem}.json")
 
 
-def exact_fps(fps: Fraction | float) -> Fraction:
+def exact_fps(fps: Fraction | float | int) -> Fraction:
     """A frame rate as a fraction: 23.976 and 29.97 become 24000/1001 and 30000/1001, 12.5 becomes 25/2.
 
     Floats within 0.005 of n * 1000/1001, n at least 12, mean that rate; every other float is its nearest

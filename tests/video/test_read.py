@@ -1,0 +1,217 @@
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rufous.video import probe, read_video, write_video
+
+# name, codec, pixel format, codec options
+FILES = [
+    ("long_gop.mp4", "libx264", "yuv420p", {"g": "250", "bf": "3", "preset": "veryfast"}),
+    ("short_gop.mp4", "libx264", "yuv420p", {"g": "10", "bf": "2", "preset": "veryfast"}),
+    ("open_gop.mkv", "libx264", "yuv420p", {"g": "9", "bf": "3", "x264-params": "open-gop=1:scenecut=0"}),
+    ("ten_bit.mkv", "libx264", "yuv420p10le", {"preset": "veryfast"}),
+    ("four_four_four.mov", "libx264", "yuv444p", {"preset": "veryfast"}),
+    ("stream.ts", "libx264", "yuv420p", {"g": "12", "preset": "veryfast"}),
+    ("raw.h264", "libx264", "yuv420p", {"g": "12", "preset": "veryfast"}),
+    ("hevc.mp4", "libx265", "yuv420p", {"preset": "ultrafast", "x265-params": "log-level=none:keyint=12"}),
+    ("vp9.webm", "libvpx-vp9", "yuv420p", {"deadline": "realtime", "cpu-used": "8", "g": "15"}),
+    ("vp8.webm", "libvpx", "yuv420p", {"auto-alt-ref": "1", "lag-in-frames": "8", "deadline": "good"}),
+    ("xvid.avi", "mpeg4", "yuv420p", {"bf": "2", "g": "12"}),
+    ("mpeg4.mp4", "mpeg4", "yuv420p", {"bf": "2", "g": "12"}),
+    ("mpeg2.mpg", "mpeg2video", "yuv420p", {"bf": "2", "g": "12"}),
+    ("interlaced.mpg", "mpeg2video", "yuv420p", {"flags": "+ildct+ilme", "g": "12"}),
+    ("ffv1.mkv", "ffv1", "bgr0", {}),
+    ("ffv1_alpha.mkv", "ffv1", "bgra", {}),
+    ("prores.mov", "prores_ks", "yuv422p10le", {}),
+    ("motion_jpeg.avi", "mjpeg", "yuvj420p", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "codec", "pixel_format", "options"), FILES, ids=[f[0] for f in FILES])
+def test_any_file_gives_every_frame_and_samples_equal_to_decoding_it_all(
+    name, codec, pixel_format, options, encode, decode_all
+):
+    path = encode(name, codec, pixel_format=pixel_format, options=options)
+    expected = decode_all(path)
+    info = probe(path)
+    assert (info.num_frames, info.width, info.height) == (len(expected), 64, 48)
+    assert info.num_frames == 40
+
+    frames, times = read_video(path)
+    assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), expected)
+    assert times.dtype == torch.float64
+    assert times[0] == 0
+    wanted = [39, 0, 21, 22, 38, 21]
+    sampled, sampled_times = read_video(path, indices=wanted, num_threads=1)
+    assert torch.equal(sampled, frames[wanted])
+    assert torch.equal(sampled_times, times[wanted])
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.webm", "a.avi", "a.ts"])
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(8), Fraction(30000, 1001)])
+def test_a_constant_rate_is_found_exactly(name, rate, encode):
+    codec = {"a.webm": "libvpx-vp9", "a.avi": "mpeg4"}.get(name, "libx264")
+    options = {"deadline": "realtime", "cpu-used": "8"} if name == "a.webm" else {}
+    info = probe(encode(name, codec, rate=rate, num_frames=12, options=options))
+    assert (info.fps, info.is_variable_fps) == (rate, False)
+    assert info.duration_s == pytest.approx(12 / rate, abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["variable.mp4", "variable.mkv"])
+def test_a_variable_rate_keeps_its_times_and_seeks_exactly(name, encode, decode_all):
+    pts_ms = np.cumsum([0, *([40] * 9), *([100, 20] * 10), *([500] * 10)]).tolist()
+    path = encode(name, "libx264", num_frames=40, pts_ms=pts_ms, options={"g": "7", "bf": "2"})
+    info = probe(path)
+    assert info.is_variable_fps
+    assert float(info.fps) == pytest.approx(39 / (pts_ms[-1] / 1000))
+    frames, times = read_video(path, num_frames=5)
+    assert times.tolist() == pytest.approx([pts_ms[i] / 1000 for i in (0, 10, 20, 29, 39)])
+    assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), decode_all(path)[[0, 10, 20, 29, 39]])
+
+
+@pytest.mark.parametrize(
+    ("degrees", "mirrored", "clockwise", "upright"),
+    [
+        (0, False, 0, lambda image: image),
+        (-90, False, 90, lambda image: np.rot90(image, -1)),
+        (90, False, 270, lambda image: np.rot90(image)),
+        (180, False, 180, lambda image: np.rot90(image, 2)),
+        (0, True, 0, lambda image: image[:, ::-1]),
+    ],
+)
+def test_a_display_matrix_turns_the_frames_upright(degrees, mirrored, clockwise, upright, encode, decode_all):
+    path = encode("turned.mp4", "libx264", num_frames=3, rotation=degrees, mirrored=mirrored)
+    frames, _ = read_video(path)
+    info = probe(path)
+    assert info.rotation == clockwise
+    assert (info.height, info.width) == tuple(frames.shape[-2:])
+    assert np.array_equal(frames[1].permute(1, 2, 0).numpy(), upright(decode_all(path)[1]))
+
+
+def test_a_slanted_display_matrix_is_refused(encode):
+    with pytest.raises(ValueError, match="30 degrees; only quarter turns"):
+        probe(encode("slanted.mp4", "libx264", num_frames=3, rotation=-30))
+
+
+@pytest.mark.parametrize("size", [(33, 65), (1, 1), (17, 250)])
+def test_odd_sizes_are_read_whole(size, encode, decode_all):
+    path = encode("odd.mkv", "ffv1", pixel_format="yuv420p", num_frames=3, height=size[0], width=size[1])
+    frames, _ = read_video(path)
+    assert tuple(frames.shape) == (3, 3, *size)
+    assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), decode_all(path))
+
+
+def test_sound_beside_the_picture_is_noticed_and_ignored(encode):
+    path = encode("sound.mp4", "libx264", num_frames=12, sound=True)
+    assert probe(path).has_audio
+    assert probe(path).num_frames == len(read_video(path)[0]) == 12
+    assert not probe(encode("silent.mp4", "libx264", num_frames=12)).has_audio
+
+
+@pytest.mark.parametrize("name", ["plain.jpg", "plain.png"])
+def test_a_still_image_is_a_clip_of_one_frame(name, tmp_path):
+    Image.new("RGB", (20, 10), (200, 30, 30)).save(tmp_path / name)
+    frames, times = read_video(tmp_path / name)
+    assert (tuple(frames.shape), times.tolist()) == ((1, 3, 10, 20), [0.0])
+    assert probe(tmp_path / name).num_frames == 1
+
+
+def test_names_that_look_like_protocols_or_hold_spaces_are_read(encode):
+    assert probe(encode("pipe:1 a,b [c].mp4", "libx264", num_frames=3)).num_frames == 3
+
+
+def one_line_error(path: Path, call: Callable = probe, **kwargs) -> str:
+    with pytest.raises(ValueError, match=re.escape(str(path))) as caught:
+        call(path, **kwargs)
+    assert "\n" not in str(caught.value)
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize("call", [probe, read_video])
+def test_files_without_video_say_why_in_one_line(call, tmp_path, silent_file):
+    assert one_line_error(tmp_path / "absent.mp4", call) == "no such file"
+    (tmp_path / "empty.mp4").touch()
+    assert one_line_error(tmp_path / "empty.mp4", call) == "empty file"
+    assert one_line_error(silent_file("sound.m4a", "aac"), call) == "no video stream, only audio"
+    assert one_line_error(silent_file("sound.wav", "pcm_s16le"), call) == "no video stream, only audio"
+    (tmp_path / "notes.txt").write_text("not a video\n" * 50)
+    assert one_line_error(tmp_path / "notes.txt", call) == "a text file, not a video"
+    for name in ("text.mp4", "text.mkv", "text.webp", "text.gif"):
+        (tmp_path / name).write_text("not a video\n" * 50)
+        assert "not a" in one_line_error(tmp_path / name, call)
+    (tmp_path / "folder").mkdir()
+    assert one_line_error(tmp_path / "folder", call) == "no PNG frames there"
+
+
+@pytest.mark.parametrize("name", ["cut.mp4", "fast_start.mp4", "cut.mkv", "cut.webm", "cut.avi"])
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.9])
+def test_truncated_files_are_refused(name, part, encode):
+    codec = {"cut.webm": "libvpx-vp9", "cut.avi": "mpeg4"}.get(name, "libx264")
+    options = {"deadline": "realtime", "cpu-used": "8"} if name == "cut.webm" else {"g": "5"}
+    movflags = {"movflags": "+faststart"} if name == "fast_start.mp4" else {}
+    path = encode(name, codec, options=options, container_options=movflags)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    reason = one_line_error(path)
+    assert "truncated" in reason or "damaged" in reason
+    assert one_line_error(path, read_video, num_frames=2) == reason
+
+
+@pytest.mark.parametrize("name", ["cut.ts", "fragments.mp4"])
+@pytest.mark.parametrize("part", [0.5, 0.9])
+def test_formats_made_to_be_cut_anywhere_give_the_frames_that_are_there(name, part, encode, decode_all):
+    movflags = {"movflags": "frag_keyframe+empty_moov"} if name == "fragments.mp4" else {}
+    path = encode(name, "libx264", options={"g": "5"}, container_options=movflags)
+    whole = decode_all(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * part)])
+    if name == "cut.ts" and part == 0.9:
+        assert "truncated" in one_line_error(path)  # the cut is inside a packet
+        return
+    frames, _ = read_video(path)
+    assert 0 < probe(path).num_frames == len(frames) < len(whole)
+    assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), whole[: len(frames)])
+
+
+def test_a_hole_in_the_middle_is_an_error_and_never_a_silent_gap(encode):
+    path = encode("damaged.mkv", "ffv1", pixel_format="yuv420p", num_frames=12)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 3000] = bytes(3000)
+    path.write_bytes(bytes(data))
+    reason = one_line_error(path, read_video)
+    assert "damaged" in reason or "truncated" in reason
+
+
+def test_frames_that_do_not_exist_are_refused(encode):
+    path = encode("short.mp4", "libx264", num_frames=5)
+    assert "no frame 5: the file holds frames 0 to 4" in one_line_error(path, read_video, indices=[0, 5])
+    assert "no frame -1" in one_line_error(path, read_video, indices=[-1])
+    assert "more than the 5 frames" in one_line_error(path, read_video, num_frames=6)
+    assert "indices is empty" in one_line_error(path, read_video, indices=[])
+    with pytest.raises(ValueError, match="not both"):
+        read_video(path, indices=[0], num_frames=1)
+
+
+def test_a_size_that_changes_midway_is_refused(encode):
+    small = encode("small.h264", "libx264", num_frames=4).read_bytes()
+    large = encode("large.h264", "libx264", num_frames=4, height=96).read_bytes()
+    path = encode("both.h264", "libx264", num_frames=1)
+    path.write_bytes(small + large)
+    assert "the frame size changes, to 64x96 at frame 4" in one_line_error(path, read_video)
+
+
+def test_images_are_described_like_videos(tmp_path, moving_frames):
+    for name in ("clip.webp", "frames", "clip.gif"):
+        write_video(tmp_path / name, moving_frames(6), fps=12.5, metadata={"prompt": "a bird"})
+        info = probe(tmp_path / name)
+        assert (info.num_frames, info.fps, info.is_variable_fps) == (6, Fraction(25, 2), False)
+        assert (info.width, info.height, info.metadata["prompt"]) == (64, 48, "a bird")
+        frames, times = read_video(tmp_path / name, indices=[5, 0])
+        assert torch.allclose(times, torch.tensor([0.4, 0.0], dtype=torch.float64))
+        assert torch.equal(frames, read_video(tmp_path / name)[0][[5, 0]])
