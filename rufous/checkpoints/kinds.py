@@ -18,6 +18,7 @@ from rufous.diffusion.schedules import ScheduleConfig
 from rufous.networks.text_encoders import CLIPTokenizer, TextEncoder, TextEncoderConfig, WordTokenizer
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
+from rufous.networks.video_text import VideoTextConfig, VideoTextModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "unet3d": (UNet3DConfig, UNet3D),
     "autoencoder_kl": (AutoencoderKLConfig, AutoencoderKL),
     "text_encoder": (TextEncoderConfig, TextEncoder),
+    "video_text": (VideoTextConfig, VideoTextModel),
 }
 SETTINGS: dict[str, type[Any]] = {"diffusion": DiffusionConfig}
 TOKENIZERS: dict[str, tuple[str, ...]] = {

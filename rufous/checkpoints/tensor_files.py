@@ -1,8 +1,8 @@
 """Safetensors files, written tensor by tensor and checked before they are read.
 
 The format is eight bytes of header length, a JSON header, and the tensors' bytes one after another. Writing
-it here instead of through the library keeps one converted tensor in memory at a time; reading goes through the
-library, which maps the file.
+it here instead of through the library keeps one converted tensor in memory at a time; reading goes through
+the library, which maps the file.
 
 Source: the format's description in the safetensors package.
 """
