@@ -1,0 +1,283 @@
+"""The things of a clip as masks over time, found by their difference to the fitted background.
+
+Pixels are grouped by colour first and by connectedness second, so that two things that touch stay two, and a
+thing that changes its colour or is half faded stays one and is flagged.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rufous.world.scene import COLORS
+
+NAMES = tuple(COLORS)
+PALETTE = np.array([COLORS[name] for name in NAMES], dtype=np.float32)
+MIN_DIFFERENCE = 42.0
+"""RGB distance to the background from which a pixel belongs to a thing."""
+MIN_BLOB = 0.003
+"""Smallest blob, as a fraction of the squared shorter side (the smallest thing of the world covers 0.011)."""
+RIM_SHARE, CORE_SHARE, CORE_SLACK = 0.4, 0.95, 22.0
+"""Rim and inside of a thing: shares of the largest difference within two pixels, less a slack for noise."""
+CLUSTER_RADIUS = 55.0
+MAX_THINGS = 4
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One thing over time, as soft masks and a colour."""
+
+    alpha: np.ndarray
+    """Opacity [f h w], about 0 to 1, zero far from the thing."""
+    mask: np.ndarray
+    """Pixels of the thing [f h w], bool."""
+    rgb: np.ndarray
+    """Colour of the inside [3], RGB in [0, 255]."""
+    color: str | None
+    color_doubt: str | None
+    color_margin: float
+    """How much nearer the named colour is than the next, in [0, 1]."""
+
+
+def segment_things(video: np.ndarray, background: np.ndarray) -> tuple[Segment, ...]:
+    """Find the things of a clip.
+
+    Args:
+        video: Frames [f h w 3], RGB in [0, 255].
+        background: Fitted background [f h w 3].
+
+    Returns:
+        Things, the largest first; empty if nothing stands out.
+    """
+    difference = video - background
+    smooth = blurred(difference)
+    distance = np.sqrt(np.einsum("fhwc,fhwc->fhw", smooth, smooth))
+    peak = _highest_nearby(distance, 2)
+    mask = (distance > MIN_DIFFERENCE) & (distance > RIM_SHARE * peak)
+    labels = label_blobs(mask)
+    smallest = max(MIN_BLOB * min(video.shape[1:3]) ** 2, 6)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    mask = sizes[labels] >= smallest
+    if not mask.any():
+        return ()
+    seen = blurred(video)
+    core = mask & (distance > CORE_SHARE * peak - CORE_SLACK)
+    groups = _color_groups(seen, mask, core, np.where(mask, labels, 0))
+    segments: list[Segment] = []
+    for rgb, part, doubt in groups:
+        for track in _tracks(part, smallest):
+            others = mask & ~track
+            segments.append(_segment(video, background, seen, track, core & track, others, rgb, doubt))
+    return tuple(sorted(segments, key=lambda segment: -int(segment.mask.sum()))[:MAX_THINGS])
+
+
+def blurred(video: np.ndarray) -> np.ndarray:
+    """Binomial 3 x 3 blur of [f h w c] over h and w."""
+    padded = np.pad(video, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
+    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
+    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
+
+
+def label_blobs(mask: np.ndarray) -> np.ndarray:
+    """Number the 8-connected blobs of each frame.
+
+    Args:
+        mask: Pixels [f h w], bool.
+
+    Returns:
+        Labels [f h w]: 0 outside, else a number that no other blob of the clip has.
+    """
+    padded = np.pad(mask, ((0, 0), (0, 0), (1, 1))).astype(np.int8)
+    edges = np.diff(padded, axis=2)
+    starts, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)
+    parent = list(range(len(starts)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    above: list[int] = []
+    row: list[int] = []
+    place = (-1, -1)
+    spans = [(f, y, x0, x1) for (f, y, x0), x1 in zip(starts.tolist(), ends[:, 2].tolist(), strict=True)]
+    for index, (frame, y, x0, x1) in enumerate(spans):
+        if (frame, y) != place:
+            above, row = (row if place == (frame, y - 1) else []), []
+            place = (frame, y)
+        row.append(index)
+        for other in above:
+            if spans[other][2] <= x1 and x0 <= spans[other][3]:
+                parent[root(other)] = root(index)
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    for index, (frame, y, x0, x1) in enumerate(spans):
+        labels[frame, y, x0:x1] = root(index) + 1
+    return labels
+
+
+def grown(mask: np.ndarray, reach: int) -> np.ndarray:
+    """The mask [f h w] with all pixels within ``reach`` rows and columns."""
+    return _highest_nearby(mask, reach)
+
+
+def _highest_nearby(values: np.ndarray, reach: int) -> np.ndarray:
+    """Largest value [f h w] within ``reach`` rows and columns."""
+    for dimension in (1, 2):
+        padding = [(0, 0)] * 3
+        padding[dimension] = (reach, reach)
+        padded = np.pad(values, padding)
+        length = values.shape[dimension]
+        values = np.max([padded.take(range(s, s + length), dimension) for s in range(2 * reach + 1)], axis=0)
+    return values
+
+
+def _color_groups(
+    seen: np.ndarray, mask: np.ndarray, core: np.ndarray, labels: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray, str | None]]:
+    """Split the mask by colour; each group is its colour, its mask, and why the colour is in doubt."""
+    colors = seen[core]
+    member = _clusters(colors)
+    count = member.max() + 1
+    centers = np.array([np.median(colors[member == k], axis=0) for k in range(count)])
+    if count == 1:
+        return [(centers[0], mask, None)]
+    votes = np.zeros((count, *mask.shape), dtype=np.float32)
+    for k in range(count):
+        votes[k][core] = member == k
+        votes[k] = blurred(blurred(votes[k][..., None]))[..., 0]
+    nearest = np.where(mask, votes.argmax(axis=0), -1)
+    reached = votes.max(axis=0) > 0
+    parts = [(nearest == k) & reached for k in range(count)]
+    merged = _merge(parts, labels, centers)
+    return merged
+
+
+def _clusters(colors: np.ndarray) -> np.ndarray:
+    """Cluster number of each core pixel; -1 for the rare pixel of no cluster."""
+    names = ((colors[:, None] - PALETTE) ** 2).sum(axis=2).argmin(axis=1)
+    member = np.full(len(colors), -1)
+    for number in range(MAX_THINGS):
+        free = member < 0
+        if free.sum() < max(20, 0.06 * len(colors)):
+            break
+        name = np.bincount(names[free]).argmax()
+        center = np.median(colors[free & (names == name)], axis=0)
+        member[free & (np.linalg.norm(colors - center, axis=1) < CLUSTER_RADIUS)] = number
+        if number == 0 and not (member == 0).any():
+            member[free] = 0
+    return member
+
+
+def _merge(
+    parts: list[np.ndarray], labels: np.ndarray, centers: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray, str | None]]:
+    """Join colours that share a blob most of the time, or that take turns: one thing of several colours."""
+    groups = [(centers[0], parts[0], None)]
+    for center, part in zip(centers[1:], parts[1:], strict=True):
+        for index, (rgb, mask, doubt) in enumerate(groups):
+            if _is_same_thing(mask, part, labels):
+                groups[index] = (rgb, mask | part, "its colour is mixed or changes")
+                break
+        else:
+            groups.append((center, part, None))
+    return groups
+
+
+def _is_same_thing(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> bool:
+    here, there = first.any(axis=(1, 2)), second.any(axis=(1, 2))
+    both = here & there
+    if both.sum() <= 0.3 * min(here.sum(), there.sum()):
+        return True
+    touching = [
+        bool(np.intersect1d(labels[f][first[f]], labels[f][second[f]]).size) for f in np.flatnonzero(both)
+    ]
+    return float(np.mean(touching)) > 0.7
+
+
+def _tracks(part: np.ndarray, smallest: float) -> list[np.ndarray]:
+    """Masks over time of each of the blobs of one colour; usually one."""
+    labels = label_blobs(part)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    frames: list[list[int]] = []
+    for frame in labels:
+        found = [int(k) for k in np.unique(frame) if k and sizes[k] >= smallest]
+        largest = max((sizes[k] for k in found), default=0)
+        frames.append(sorted((k for k in found if sizes[k] > 0.2 * largest), key=lambda k: -sizes[k]))
+    number = int(np.median([len(found) for found in frames if found] or [0]))
+    if number <= 1:
+        keep = np.zeros(len(sizes), dtype=bool)
+        keep[[found[0] for found in frames if found]] = True
+        return [keep[labels]] if keep.any() else []
+    return _linked(labels, frames, min(number, MAX_THINGS))
+
+
+def _linked(labels: np.ndarray, frames: list[list[int]], number: int) -> list[np.ndarray]:
+    """Follow several blobs of one colour by the nearest centre."""
+    tracks = [np.zeros(labels.shape, dtype=bool) for _ in range(number)]
+    last: list[np.ndarray] = []
+    for index, found in enumerate(frames):
+        centers = {k: np.argwhere(labels[index] == k).mean(axis=0) for k in found}
+        if len(last) < number:
+            last = [centers[k] for k in found[:number]]
+        for track, place in enumerate(last):
+            if centers:
+                k = min(centers, key=lambda key: float(np.linalg.norm(centers[key] - place)))
+                last[track] = centers.pop(k)
+                tracks[track][index] = labels[index] == k
+    return [track for track in tracks if track.any()]
+
+
+def _segment(
+    video: np.ndarray,
+    background: np.ndarray,
+    seen: np.ndarray,
+    mask: np.ndarray,
+    core: np.ndarray,
+    others: np.ndarray,
+    rgb: np.ndarray,
+    doubt: str | None,
+) -> Segment:
+    present = np.flatnonzero(mask.any(axis=(1, 2)))
+    means = np.array([np.median(seen[f][core[f] if core[f].any() else mask[f]], axis=0) for f in present])
+    behind = np.array([background[f][mask[f]].mean(axis=0) for f in present])
+    contrast = np.linalg.norm(means - behind, axis=1)
+    if doubt is None:
+        rgb = np.median(means[contrast >= 0.85 * np.quantile(contrast, 0.8)], axis=0)
+    toward = rgb - background
+    scale = np.maximum((toward**2).sum(axis=-1), 1)
+    opacity = ((video - background) * toward).sum(axis=-1) / scale
+    smooth_opacity = ((seen - background) * toward).sum(axis=-1) / scale
+    support = grown(mask, 2) & ~grown(others & ~mask, 1) | mask
+    alpha = np.where(support, np.clip(opacity, -0.3, 1.3), 0).astype(np.float32)
+    if doubt is None:
+        doubt = _fade_doubt(smooth_opacity, core, present)
+    else:
+        alpha = np.where(mask, 1.0, np.where(support, np.clip(alpha, 0, 1), 0)).astype(np.float32)
+    name, margin, far = _nearest_color(rgb, means)
+    return Segment(alpha, mask, rgb, None if doubt or far else name, doubt or far, margin)
+
+
+def _fade_doubt(opacity: np.ndarray, core: np.ndarray, present: np.ndarray) -> str | None:
+    levels = np.array([np.median(opacity[f][core[f]]) if core[f].any() else 1.0 for f in present])
+    if np.sum(levels < 0.8) >= max(1, 0.06 * len(levels)):
+        return "it fades during the clip"
+    inside = opacity[core]
+    if np.mean(inside < 0.72) > 0.2:
+        return "a part of it is faded"
+    return None
+
+
+def _nearest_color(rgb: np.ndarray, means: np.ndarray) -> tuple[str, float, str | None]:
+    """Name, margin over the next name, and why it cannot be named."""
+    distance = np.linalg.norm(PALETTE - rgb, axis=1)
+    order = np.argsort(distance)
+    margin = float(1 - distance[order[0]] / max(distance[order[1]], 1e-6))
+    name = NAMES[order[0]]
+    each = ((means[:, None] - PALETTE) ** 2).sum(axis=2).argmin(axis=1)
+    if distance[order[0]] > 80 or margin < 0.25:
+        return name, margin, f"its colour lies between {name} and {NAMES[order[1]]}"
+    if np.mean(each == order[0]) < 0.75:
+        return name, margin, "its colour changes"
+    return name, margin, None
