@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 
@@ -16,6 +16,7 @@ Example = TypeVar("Example")
 ExampleRead = TypeVar("ExampleRead", covariant=True)
 
 
+@runtime_checkable
 class BatchSource(Protocol[BatchMade]):
     """An endless supply of micro-batches whose position can be saved."""
 
@@ -32,6 +33,7 @@ class BatchSource(Protocol[BatchMade]):
         ...
 
 
+@runtime_checkable
 class Indexable(Protocol[ExampleRead]):
     """A data set: a length and examples by index."""
 

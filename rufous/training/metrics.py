@@ -72,7 +72,7 @@ class MetricsFile:
             file.write(json.dumps({"step": step, **metrics}) + "\n")
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
+def read_metrics(path: Path) -> list[dict[str, int | float]]:
     """The whole lines of a metrics file; a last line that was cut off in writing is left out."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]

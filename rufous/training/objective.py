@@ -5,7 +5,7 @@ distillation and reward feedback are objectives; none of them has a loop of its 
 """
 
 from collections.abc import Mapping, Sized
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ Metrics = Mapping[str, Tensor | float]
 and the log shows the mean over all measured entries since its last line."""
 
 
+@runtime_checkable
 class Objective(Protocol[BatchRead]):
     """A loss with its networks. ``len(batch)`` is the number of examples in a batch.
 

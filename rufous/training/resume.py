@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -32,6 +32,7 @@ from rufous.training.parallel import barrier, rank, world_size
 FORMAT = 1
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Anything whose state can be saved: nested dicts of tensors and JSON values."""
 

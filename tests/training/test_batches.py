@@ -1,0 +1,78 @@
+import threading
+
+import pytest
+import torch
+
+from rufous.core.errors import CheckpointError
+from rufous.training import ShuffledBatches
+
+
+def numbers(**settings):
+    return ShuffledBatches(range(10), torch.tensor, **{"batch_size": 3, "seed": 5, **settings})
+
+
+def taken(batches, n):
+    return [batch.tolist() for batch in batches.take(n)]
+
+
+def test_an_epoch_shows_no_example_twice_and_the_next_one_is_shuffled_anew():
+    first, second = numbers().take(3), numbers().take(6)[3:]
+    assert len(set(torch.cat(first).tolist())) == 9
+    assert torch.cat(first).tolist() != torch.cat(second).tolist()
+
+
+def test_the_order_depends_on_the_seed_alone():
+    assert taken(numbers(), 7) == taken(numbers(), 7)
+    assert taken(numbers(), 7) != taken(numbers(seed=6), 7)
+
+
+def test_the_ranks_share_the_batches_of_a_single_process():
+    whole = taken(numbers(batch_size=4), 5)
+    ranks = [taken(numbers(batch_size=2, rank=rank, world_size=2), 5) for rank in (0, 1)]
+    assert whole == [left + right for left, right in zip(*ranks, strict=True)]
+
+
+@pytest.mark.parametrize("prefetch", [0, 1, 4])
+def test_a_saved_position_counts_what_was_taken_and_not_what_was_read_ahead(prefetch):
+    expected = taken(numbers(), 9)
+    before, after = numbers(prefetch=prefetch), numbers(prefetch=prefetch)
+    assert taken(before, 4) == expected[:4]
+    after.take(2)
+    after.load_state_dict(before.state_dict())
+    assert taken(after, 5) == expected[4:]
+    before.close()
+    after.close()
+
+
+def test_closing_ends_the_thread_and_taking_goes_on():
+    batches = numbers(prefetch=2)
+    first = taken(batches, 1)
+    batches.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "rufous-read-ahead"]
+    assert first + taken(batches, 2) == taken(numbers(), 3)
+    batches.close()
+
+
+def test_an_error_while_reading_ahead_reaches_the_one_who_takes():
+    def fail(examples):
+        raise OSError("disk gone")
+
+    batches = ShuffledBatches(range(10), fail, batch_size=2, prefetch=2)
+    with pytest.raises(OSError, match="disk gone"):
+        batches.take(1)
+    batches.close()
+
+
+def test_other_data_is_refused():
+    with pytest.raises(CheckpointError, match="batch_size was 3 and is 2"):
+        numbers(batch_size=2).load_state_dict(numbers().state_dict())
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="does not fit 10 examples: use 1 to 5"):
+        numbers(batch_size=6, world_size=2)
+
+
+def test_a_rank_outside_the_world_is_refused():
+    with pytest.raises(ValueError, match="rank=2"):
+        numbers(rank=2, world_size=2)

@@ -1,0 +1,163 @@
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from rufous.core.errors import ConfigError
+from rufous.training import EMA, TrainConfig
+from rufous.training.loop import check_finite, clip_gradients, evaluating
+from rufous.training.metrics import read_metrics
+from rufous.training.resume import checkpoints
+
+
+def assert_same_bits(first, second):
+    assert first.keys() == second.keys()
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+def optimizer_file(run_dir):
+    from safetensors.torch import load_file
+
+    return load_file(checkpoints(run_dir / "checkpoints")[-1] / "optimizer.safetensors")
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_a_resumed_run_gives_the_bits_of_an_unbroken_one(toy, tmp_path, name):
+    unbroken = toy.run(tmp_path / "unbroken", 6, name=name)
+    toy.run(tmp_path / "resumed", 3, name=name)
+    resumed = toy.run(tmp_path / "resumed", 6, name=name)
+    assert_same_bits(unbroken.weights, resumed.weights)
+    assert_same_bits(unbroken.averages, resumed.averages)
+    assert_same_bits(optimizer_file(tmp_path / "unbroken"), optimizer_file(tmp_path / "resumed"))
+    assert unbroken.losses == resumed.losses
+    assert len(resumed.losses) == 6
+    assert torch.equal(unbroken.objective.target, resumed.objective.target)
+    assert resumed.objective.num_steps == 6
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_toy_is_learned(toy, tmp_path, name):
+    losses = toy.run(tmp_path, 60, name=name, dtype="fp32").losses
+    assert sum(losses[-5:]) < 0.35 * sum(losses[:5])
+
+
+def test_a_finished_run_does_nothing_more(toy, tmp_path):
+    first = toy.run(tmp_path, 3)
+    again = toy.run(tmp_path, 3)
+    assert again.result.step == 3
+    assert_same_bits(first.weights, again.weights)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(toy, tmp_path):
+    broken = toy.Objective(during_loss=lambda step, loss: loss * float("nan") if step == 5 else loss)
+    with pytest.raises(FloatingPointError, match=r"step 5 on rank 0 is not finite: loss \[nan, nan\]"):
+        toy.run(tmp_path, 8, objective=broken, save_every=2)
+    assert all(parameter.isfinite().all() for parameter in broken.trainable.parameters())
+    assert [folder.name for folder in checkpoints(tmp_path / "checkpoints")] == [
+        "step-00000002",
+        "step-00000004",
+    ]
+    assert toy.run(tmp_path, 6, save_every=2).result.step == 6
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(toy, tmp_path, number):
+    def interrupt(step, loss):
+        if step == 3 and not interrupt.done:
+            interrupt.done = True
+            os.kill(os.getpid(), number)
+        return loss
+
+    interrupt.done = False
+    before = signal.getsignal(number)
+    stopped = toy.run(tmp_path, 6, objective=toy.Objective(during_loss=interrupt)).result
+    assert (stopped.step, stopped.stopped_by) == (3, f"signal {signal.Signals(number).name}")
+    assert signal.getsignal(number) is before
+    assert toy.run(tmp_path, 6).result.stopped_by is None
+
+
+def test_a_time_limit_ends_the_run_with_a_checkpoint(toy, tmp_path):
+    stopped = toy.run(tmp_path, 1000, time_limit_s=1e-6).result
+    assert stopped.step == 1
+    assert stopped.stopped_by is not None
+    assert [folder.name for folder in checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
+
+
+def test_a_changed_config_is_refused_with_every_difference(toy, tmp_path):
+    toy.run(tmp_path, 2)
+    with pytest.raises(
+        ConfigError, match=r"ema_decay was 0.9 and is 0.5; optimizer.name was 'adamw' and is 'muon'"
+    ):
+        toy.run(tmp_path, 4, name="muon", ema_decay=0.5)
+
+
+def test_harmless_changes_of_the_config_are_allowed(toy, tmp_path):
+    toy.run(tmp_path, 2)
+    assert toy.run(tmp_path, 4, log_every=2, save_every=1, time_limit_s=100.0).result.step == 4
+
+
+def test_the_hooks_see_averaged_weights_and_the_run_keeps_its_own(toy, tmp_path):
+    objective, seen = toy.Objective(), {}
+
+    def validate(step):
+        assert not objective.trainable.training
+        assert not torch.is_grad_enabled()
+        seen[step] = next(objective.trainable.parameters()).detach().clone()
+        return {"score": 2.0 * step}
+
+    saved, logged = [], []
+    plain = toy.run(tmp_path / "plain", 4)
+    hooked = toy.run(
+        tmp_path / "hooked",
+        4,
+        objective=objective,
+        validate_every=2,
+        validate=validate,
+        save=lambda step, folder: saved.append((step, folder.name)),
+        log=lambda step, metrics: logged.append(step),
+    )
+    assert torch.equal(seen[4], hooked.averages["0.weight"])
+    assert_same_bits(plain.weights, hooked.weights)
+    assert saved == [(4, "step-00000004")]
+    assert logged == [1, 2, 2, 3, 4, 4]
+    lines = read_metrics(tmp_path / "hooked" / "metrics.jsonl")
+    assert [line["score"] for line in lines if "score" in line] == [4.0, 8.0]
+
+
+def test_gradients_are_scaled_to_the_norm_and_zero_leaves_them():
+    module = nn.Linear(2, 1, bias=False)
+    module.weight.grad = torch.tensor([[3.0, 4.0]])
+    assert clip_gradients(module, 0.0).item() == 5.0
+    assert module.weight.grad.tolist() == [[3.0, 4.0]]
+    clip_gradients(module, 1.0)
+    torch.testing.assert_close(module.weight.grad, torch.tensor([[0.6, 0.8]]))
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    with pytest.raises(FloatingPointError, match=r"step 7 .* gradient norm inf"):
+        check_finite([torch.tensor(1.0)], torch.tensor(float("inf")), step=7)
+
+
+def test_evaluating_restores_the_mode_after_an_error(toy):
+    network = toy.network()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+
+    def fail():
+        with evaluating(network, EMA(network, 0.9)):
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert network.training
+    assert_same_bits(before, network.state_dict())
+
+
+@pytest.mark.parametrize(
+    "settings", [{"num_steps": 0}, {"accumulation": 0}, {"ema_decay": 1.0}, {"max_grad_norm": -1.0}]
+)
+def test_contradictory_configs_are_refused(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        TrainConfig(**{"num_steps": 1, **settings})
