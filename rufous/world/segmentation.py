@@ -16,8 +16,10 @@ MIN_DIFFERENCE = 42.0
 """RGB distance to the background from which a pixel belongs to a thing."""
 MIN_BLOB = 0.003
 """Smallest blob, as a fraction of the squared shorter side (the smallest thing of the world covers 0.011)."""
-RIM_SHARE, CORE_SHARE, CORE_SLACK = 0.4, 0.95, 22.0
-"""Rim and inside of a thing: shares of the largest difference within two pixels, less a slack for noise."""
+CORE_SHARE, CORE_SLACK = 0.95, 22.0
+"""Inside of a thing: share of the largest difference within two pixels, less a slack for noise."""
+MIN_OPACITY = 0.45
+"""Opacity from which a pixel belongs to a thing whose colour is known."""
 CLUSTER_RADIUS = 55.0
 MAX_THINGS = 4
 
@@ -52,7 +54,7 @@ def segment_things(video: np.ndarray, background: np.ndarray) -> tuple[Segment, 
     smooth = blurred(difference)
     distance = np.sqrt(np.einsum("fhwc,fhwc->fhw", smooth, smooth))
     peak = _highest_nearby(distance, 2)
-    mask = (distance > MIN_DIFFERENCE) & (distance > RIM_SHARE * peak)
+    mask = distance > MIN_DIFFERENCE
     labels = label_blobs(mask)
     smallest = max(MIN_BLOB * min(video.shape[1:3]) ** 2, 6)
     sizes = np.bincount(labels.ravel())
@@ -241,22 +243,42 @@ def _segment(
 ) -> Segment:
     present = np.flatnonzero(mask.any(axis=(1, 2)))
     means = np.array([np.median(seen[f][core[f] if core[f].any() else mask[f]], axis=0) for f in present])
-    behind = np.array([background[f][mask[f]].mean(axis=0) for f in present])
-    contrast = np.linalg.norm(means - behind, axis=1)
     if doubt is None:
+        behind = np.array([background[f][mask[f]].mean(axis=0) for f in present])
+        contrast = np.linalg.norm(means - behind, axis=1)
         rgb = np.median(means[contrast >= 0.85 * np.quantile(contrast, 0.8)], axis=0)
-    toward = rgb - background
-    scale = np.maximum((toward**2).sum(axis=-1), 1)
-    opacity = ((video - background) * toward).sum(axis=-1) / scale
-    smooth_opacity = ((seen - background) * toward).sum(axis=-1) / scale
-    support = grown(mask, 2) & ~grown(others & ~mask, 1) | mask
-    alpha = np.where(support, np.clip(opacity, -0.3, 1.3), 0).astype(np.float32)
-    if doubt is None:
+        smooth_opacity = _opacity(seen, background, rgb)
         doubt = _fade_doubt(smooth_opacity, core, present)
+    near = grown(others & ~mask, 1)
+    if doubt is None:
+        mask = _largest_blobs((grown(mask, 1) & ~near & (smooth_opacity > MIN_OPACITY)) | core)
+        support = grown(mask, 2) & ~near | mask
+        alpha = np.where(support, np.clip(_opacity(video, background, rgb), -0.3, 1.3), 0)
     else:
-        alpha = np.where(mask, 1.0, np.where(support, np.clip(alpha, 0, 1), 0)).astype(np.float32)
+        alpha = np.where(mask, 1.0, 0.0)
     name, margin, far = _nearest_color(rgb, means)
-    return Segment(alpha, mask, rgb, None if doubt or far else name, doubt or far, margin)
+    color = None if doubt or far else name
+    return Segment(alpha.astype(np.float32), mask, rgb, color, doubt or far, margin)
+
+
+def _opacity(video: np.ndarray, background: np.ndarray, rgb: np.ndarray) -> np.ndarray:
+    """Share [f h w] of the thing's colour in each pixel, the rest being background."""
+    toward = rgb.astype(np.float32) - background
+    squared = np.maximum(np.einsum("fhwc,fhwc->fhw", toward, toward), 1)
+    return np.einsum("fhwc,fhwc->fhw", video - background, toward) / squared
+
+
+def _largest_blobs(mask: np.ndarray) -> np.ndarray:
+    """The largest blob of each frame."""
+    labels = label_blobs(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    keep = np.zeros(len(sizes), dtype=bool)
+    for frame in labels:
+        found = np.unique(frame)
+        keep[found[sizes[found].argmax()]] = True
+    keep[0] = False
+    return keep[labels]
 
 
 def _fade_doubt(opacity: np.ndarray, core: np.ndarray, present: np.ndarray) -> str | None:

@@ -60,14 +60,15 @@ def measure_silhouette(alpha: np.ndarray, mask: np.ndarray) -> Silhouette:
     px = (alpha.sum(axis=1) @ (np.arange(width) + 0.5)) / area
     py = (alpha.sum(axis=2) @ (np.arange(height) + 0.5)) / area
     radius = np.sqrt(area / np.pi)
-    used = np.flatnonzero(whole if whole.any() else present)
-    aligned = np.stack([_aligned(alpha[f], px[f], py[f], radius[f]) for f in used])
-    scores = _scores(aligned, float(np.median(radius[used])))
-    shape, doubt, margin, correlation = _vote(scores)
+    seen = np.flatnonzero(present)
+    aligned = np.stack([_aligned(alpha[f], px[f], py[f], radius[f]) for f in seen])
+    scores = _scores(aligned, float(np.median(radius[seen])))
+    voting = whole[seen] if whole.any() else present[seen]
+    shape, doubt, margin, correlation = _vote({name: found[voting] for name, found in scores.items()})
     best = shape or max(scores, key=lambda name: float(scores[name].max(axis=1).mean()))
     angle = np.zeros(len(alpha))
     if best in TURN_PERIODS_DEG:
-        angle[used] = _angles(scores[best], TURN_PERIODS_DEG[best])
+        angle[seen] = _angles(scores[best], TURN_PERIODS_DEG[best])
     absent = np.where(present, 1.0, np.nan)
     return Silhouette(
         shape=shape,
