@@ -50,7 +50,7 @@ def zero_(module: Module) -> Module:
 
 
 def call_checkpointed(function: Callable[..., Tensor], *inputs: object, enabled: bool) -> Tensor:
-    """Call ``function``; when ``enabled`` and gradients are on, recompute its activations in the backward pass."""
+    """Call ``function``; when ``enabled`` and gradients are on, recompute its activations for backward."""
     if enabled and torch.is_grad_enabled():
         return checkpoint(function, *inputs, use_reentrant=False)  # type: ignore[return-value]
     return function(*inputs)

@@ -91,28 +91,41 @@ class SelfAttention(nn.Module):
         return self.out_proj(rearrange(mixed, "b k s d -> b s (k d)"))
 
 
+class MLP(nn.Module):
+    """Two linear maps, four times as wide in between."""
+
+    def __init__(self, width: int, *, quick_gelu: bool) -> None:
+        super().__init__()
+        self.quick_gelu = quick_gelu
+        self.c_fc = nn.Linear(width, 4 * width)
+        self.c_proj = nn.Linear(4 * width, width)
+
+    def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
+        """Map each token by itself."""
+        hidden = self.c_fc(x)
+        hidden = hidden * torch.sigmoid(1.702 * hidden) if self.quick_gelu else F.gelu(hidden)
+        return self.c_proj(hidden)
+
+
 class ResidualAttentionBlock(nn.Module):
-    """Pre-norm attention and MLP."""
+    """Pre-norm attention and MLP; initial weights are normal, scaled down with width and depth, as CLIP's."""
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()
-        self.quick_gelu = config.quick_gelu
         self.ln_1 = nn.LayerNorm(config.width)
         self.attn = SelfAttention(config.width, config.heads)
         self.ln_2 = nn.LayerNorm(config.width)
-        self.mlp = nn.ModuleDict(
-            {
-                "c_fc": nn.Linear(config.width, 4 * config.width),
-                "c_proj": nn.Linear(4 * config.width, config.width),
-            }
-        )
+        self.mlp = MLP(config.width, quick_gelu=config.quick_gelu)
+        residual_std = (2 * config.layers * config.width) ** -0.5
+        nn.init.normal_(self.attn.in_proj_weight, std=config.width**-0.5)
+        nn.init.normal_(self.attn.out_proj.weight, std=residual_std)
+        nn.init.normal_(self.mlp.c_fc.weight, std=(2 * config.width) ** -0.5)
+        nn.init.normal_(self.mlp.c_proj.weight, std=residual_std)
 
     def forward(self, x: Float[Tensor, "b s d"]) -> Float[Tensor, "b s d"]:
         """Two residual updates."""
         x = x + self.attn(self.ln_1(x))
-        hidden = self.mlp["c_fc"](self.ln_2(x))
-        hidden = hidden * torch.sigmoid(1.702 * hidden) if self.quick_gelu else F.gelu(hidden)
-        return x + self.mlp["c_proj"](hidden)
+        return x + self.mlp(self.ln_2(x))
 
 
 class Transformer(nn.Module):
@@ -126,8 +139,7 @@ class Transformer(nn.Module):
 class TextEncoder(nn.Module):
     """Token ids to token embeddings (``forward``) or to one embedding per prompt (``pooled``).
 
-    A fresh tower has CLIP's initial distributions: normal, 0.02 for tokens, 0.01 for positions, and for the blocks
-    scaled down with width and depth.
+    A fresh tower has CLIP's initial weights: normal with deviation 0.02 for tokens, 0.01 for positions.
     """
 
     def __init__(self, config: TextEncoderConfig) -> None:
@@ -139,20 +151,9 @@ class TextEncoder(nn.Module):
         self.token_embedding = nn.Embedding(config.vocab_size, config.width)
         self.transformer = Transformer(config)
         self.ln_final = nn.LayerNorm(config.width)
-        self._initialize()
-
-    def _initialize(self) -> None:
-        """Radford et al. 2021's distributions; biases zero, norms one."""
-        width, layers = self.config.width, self.config.layers
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         nn.init.normal_(self.positional_embedding, std=0.01)
-        nn.init.normal_(self.text_projection, std=width**-0.5)
-        residual_std = width**-0.5 * (2 * layers) ** -0.5
-        for block in self.transformer.resblocks:
-            nn.init.normal_(block.attn.in_proj_weight, std=width**-0.5)
-            nn.init.normal_(block.attn.out_proj.weight, std=residual_std)
-            nn.init.normal_(block.mlp["c_fc"].weight, std=(2 * width) ** -0.5)
-            nn.init.normal_(block.mlp["c_proj"].weight, std=residual_std)
+        nn.init.normal_(self.text_projection, std=config.width**-0.5)
 
     def forward(self, ids: Int[Tensor, "b s"]) -> Float[Tensor, "b s d"]:
         """Token embeddings after the block that ``config.layer`` names, then the final norm.
@@ -280,7 +281,7 @@ class WordTokenizer:
 
 
 class CLIPTokenizer:
-    """CLIP's byte-pair tokenizer from local files (``vocab.json`` and ``merges.txt``), padded as open_clip does."""
+    """CLIP's byte-pair tokenizer from ``vocab.json`` and ``merges.txt``, padded as open_clip does."""
 
     PAD_ID = 0  # open_clip pads with 0, not with the end token
 
@@ -304,7 +305,7 @@ class CLIPTokenizer:
     def encode(
         self, prompts: Sequence[str], context_length: int = 77
     ) -> tuple[Int[Tensor, "b s"], Bool[Tensor, "b s"]]:
-        """Ids and the mask of those that count; prompts that are too long lose their last words, as in open_clip."""
+        """Ids and the mask of those that count; too long prompts lose their last words, as in open_clip."""
         rows: list[list[int]] = []
         lengths: list[int] = []
         for prompt in prompts:

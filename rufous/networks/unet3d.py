@@ -7,16 +7,16 @@ Two things differ from the published code, neither of them in the numbers. Activ
 channels last, so that 2D convolutions, 3-tap temporal convolutions, norms and attention all read views of the
 same memory. And text keys and values are computed once per clip instead of once per frame.
 
-Source: Chen et al. 2024 (arXiv:2401.09047) and the pruned variants of Hummingbird (arXiv:2503.18559); same layout
-and key names as the releases, including the spelling ``temopral_conv``.
+Source: Chen et al. 2024 (arXiv:2401.09047) and the pruned variants of Hummingbird (arXiv:2503.18559); same
+layout and key names as the releases, including the spelling ``temopral_conv``.
 
-Shapes: b batch, c channels, f frames, h w latent height and width, n = h * w tokens of one frame, s text tokens,
-d features of one head, k heads, e time-embedding features.
+Shapes: b batch, c channels, f frames, h w latent height and width, n = h * w tokens of one frame, s text
+tokens, d features of one head, k heads, e time-embedding features.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -54,9 +54,9 @@ class UNet3DConfig:
     guidance_embed_dim: int | None = None
     """Width of the embedded guidance scale; None for a network that runs without it."""
     removed_blocks: frozenset[str] = frozenset()
-    """Stages this variant leaves out, e.g. ``{"middle_block"}``; ``prunable_blocks`` lists the legal names."""
+    """Stages this variant leaves out, e.g. ``{"middle_block"}``; see ``prunable_blocks`` for the names."""
     use_scale_shift_norm: bool = False
-    """Time embedding scales and shifts the second norm of a ResBlock (FiLM) instead of being added before it."""
+    """Time embedding scales and shifts a ResBlock's second norm (FiLM) instead of being added before it."""
     pooled_prompt: bool = False
     """Mean of the prompt embeddings, through a small network, joins the time embedding."""
     temporal_position: Literal["none", "sinusoidal"] = "none"
@@ -83,8 +83,8 @@ class UNet3DConfig:
         for name in sorted(self.removed_blocks):
             if name not in legal:
                 raise ValueError(
-                    f"removed_blocks={name!r} cannot be removed, since it changes the width or the resolution "
-                    f"or does not exist: use any of {', '.join(legal)}"
+                    f"removed_blocks: {name!r} changes the width or the resolution, or does not exist: "
+                    f"use any of {', '.join(legal)}"
                 )
 
     @staticmethod
@@ -211,15 +211,15 @@ def _plan_output(config: UNet3DConfig) -> list[_StagePlan]:
 
 
 def prunable_blocks(config: UNet3DConfig) -> tuple[str, ...]:
-    """Published names of the stages that ``removed_blocks`` may hold, whether or not they are removed already.
+    """Published names that ``removed_blocks`` may hold, whether or not they are removed already.
 
-    A stage can go when an identity can stand in for it: it keeps the width and the resolution. What removing means:
+    A stage can go when an identity can stand in for it: it keeps the width and the resolution. Then:
 
     * ``middle_block``: the deepest input stage's output goes straight to the first output stage.
     * ``input_blocks.i``: its input passes on and is also the skip, so the output stages keep their widths.
-    * ``output_blocks.i``: the skip it would have read is taken off the stack and dropped; its input passes on.
+    * ``output_blocks.i``: the skip it would have read is popped and dropped; its input passes on.
 
-    All other stages keep their published numbers, so a pruned network loads the matching keys of the full one.
+    All other stages keep their published numbers, so a pruned network loads the full one's matching keys.
     """
     return _prunable(config)
 
@@ -394,7 +394,7 @@ class FeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, a second attention (over the text, or again over time), feed-forward; each with a pre-norm."""
+    """Self-attention, attention to the text (or again over time), feed-forward; each with a pre-norm."""
 
     def __init__(self, width: int, *, first: Attention, second: Attention) -> None:
         super().__init__()
@@ -465,7 +465,7 @@ class TemporalTransformer(nn.Module):
         self.proj_out = zero_(nn.Conv1d(width, channels, 1) if is_initial else nn.Linear(width, channels))
 
     def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf c h w"]:
-        """Residual update of every pixel's course in time; the norm's statistics are those of the whole clip."""
+        """Residual update of every pixel's course in time; the norm's statistics are the whole clip's."""
         height = x.shape[2]
         tokens = self.norm(_frames_apart(x, inputs.num_frames))
         tokens = _project(self.proj_in, rearrange(tokens, "b c f h w -> b f (h w) c"))
@@ -503,7 +503,7 @@ class Upsample(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Blocks called one after another; one published ``input_blocks.i``, for example. An empty one is the identity.
+    """Blocks called one after another, ``input_blocks.i`` for example; an empty one is the identity.
 
     Hooks for feature matching belong here: there is a stage for every published name, removed or not.
     """
@@ -513,7 +513,10 @@ class Stage(nn.ModuleList):
     ) -> Float[Tensor, "bf o h2 w2"]:
         """Call the blocks in order, each under activation checkpointing if asked."""
         for block in self:
-            x = call_checkpointed(block, x, inputs, enabled=checkpointed)
+            if isinstance(block, nn.Conv2d):  # input_blocks.0
+                x = block(x)
+            else:
+                x = call_checkpointed(block, x, inputs, enabled=checkpointed)
         return x
 
 
@@ -560,8 +563,8 @@ class UNet3D(nn.Module):
     Reads ``cond.prompt_embeds`` always; ``cond.fps`` and ``cond.guidance_embeds`` if its config says so;
     ``cond.prompt_mask`` if it is given.
 
-    A fresh network has torch's default weights (uniform within 1 / sqrt(fan_in)), except that the last layer of
-    every residual branch, the output convolution and whatever joins the time embedding beside the timestep are zero.
+    A fresh network has torch's default weights (uniform within 1 / sqrt(fan_in)), except zeros for the last
+    layer of every residual branch, the output convolution, and what joins the time embedding beside the time.
     """
 
     def __init__(self, config: UNet3DConfig) -> None:
@@ -595,7 +598,7 @@ class UNet3D(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """Dtype of the weights; activations follow it."""
-        return self.time_embed[0].weight.dtype
+        return next(self.parameters()).dtype
 
     def forward(
         self, latents: Float[Tensor, "b c f h w"], timesteps: Float[Tensor, " b"], cond: Conditioning
@@ -623,22 +626,28 @@ class UNet3D(nn.Module):
         )
         x = rearrange(latents.to(self.dtype), "b c f h w -> (b f) c h w")
         x = x.contiguous(memory_format=torch.channels_last)
-        skips: list[Tensor] = []
-        for i, stage in enumerate(self.input_blocks):
-            x = stage[0](x) if i == 0 else stage(x, inputs, self.gradient_checkpointing)
-            if i == 0 and self.config.init_attention:
-                x = self.init_attn(x, inputs, self.gradient_checkpointing)
-            skips.append(x)
-        x = self.middle_block(x, inputs, self.gradient_checkpointing)
-        for stage in self.output_blocks:
-            skip = skips.pop()
-            if len(stage):  # a removed stage drops its skip
-                x = stage(torch.cat([x, skip], dim=1), inputs, self.gradient_checkpointing)
+        x = self._run_stages(x, inputs)
         x = rearrange(self.out(x), "(b f) c h w -> b c f h w", f=latents.shape[2])
         return x.to(latents.dtype)
 
+    def _run_stages(self, x: Tensor, inputs: StageInputs) -> Tensor:
+        """Down, middle and up; every input stage leaves a skip for the output stage that mirrors it."""
+        checkpointed = self.gradient_checkpointing
+        skips: list[Tensor] = []
+        for i, stage in enumerate(self.input_blocks):
+            x = stage(x, inputs, checkpointed)
+            if i == 0 and self.config.init_attention:
+                x = self.init_attn(x, inputs, checkpointed)
+            skips.append(x)
+        x = self.middle_block(x, inputs, checkpointed)
+        for stage in cast("Iterable[Stage]", self.output_blocks):
+            skip = skips.pop()
+            if len(stage):  # a removed stage drops its skip
+                x = stage(torch.cat([x, skip], dim=1), inputs, checkpointed)
+        return x
+
     def _embed_time(self, timesteps: Tensor, cond: Conditioning) -> Tensor:
-        """Time embedding with everything that joins it: guidance before the network, fps and prompt after it."""
+        """Time embedding and what joins it: guidance before the small network, fps and prompt after it."""
         width, dtype = self.config.model_channels, self.dtype
         features = sinusoidal_embedding(timesteps, width).to(dtype)
         if self.config.guidance_embed_dim is not None:

@@ -2,15 +2,16 @@
 
 Key names are those of the latent-diffusion releases (``encoder.down.0.block.0.norm1`` and so on).
 
-``encode`` and ``decode`` work on unscaled latents; ``encode_video`` and ``decode_video`` apply ``scaling_factor`` and
-``shift_factor``, cut long clips into slices of frames and large frames into overlapping tiles. Everything runs
-under autograd too, so rewards can reach latents through the decoder.
+``encode`` and ``decode`` work on unscaled latents; ``encode_video`` and ``decode_video`` apply
+``scaling_factor`` and ``shift_factor``, cut long clips into slices of frames, and large frames into overlapping
+tiles. Everything runs under autograd too, so rewards can reach latents through the decoder.
 
 Source: Rombach et al. 2022 (arXiv:2112.10752), appendix G.
 
 Shapes: b batch, c channels, f frames, h w height and width (pixels or latents), n images, z latent channels.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ class AutoencoderKLConfig:
     slice_frames: int = 1
     """Frames coded at once by ``encode_video`` and ``decode_video``; bounds memory, changes no number."""
     tile_size: int | None = None
-    """Side in pixels above which frames are cut into tiles; None never cuts. Tiles change numbers slightly."""
+    """Side in pixels above which frames are cut into tiles, which changes numbers a bit; None never cuts."""
     tile_overlap: float = 0.25
     """Part of a tile's side that it shares with its neighbour, where the two are blended."""
     gradient_checkpointing: bool = False
@@ -192,14 +193,41 @@ class Upsample(nn.Module):
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
-def _level(widths: list[int], config: AutoencoderKLConfig) -> nn.Module:
-    """A container with the published attribute ``block``: residual blocks from each width to the next."""
-    level = nn.Module()
-    level.block = nn.ModuleList(
-        ResnetBlock(before, after, config.norm_groups)
-        for before, after in zip(widths, widths[1:], strict=False)
+def _blocks(widths: list[int], config: AutoencoderKLConfig) -> nn.ModuleList:
+    """Residual blocks from each width to the next."""
+    return nn.ModuleList(
+        ResnetBlock(before, after, config.norm_groups) for before, after in itertools.pairwise(widths)
     )
-    return level
+
+
+class DownLevel(nn.Module):
+    """Residual blocks of one resolution, then the way to the next (nothing at the last)."""
+
+    def __init__(self, widths: list[int], config: AutoencoderKLConfig, *, is_last: bool) -> None:
+        super().__init__()
+        self.block = _blocks(widths, config)
+        self.downsample = nn.Identity() if is_last else Downsample(widths[-1])
+
+    def forward(self, x: Float[Tensor, "n c h w"], checkpointed: bool) -> Float[Tensor, "n o h2 w2"]:
+        """Blocks, then half the size."""
+        for block in self.block:
+            x = call_checkpointed(block, x, enabled=checkpointed)
+        return self.downsample(x)
+
+
+class UpLevel(nn.Module):
+    """Residual blocks of one resolution, then the way to the next (nothing at the last)."""
+
+    def __init__(self, widths: list[int], config: AutoencoderKLConfig, *, is_last: bool) -> None:
+        super().__init__()
+        self.block = _blocks(widths, config)
+        self.upsample = nn.Identity() if is_last else Upsample(widths[-1])
+
+    def forward(self, x: Float[Tensor, "n c h w"], checkpointed: bool) -> Float[Tensor, "n o h2 w2"]:
+        """Blocks, then twice the size."""
+        for block in self.block:
+            x = call_checkpointed(block, x, enabled=checkpointed)
+        return self.upsample(x)
 
 
 def _middle(width: int, config: AutoencoderKLConfig) -> nn.Sequential:
@@ -221,10 +249,8 @@ class Encoder(nn.Module):
         self.down = nn.ModuleList()
         before = config.base_channels
         for i, width in enumerate(widths):
-            level = _level([before] + [width] * config.num_res_blocks, config)
-            if i < len(widths) - 1:
-                level.downsample = Downsample(width)
-            self.down.append(level)
+            level_widths = [before] + [width] * config.num_res_blocks
+            self.down.append(DownLevel(level_widths, config, is_last=i == len(widths) - 1))
             before = width
         self.mid = _middle(before, config)
         self.norm_out = nn.GroupNorm(config.norm_groups, before, eps=1e-6)
@@ -234,10 +260,7 @@ class Encoder(nn.Module):
         """Mean and log-variance before ``quant_conv``, joined on the channels."""
         x = self.conv_in(x)
         for level in self.down:
-            for block in level.block:
-                x = call_checkpointed(block, x, enabled=checkpointed)
-            if hasattr(level, "downsample"):
-                x = level.downsample(x)
+            x = level(x, checkpointed)
         x = call_checkpointed(self.mid, x, enabled=checkpointed)
         return self.conv_out(F.silu(self.norm_out(x)))
 
@@ -253,10 +276,8 @@ class Decoder(nn.Module):
         self.mid = _middle(before, config)
         levels: list[nn.Module] = []
         for i, width in reversed(list(enumerate(widths))):
-            level = _level([before] + [width] * (config.num_res_blocks + 1), config)
-            if i > 0:
-                level.upsample = Upsample(width)
-            levels.insert(0, level)
+            level_widths = [before] + [width] * (config.num_res_blocks + 1)
+            levels.insert(0, UpLevel(level_widths, config, is_last=i == 0))
             before = width
         self.up = nn.ModuleList(levels)
         self.norm_out = nn.GroupNorm(config.norm_groups, before, eps=1e-6)
@@ -266,10 +287,7 @@ class Decoder(nn.Module):
         """Images from latents that went through ``post_quant_conv``."""
         x = call_checkpointed(self.mid, self.conv_in(x), enabled=checkpointed)
         for level in reversed(self.up):
-            for block in level.block:
-                x = call_checkpointed(block, x, enabled=checkpointed)
-            if hasattr(level, "upsample"):
-                x = level.upsample(x)
+            x = level(x, checkpointed)
         return self.conv_out(F.silu(self.norm_out(x)))
 
 
@@ -310,7 +328,7 @@ class AutoencoderKL(nn.Module):
     def encode_video(
         self, video: Float[Tensor, "b c f h w"], *, generator: torch.Generator | None = None
     ) -> Float[Tensor, "b z f h2 w2"]:
-        """Scaled latents of a clip in [-1, 1]: a sample of the posterior if ``generator`` is given, else its mode.
+        """Scaled latents of a clip in [-1, 1]: a posterior sample if ``generator`` is given, else its mode.
 
         The draw does not depend on ``slice_frames``.
 
@@ -318,7 +336,8 @@ class AutoencoderKL(nn.Module):
             ValueError: Height or width is no multiple of ``vae_scale_factor_spatial``.
         """
         self._check_size(video)
-        moments = self._map_frames(video, self._moments, 1 / self.config.vae_scale_factor_spatial)
+        scale = self.config.vae_scale_factor_spatial
+        moments = self._map_frames(video, self._moments, unit_in=scale, unit_out=1)
         mean, logvar = moments.chunk(2, dim=1)
         posterior = Posterior(mean=mean, logvar=logvar)
         latents = posterior.mode() if generator is None else posterior.sample(generator)
@@ -328,29 +347,30 @@ class AutoencoderKL(nn.Module):
     def decode_video(self, latents: Float[Tensor, "b z f h w"]) -> Float[Tensor, "b c f h2 w2"]:
         """Clip, about [-1, 1] but not clamped, from scaled latents."""
         unscaled = latents / self.config.scaling_factor + self.config.shift_factor
-        frames = self._map_frames(unscaled, self.decode, self.config.vae_scale_factor_spatial)
+        scale = self.config.vae_scale_factor_spatial
+        frames = self._map_frames(unscaled, self.decode, unit_in=1, unit_out=scale)
         return rearrange(frames, "(b f) c h w -> b c f h w", b=latents.shape[0])
 
     def _moments(self, pixels: Tensor) -> Tensor:
         posterior = self.encode(pixels)
         return torch.cat([posterior.mean, posterior.logvar], dim=1)
 
-    def _map_frames(self, video: Tensor, code: Callable[[Tensor], Tensor], factor: float) -> Tensor:
-        """Code all frames, some at a time; ``factor`` is output size over input size."""
-        frames = rearrange(video, "b c f h w -> (b f) c h w")
-        tile = self.config.tile_size
-        if tile is not None and factor > 1:
-            tile = int(tile / factor)
-        if tile is not None and max(frames.shape[-2:]) > tile:
-            overlap = int(tile * self.config.tile_overlap)
-            step = self.config.vae_scale_factor_spatial if factor < 1 else 1
-            overlap = max(step, overlap // step * step)
-            parts = [
-                _code_tiled(x, code, factor, tile, overlap) for x in frames.split(self.config.slice_frames)
+    def _map_frames(
+        self, video: Tensor, code: Callable[[Tensor], Tensor], *, unit_in: int, unit_out: int
+    ) -> Tensor:
+        """Code all frames, ``slice_frames`` at a time; a unit is the side of one latent before or after."""
+        slices = rearrange(video, "b c f h w -> (b f) c h w").split(self.config.slice_frames)
+        pixels = max(video.shape[-2:]) // unit_in * self.config.vae_scale_factor_spatial
+        if self.config.tile_size is None or pixels <= self.config.tile_size:
+            return torch.cat([code(frames) for frames in slices])
+        tile = self.config.tile_size // self.config.vae_scale_factor_spatial
+        overlap = max(1, int(tile * self.config.tile_overlap))
+        return torch.cat(
+            [
+                _code_tiled(x, code, tile=tile, overlap=overlap, unit_in=unit_in, unit_out=unit_out)
+                for x in slices
             ]
-        else:
-            parts = [code(x) for x in frames.split(self.config.slice_frames)]
-        return torch.cat(parts)
+        )
 
     def _check_size(self, pixels: Tensor) -> None:
         factor = self.config.vae_scale_factor_spatial
@@ -360,29 +380,25 @@ class AutoencoderKL(nn.Module):
 
 
 def _code_tiled(
-    x: Tensor, code: Callable[[Tensor], Tensor], factor: float, tile: int, overlap: int
+    x: Tensor, code: Callable[[Tensor], Tensor], *, tile: int, overlap: int, unit_in: int, unit_out: int
 ) -> Tensor:
-    """Code overlapping tiles and average them, each with a weight that falls linearly to its inner edges."""
-    height, width = x.shape[-2:]
-    total: Tensor | None = None
-    weights: Tensor | None = None
+    """Code overlapping tiles and average them, each with a weight that falls linearly to its inner edges.
+
+    All lengths count latents; ``unit_in`` and ``unit_out`` are a latent's side before and after coding.
+    """
+    height, width = (side // unit_in for side in x.shape[-2:])
+    total, weights = torch.zeros((), device=x.device), torch.zeros((), device=x.device)
     for top in _tile_starts(height, tile, overlap):
         for left in _tile_starts(width, tile, overlap):
-            part = code(x[..., top : top + tile, left : left + tile])
-            h, w = part.shape[-2:]
-            y0, x0 = int(top * factor), int(left * factor)
-            border = int(overlap * factor)
-            rows = _ramp(h, border, first=top == 0, last=top + tile >= height).to(part)
-            columns = _ramp(w, border, first=left == 0, last=left + tile >= width).to(part)
-            weight = rows[:, None] * columns
-            if total is None or weights is None:
-                total = part.new_zeros(*part.shape[:2], int(height * factor), int(width * factor))
-                weights = part.new_zeros(total.shape[-2:])
-            # padding instead of writing in place keeps the sum differentiable
-            pad = (x0, total.shape[-1] - x0 - w, y0, total.shape[-2] - y0 - h)
-            total = total + F.pad(part * weight, pad)
-            weights = weights + F.pad(weight, pad)
-    assert total is not None and weights is not None
+            bottom, right = min(top + tile, height), min(left + tile, width)
+            part = code(x[..., top * unit_in : bottom * unit_in, left * unit_in : right * unit_in])
+            rows = _ramp(part.shape[-2], overlap * unit_out, first=top == 0, last=bottom == height)
+            columns = _ramp(part.shape[-1], overlap * unit_out, first=left == 0, last=right == width)
+            weight = (rows[:, None] * columns).to(part.device)
+            # padded sums instead of writing in place, which autograd would refuse
+            margins = [unit_out * side for side in (left, width - right, top, height - bottom)]
+            total = total + F.pad(part * weight, margins)
+            weights = weights + F.pad(weight, margins)
     return total / weights
 
 
