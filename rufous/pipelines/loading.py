@@ -1,0 +1,124 @@
+"""A pipeline from the name of an embedded model, a release folder, a published name or a hub id."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import rufous
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import WEIGHTS_NAME, component_kinds, is_release, load_component
+from rufous.checkpoints.tensor_files import read_header
+from rufous.core.devices import free_memory_bytes, pick_device, pick_dtype
+from rufous.core.errors import CheckpointError
+from rufous.pipelines.estimate import gigabytes
+from rufous.pipelines.text_to_video import TextToVideoPipeline
+
+DEFAULT_MODEL = "world-teacher"
+
+# field of the pipeline: kinds of component that can fill it, whatever the folder calls them
+_PARTS: dict[str, tuple[str, ...]] = {
+    "unet": ("unet3d",),
+    "autoencoder": ("autoencoder_kl",),
+    "text_encoder": ("text_encoder",),
+    "tokenizer": ("word_tokenizer", "clip_tokenizer"),
+    "diffusion": ("diffusion",),
+}
+
+
+def load(
+    model: str | Path = DEFAULT_MODEL, *, device: str = "auto", dtype: str = "auto"
+) -> TextToVideoPipeline:
+    """The pipeline of an embedded model, a release folder, a published release or a hub id.
+
+    A published release is downloaded and converted once, then kept in the user's cache.
+
+    Args:
+        model: For example ``"world-teacher"``, ``"runs/mine/release"`` or ``"owner/name"``.
+        device: ``"auto"`` (the best there is), ``"cpu"``, ``"cuda:0"``, ``"mps"``.
+        dtype: ``"auto"`` (bf16 where the device computes it natively, else fp32), ``"bf16"``, ``"fp16"``,
+            ``"fp32"``; of all weights.
+
+    Raises:
+        CheckpointError: No such model (the message lists what there is), or a release that is damaged or
+            lacks a component.
+        ValueError: An unknown device or dtype, or weights that exceed the free memory.
+    """
+    target = pick_device(device)
+    chosen = pick_dtype(dtype, target)
+    folder = find_release(model)
+    names = _component_names(folder)
+    _check_weights_fit(folder, target, chosen)
+    parts: dict[str, Any] = {
+        part: load_component(folder, name, dtype=chosen, device=target) for part, name in names.items()
+    }
+    return TextToVideoPipeline(**parts, manifest=Manifest.load(folder))
+
+
+def find_release(model: str | Path) -> Path:
+    """The folder of a model: embedded under that name, itself a release folder, or fetched from the hub.
+
+    Raises:
+        CheckpointError: There is no such model.
+    """
+    embedded = embedded_models()
+    if str(model) in embedded:
+        return embedded[str(model)]
+    folder = Path(model)
+    if is_release(folder):
+        return folder
+    if folder.exists():
+        raise CheckpointError(
+            f"model={str(model)!r} is no release folder (model_index.json and rufous.json): "
+            "make one with 'rufous convert' or a training recipe"
+        )
+    return _fetch(str(model), known=sorted(embedded))
+
+
+def embedded_models() -> dict[str, Path]:
+    """Name and folder of every model that comes with the package."""
+    root = Path(rufous.__file__).parent / "models"
+    folders = sorted(root.iterdir()) if root.is_dir() else []
+    return {folder.name: folder for folder in folders if is_release(folder)}
+
+
+def _fetch(model: str, *, known: list[str]) -> Path:
+    fetch = _published_fetcher()
+    if fetch is not None:
+        return fetch(model)
+    raise CheckpointError(
+        f"model={model!r} is unknown: use an embedded model ({', '.join(known) or 'none is installed'}) "
+        "or the path of a release folder"
+    )
+
+
+def _published_fetcher() -> Callable[[str], Path] | None:
+    return None
+
+
+def _component_names(folder: Path) -> dict[str, str]:
+    """The name of the one component that fills each field of the pipeline."""
+    kinds = component_kinds(folder)
+    names: dict[str, str] = {}
+    for part, wanted in _PARTS.items():
+        found = [name for name, kind in kinds.items() if kind in wanted]
+        if len(found) != 1:
+            raise CheckpointError(
+                f"{folder} has {len(found)} components of kind {' or '.join(wanted)}: "
+                f"a text-to-video release has exactly one ({part})"
+            )
+        names[part] = found[0]
+    return names
+
+
+def _check_weights_fit(folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+    """Refuse weights that cannot fit before the first is read."""
+    files = sorted(folder.glob(f"*/{WEIGHTS_NAME}"))
+    needed = sum(read_header(path).num_parameters for path in files) * dtype.itemsize
+    free = free_memory_bytes(device)
+    if needed > free:
+        raise ValueError(
+            f"{folder.name} needs {gigabytes(needed)} for its weights, but {gigabytes(free)} are free on "
+            f"{device}: use dtype=bf16, another device, or a smaller model"
+        )

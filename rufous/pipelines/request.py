@@ -1,0 +1,129 @@
+"""What a generation is asked for: the model's defaults filled in, and every value checked before any work."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rufous.checkpoints.kinds import DiffusionConfig
+from rufous.diffusion.sampling import SamplingConfig, sampling_timesteps
+from rufous.diffusion.schedules import make_schedule
+from rufous.networks.unet3d import UNet3DConfig
+from rufous.networks.vae2d import AutoencoderKLConfig
+
+MAX_NUM_FRAMES = 1000  # longer clips are made in pieces; memory and attention grow with the length
+MAX_FPS = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One call of a pipeline with nothing left open; see :func:`resolve_request`."""
+
+    prompts: tuple[str, ...]
+    negative_prompt: str
+    num_frames: int
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    fps: float
+    """Frames per second that the network is told."""
+    written_fps: float
+    """Frames per second of the file: the caller's ``fps``, or else what the release says."""
+    sampling: SamplingConfig
+    embedded_guidance_scale: float | None
+    """w of ``cond + w * (cond - uncond)`` for a network that embeds it; None for the others."""
+
+
+def resolve_request(
+    prompt: str | Sequence[str],
+    *,
+    diffusion: DiffusionConfig,
+    unet: UNet3DConfig,
+    autoencoder: AutoencoderKLConfig,
+    negative_prompt: str = "",
+    **options: Any,
+) -> GenerationRequest:
+    """Fill in the model's defaults for every option that is None, and check the result.
+
+    Args:
+        prompt: One or several; their texts are checked by ``prompts.check_prompt``.
+        diffusion: The model's defaults, schedule included.
+        unet: Which sizes and which guidance the network takes.
+        autoencoder: Which sizes it takes.
+        negative_prompt: What guidance moves away from.
+        **options: ``num_frames``, ``height``, ``width``, ``fps``, and ``num_inference_steps``,
+            ``guidance_scale``, ``guidance_rescale``, ``solver``, ``eta`` as in ``SamplingConfig``.
+
+    Raises:
+        ValueError: A value is out of range or does not fit the model; names it, what is allowed, what to do.
+    """
+    given = {name: value for name, value in options.items() if value is not None}
+    sizes = {name: given.pop(name, getattr(diffusion, name)) for name in _SIZES}
+    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
+    if not prompts:
+        raise ValueError("prompt=[] holds no prompt: pass one or more")
+    _check_sizes(sizes, unet, autoencoder)
+    sampling, weight = _resolve_guidance(given, diffusion, unet)
+    if weight is not None and negative_prompt:
+        raise ValueError(
+            f"negative_prompt={negative_prompt!r} has no meaning for this model, which embeds its guidance: "
+            "leave it out"
+        )
+    sampling_timesteps(make_schedule(diffusion.schedule), sampling)  # steps and spacing fit the schedule
+    written_fps = sizes["fps"] if options.get("fps") is not None else diffusion.written_fps
+    return GenerationRequest(
+        prompts=prompts,
+        written_fps=written_fps or sizes["fps"],
+        negative_prompt=negative_prompt,
+        sampling=sampling,
+        embedded_guidance_scale=weight,
+        **sizes,
+    )
+
+
+def size_factor(unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> int:
+    """Height and width in pixels must be multiples of this."""
+    return autoencoder.vae_scale_factor_spatial * 2 ** (len(unet.channel_mult) - 1)
+
+
+_SIZES = ("num_frames", "height", "width", "fps")
+
+
+def _resolve_guidance(
+    given: dict[str, Any], diffusion: DiffusionConfig, unet: UNet3DConfig
+) -> tuple[SamplingConfig, float | None]:
+    """Sampling settings, and the w that a guidance-embedding network is told; it runs one pass a step."""
+    if given.get("solver") not in (None, diffusion.sampling.solver):
+        given = {"eta": 0.0, "final_level": "clean", **given}  # the release's belong to its own solver
+    if unet.guidance_embed_dim is None:
+        return replace(diffusion.sampling, **given), None
+    default = diffusion.embedded_guidance_scale
+    scale = given.pop(
+        "guidance_scale", diffusion.sampling.guidance_scale if default is None else 1.0 + default
+    )
+    checked = SamplingConfig(guidance_scale=scale)  # the one place that says what a scale may be
+    return replace(diffusion.sampling, **given, guidance_scale=1.0), checked.guidance_scale - 1.0
+
+
+def _check_sizes(sizes: dict[str, Any], unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> None:
+    frames, fps = sizes["num_frames"], sizes["fps"]
+    if not _is_whole(frames) or not 1 <= frames <= MAX_NUM_FRAMES:
+        raise ValueError(
+            f"num_frames={frames} is out of range: use a whole number from 1 to {MAX_NUM_FRAMES}"
+        )
+    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
+        raise ValueError(f"fps={fps} is out of range: use a number above 0, up to {MAX_FPS:g}")
+    factor = size_factor(unet, autoencoder)
+    for name in ("height", "width"):
+        size = sizes[name]
+        if not _is_whole(size) or size < factor or size % factor:
+            lower = max(factor, int(size) // factor * factor) if math.isfinite(size) else factor
+            raise ValueError(
+                f"{name}={size} does not fit this model: use a multiple of {factor}, "
+                f"for example {lower} or {lower + factor}"
+            )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
