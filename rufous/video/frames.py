@@ -15,6 +15,8 @@ from einops import pack, rearrange, unpack
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
+_TIME_ROUNDING_S = 0.0006  # Matroska and WebP round times to milliseconds
+
 
 def to_uint8(values: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """Pixels in [-1, 1] as bytes: round(127.5 * (x + 1)).
@@ -188,9 +190,8 @@ def indices_at_fps(timestamps_s: Sequence[float], fps: Fraction | float | int) -
         raise ValueError("timestamps_s must hold at least one time and ascend")
     if not (fps > 0 and math.isfinite(fps)):
         raise ValueError(f"fps={fps} must be positive and finite")
-    num_ticks = (
-        math.floor((times[-1] - times[0]) * float(fps) + 1e-6) + 1
-    )  # tolerance: n/fps is seldom exact in binary
+    duration_s = times[-1] - times[0] + _TIME_ROUNDING_S
+    num_ticks = math.floor(duration_s * float(fps)) + 1
     indices, index = [], 0
     for tick in range(num_ticks):
         time = times[0] + tick / float(fps)

@@ -226,7 +226,7 @@ def _write_gif(path: Path, pixels: np.ndarray, rate: Fraction, tags: dict[str, s
 
 
 def _with_one_palette(pixels: np.ndarray, starts: list[int]) -> Iterator["VideoFrame"]:
-    """Frames in the 256 colours that suit the whole clip; up to 256 colours stay exact."""
+    """Frames in the 256 colours that suit the whole clip; up to 256 colours keep within one level."""
     import av
     import av.filter
 

@@ -163,17 +163,13 @@ def test_truncated_files_are_refused(name, part, encode):
     assert one_line_error(path, read_video, num_frames=2) == reason
 
 
-@pytest.mark.parametrize("name", ["cut.ts", "fragments.mp4"])
-@pytest.mark.parametrize("part", [0.5, 0.9])
+@pytest.mark.parametrize(("name", "part"), [("cut.ts", 0.5), ("cut.ts", 0.9), ("fragments.mp4", 0.9)])
 def test_formats_made_to_be_cut_anywhere_give_the_frames_that_are_there(name, part, encode, decode_all):
     movflags = {"movflags": "frag_keyframe+empty_moov"} if name == "fragments.mp4" else {}
     path = encode(name, "libx264", options={"g": "5"}, container_options=movflags)
     whole = decode_all(path)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * part)])
-    if name == "cut.ts" and part == 0.9:
-        assert "truncated" in one_line_error(path)  # the cut is inside a packet
-        return
     frames, _ = read_video(path)
     assert 0 < probe(path).num_frames == len(frames) < len(whole)
     assert np.array_equal(frames.permute(0, 2, 3, 1).numpy(), whole[: len(frames)])
