@@ -47,7 +47,7 @@ class SamplingConfig:
     timestep_shift: float = 1.0
     """r of :func:`~rufous.diffusion.timesteps.shift_for_size`; rectified flow only."""
     strength: float = 1.0
-    """Share of the steps that is run, the last ones; below 1 it is video to video."""
+    """Share of the steps that is run, the last ones, to the nearest step; below 1 it is video to video."""
     final_level: Literal["clean", "first"] = "clean"
     """Where the last step ends: clean data, or timestep 0 and its bit of noise (VideoCrafter2)."""
 
@@ -83,7 +83,7 @@ def sampling_timesteps(schedule: Schedule, config: SamplingConfig) -> list[float
     """The falling timesteps at which :func:`sample` calls the network; it starts from the noise of the first.
 
     Raises:
-        ValueError: Steps, spacing or shift do not fit the schedule.
+        ValueError: Steps, spacing or shift do not fit the schedule, or ``strength`` leaves no step.
     """
     check_shift(schedule, config.timestep_shift)
     grid = inference_timesteps(
@@ -99,7 +99,12 @@ def sampling_timesteps(schedule: Schedule, config: SamplingConfig) -> list[float
             num_train_timesteps=schedule.num_train_timesteps,
         )
         grid = [float(t) for t in shifted]
-    num_run = max(1, round(config.strength * len(grid)))
+    num_run = round(config.strength * len(grid))
+    if num_run == 0:
+        raise ValueError(
+            f"strength={config.strength} leaves none of {len(grid)} steps: use more of either, "
+            f"for example strength={1 / len(grid):g}"
+        )
     return grid[len(grid) - num_run :]
 
 

@@ -37,7 +37,7 @@ class ScheduleConfig:
     noise_shift: float = 1.0
     """Divides the signal-to-noise ratio by its square (arXiv:2301.11093, eq. 4): above 1 for redundant data."""
     rescale_zero_terminal_snr: bool = False
-    """Shift the table so that the last timestep is pure noise (arXiv:2305.08891); not for epsilon."""
+    """Make the last timestep pure noise (arXiv:2305.08891); not for epsilon prediction."""
     dynamic_rescale: float | None = None
     """Floor of VideoCrafter2's factor on x0 (0.7 there), reached after 40 % of the timesteps; None: off."""
 
@@ -50,7 +50,9 @@ class ScheduleConfig:
                 "use 0 < beta_start <= beta_end < 1, for example 0.00085 and 0.012"
             )
         if not 0.0 < self.noise_shift < math.inf:
-            raise ValueError(f"noise_shift={self.noise_shift} is out of range: use a positive number, 1 for none")
+            raise ValueError(
+                f"noise_shift={self.noise_shift} is out of range: use a positive number, 1 for none"
+            )
         if self.dynamic_rescale is not None and not 0.0 < self.dynamic_rescale <= 1.0:
             raise ValueError(
                 f"dynamic_rescale={self.dynamic_rescale} is out of range: use 0 < floor <= 1 or None; "
