@@ -35,7 +35,7 @@ class ScheduleConfig:
     beta_end: float = 0.012
     """Variance added at the last timestep; read by the two linear kinds. AnimateLCM-I2V uses 0.014."""
     noise_shift: float = 1.0
-    """Divides the signal-to-noise ratio by its square (arXiv:2301.11093, eq. 4): above 1 for redundant data."""
+    """Divides the SNR by its square (arXiv:2301.11093, eq. 4): above 1 for redundant data such as video."""
     rescale_zero_terminal_snr: bool = False
     """Make the last timestep pure noise (arXiv:2305.08891); not for epsilon prediction."""
     dynamic_rescale: float | None = None
@@ -62,7 +62,8 @@ class ScheduleConfig:
             self.rescale_zero_terminal_snr or self.dynamic_rescale is not None or self.noise_shift != 1.0
         ):
             raise ValueError(
-                "kind='rectified_flow' has no rescale_zero_terminal_snr, dynamic_rescale or noise_shift: omit them"
+                "kind='rectified_flow' has no rescale_zero_terminal_snr, dynamic_rescale or noise_shift: "
+                "omit them"
             )
 
 
@@ -240,7 +241,7 @@ def alphas_cumprod(config: ScheduleConfig) -> Float[Tensor, " t"]:
     =============  =========================================================================================
 
     Sources: Rombach et al. 2022 (latent diffusion), scaled_linear; arXiv:2006.11239, linear;
-    arXiv:2102.09672, cosine.
+    arXiv:2102.09672, cosine; Hoogeboom et al. 2023 (arXiv:2301.11093), noise_shift.
     """
     steps, start, end = config.num_train_timesteps, config.beta_start, config.beta_end
     if config.kind == "scaled_linear":
