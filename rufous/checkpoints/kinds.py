@@ -36,15 +36,17 @@ class DiffusionConfig:
     width: int = 512
     """Pixels."""
     fps: float = 8.0
-    """Frames per second, of the condition and of the written file."""
+    """Frames per second that the network is told, and of the written file."""
+    written_fps: float | None = None
+    """Frames per second of the written file, where it is not the one the network is told; None: the same."""
 
     def __post_init__(self) -> None:
         if self.prediction_type not in PREDICTION_TYPES:
             raise ValueError(
                 f"prediction_type={self.prediction_type!r} is unknown: use {', '.join(PREDICTION_TYPES)}"
             )
-        if min(self.num_frames, self.height, self.width) < 1 or self.fps <= 0:
-            raise ValueError("num_frames, height, width and fps must be positive")
+        if min(self.num_frames, self.height, self.width) < 1 or min(self.fps, self.written_fps or 1.0) <= 0:
+            raise ValueError("num_frames, height, width and both fps must be positive")
 
 
 NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {

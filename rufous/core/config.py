@@ -53,10 +53,11 @@ def from_json_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """Replace nested fields by ``"a.b=value"`` texts; each value is JSON, or else a plain string.
 
-    ``override(config, ["optimizer.learning_rate=1e-5"])`` re-runs the validation of every dataclass it rebuilds.
+    ``override(config, ["optimizer.learning_rate=1e-5"])`` re-runs the validation of what it rebuilds.
 
     Raises:
-        ConfigError: No ``=``, an unknown field (the message lists the right ones), or a value of the wrong type.
+        ConfigError: No ``=``, an unknown field (the message lists the right ones), or a value of the
+            wrong type.
     """
     for assignment in assignments:
         path, equals, text = assignment.partition("=")

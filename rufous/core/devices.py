@@ -56,7 +56,9 @@ def has_native_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
         capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
         names = ("avx512_bf16", "amx_bf16", "arm_bf16")
-        return any(bool(capability.get(name)) for name in names) or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        return (
+            any(bool(capability.get(name)) for name in names) or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        )
     return False
 
 

@@ -1,0 +1,25 @@
+"""Reproducible runs, one function each; this is where the packages meet.
+
+* ``recipe`` - what a recipe is.
+* ``world_clips`` - rendered clips of the world on disk.
+* ``world_autoencoder`` - the world's autoencoder.
+* ``world_video_text`` - the world's contrastive model, whose text tower the generators read.
+* ``world_latents`` - latents of those clips on disk.
+* ``world_teacher`` - the text-to-video teacher.
+"""
+
+from rufous.recipes import world_autoencoder, world_clips, world_latents, world_teacher, world_video_text
+from rufous.recipes.recipe import Recipe
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        world_clips.RECIPE,
+        world_autoencoder.RECIPE,
+        world_video_text.RECIPE,
+        world_latents.RECIPE,
+        world_teacher.RECIPE,
+    )
+}
+
+__all__ = ["RECIPES", "Recipe"]

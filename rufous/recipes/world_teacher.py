@@ -1,0 +1,244 @@
+"""The world's teacher: a U-Net of VideoCrafter2's class on the world's latents and its frozen text tower.
+
+    rufous train world_teacher
+
+It differs from VideoCrafter2 where a small network on redundant latents wants it: few norm groups; the
+prompt's mean joins the time embedding and modulates every ResBlock (FiLM), a second road for the words beside
+cross-attention; frames know their index; the noise is shifted and ends at pure noise, or brightness would leak
+through the last timestep and backgrounds would never be learnt from noise. Hence v-prediction.
+
+Images first: single frames teach looks at a sixteenth of the cost, then clips teach motion.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rufous.checkpoints.kinds import DiffusionConfig
+from rufous.checkpoints.manifest import Manifest, Parent
+from rufous.checkpoints.release import load_component, save_release
+from rufous.core.config import to_json_dict
+from rufous.core.console import logger
+from rufous.core.types import Conditioning
+from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.sampling import SamplingConfig
+from rufous.diffusion.schedules import ScheduleConfig, make_schedule
+from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, LatentBatch
+from rufous.networks.text_encoders import TextEncoder, WordTokenizer
+from rufous.networks.unet3d import UNet3D, UNet3DConfig
+from rufous.recipes.recipe import Recipe
+from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
+from rufous.training.batches import ShuffledBatches
+from rufous.training.loop import TrainConfig, train
+from rufous.training.optim import OptimizerConfig
+
+_log = logger(__name__)
+
+WORLD_UNET = UNet3DConfig(
+    in_channels=8,
+    out_channels=8,
+    model_channels=64,
+    channel_mult=(1, 2),
+    num_res_blocks=2,
+    attention_resolutions=(1, 2),
+    num_head_channels=32,
+    cross_attention_dim=128,
+    init_attention=False,
+    use_scale_shift_norm=True,
+    pooled_prompt=True,
+    temporal_position="sinusoidal",
+    norm_groups=8,
+    temporal_dropout=0.0,
+)
+WORLD_DIFFUSION = DiffusionConfig(
+    schedule=ScheduleConfig(noise_shift=2.0, rescale_zero_terminal_snr=True),
+    prediction_type="v_prediction",
+    sampling=SamplingConfig(
+        solver="dpmpp_2m", num_inference_steps=25, guidance_scale=3.0, timestep_spacing="trailing"
+    ),
+    num_frames=16,
+    height=64,
+    width=64,
+    fps=8.0,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldTeacherConfig:
+    """Settings of the run."""
+
+    latents: WorldLatentsConfig = field(default_factory=WorldLatentsConfig)
+    latents_dir: str = "runs/world/latents"
+    text: str = "runs/world/video_text/release"
+    """Release folder with the components ``text_encoder`` and ``tokenizer``."""
+    network: UNet3DConfig = WORLD_UNET
+    diffusion: DiffusionConfig = WORLD_DIFFUSION
+    objective: DenoisingConfig = field(default_factory=DenoisingConfig)
+    batch_size: int = 16
+    """Clips a step; the image phase has ``images_per_clip`` as many single frames."""
+    images_per_clip: int = 8
+    image_train: TrainConfig | None = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=1000,
+            optimizer=OptimizerConfig(name="muon", learning_rate=2e-3, warmup_steps=50),
+            ema_decay=0.99,
+            save_every=500,
+        )
+    )
+    """The image phase; None to begin with clips."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=6000,
+            optimizer=OptimizerConfig(
+                name="muon", learning_rate=2e-3, warmup_steps=50, schedule="wsd", decay_steps=1500
+            ),
+            ema_decay=0.998,
+            save_every=250,
+        )
+    )
+    seed: int = 13
+    init_from: str | None = None
+    """Release folder whose ``unet`` the run starts from; there is no image phase then."""
+
+
+class Text:
+    """The frozen text tower with its tokenizer: captions in, conditioning out."""
+
+    def __init__(self, folder: str, device: torch.device) -> None:
+        self.encoder: TextEncoder = load_component(folder, "text_encoder", dtype=torch.float32, device=device)
+        self.tokenizer: WordTokenizer = load_component(folder, "tokenizer")
+        self.encoder.eval().requires_grad_(False)
+        self._device = device
+
+    @torch.no_grad()
+    def __call__(self, captions: list[str], fps: float) -> Conditioning:
+        """Embeddings, mask and fps of each caption."""
+        ids, mask = self.tokenizer.encode(captions, self.encoder.config.context_length)
+        embeds = self.encoder(ids.to(self._device))
+        rate = torch.full((len(captions),), fps, device=self._device)
+        return Conditioning(prompt_embeds=embeds, prompt_mask=mask.to(self._device), fps=rate)
+
+
+@dataclass(frozen=True)
+class CaptionedLatents:
+    """Each clip as often as it has captions; with ``single_frames`` one frame of it, chosen by the index."""
+
+    clips: EncodedClips
+    single_frames: bool
+
+    def __len__(self) -> int:
+        return len(self.clips) * len(self.clips.captions[0])
+
+    def __getitem__(self, index: int) -> tuple[Tensor, str]:
+        clip, caption = divmod(index, len(self.clips.captions[0]))
+        latents = self.clips.latents[clip]
+        if self.single_frames:
+            frame = int(np.random.default_rng(index).integers(latents.shape[1]))
+            latents = latents[:, frame : frame + 1]
+        return torch.from_numpy(latents.astype(np.float32)), self.clips.captions[clip][caption]
+
+
+def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path:
+    """Train images, then clips, and write ``run_dir/release``, a complete text-to-video release."""
+    clips = encode_clips(config.latents, Path(config.latents_dir), device)
+    text = Text(config.text, device)
+    network = _initial_network(config).to(device)
+    schedule = make_schedule(config.diffusion.schedule)
+    denoiser = Denoiser(network=network, schedule=schedule, prediction_type=config.diffusion.prediction_type)
+    objective = DenoisingObjective(denoiser, text([""], clips.fps), config.objective)
+
+    def batches(*, single_frames: bool) -> ShuffledBatches[tuple[Tensor, str], LatentBatch]:
+        def collate(part: list[tuple[Tensor, str]]) -> LatentBatch:
+            latents = torch.stack([latents for latents, _ in part]).to(device)
+            return LatentBatch(latents=latents, cond=text([caption for _, caption in part], clips.fps))
+
+        size = config.batch_size * (config.images_per_clip if single_frames else 1)
+        dataset = CaptionedLatents(clips, single_frames)
+        return ShuffledBatches(dataset, collate, batch_size=size, seed=config.seed, prefetch=2)
+
+    if config.image_train is not None and config.init_from is None:
+        result = train(
+            objective,
+            batches(single_frames=True),
+            config.image_train,
+            run_dir=run_dir / "images",
+            device=device,
+        )
+        if result.stopped_by is not None:
+            return run_dir
+        if result.ema is not None:  # clips start from the averaged weights
+            network.load_state_dict(result.ema.state_dict()["averages"], strict=False)
+
+    def save(step: int, folder: Path) -> None:
+        save_teacher(config, network, text, run_dir / "release", {"steps": step})
+
+    train(
+        objective,
+        batches(single_frames=False),
+        config.train,
+        run_dir=run_dir / "clips",
+        device=device,
+        save=save,
+    )
+    return run_dir / "release"
+
+
+def save_teacher(
+    config: WorldTeacherConfig, network: UNet3D, text: Text, folder: Path, figures: dict[str, float]
+) -> None:
+    """Write a release that generates: U-Net, autoencoder, text tower, tokenizer and settings."""
+    autoencoder, words = Path(config.latents.autoencoder), Path(config.text)
+    parents = tuple(
+        Parent(name=Manifest.load(part).name, manifest_id=Manifest.load(part).id, role=role)
+        for part, role in ((autoencoder, "autoencoder"), (words, "text_encoder"))
+    )
+    manifest = Manifest(
+        name="world-teacher",
+        config=to_json_dict(config),
+        seeds={"training": config.seed, "data": config.latents.clips.seed},
+        parents=parents,
+        licences={"weights": "Apache-2.0"},
+        figures=figures,
+    )
+    parts = {
+        "unet": network,
+        "autoencoder": autoencoder / "autoencoder",
+        "text_encoder": text.encoder,
+        "tokenizer": text.tokenizer,
+        "diffusion": config.diffusion,
+    }
+    save_release(folder, parts, manifest, overwrite=True)
+
+
+def _initial_network(config: WorldTeacherConfig) -> UNet3D:
+    if config.init_from is not None:
+        return load_component(config.init_from, "unet", dtype=torch.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return UNet3D(config.network)
+
+
+SMALL = WorldTeacherConfig()
+LARGE = replace(
+    SMALL,
+    batch_size=64,
+    train=replace(
+        SMALL.train,
+        num_steps=30_000,
+        optimizer=replace(SMALL.train.optimizer, decay_steps=8_000),
+        ema_decay=0.9995,
+        save_every=1_000,
+    ),
+)
+"""For a GPU: the same network, 20 times the clips."""
+
+RECIPE = Recipe(
+    name="world_teacher",
+    summary="The world's text-to-video teacher.",
+    config=SMALL,
+    presets={"small": SMALL, "large": LARGE},
+    run=run,
+)

@@ -1,0 +1,41 @@
+"""Modules of the ground floor that are too short for a file of their own: optional, randomness, console."""
+
+import logging
+
+import pytest
+import torch
+
+from rufous.core.console import logger, show_log
+from rufous.core.errors import MissingDependencyError
+from rufous.core.optional import require
+from rufous.core.randomness import generator_from
+
+
+def test_a_missing_extra_is_named_with_its_command():
+    with pytest.raises(MissingDependencyError, match=r"pip install 'rufous\[plots\]'"):
+        require("no_such_package_here", extra="plots")
+    assert require("json", extra="plots").dumps([1]) == "[1]"
+
+
+def test_streams_depend_on_seed_and_names_alone():
+    first = torch.randn(4, generator=generator_from(1, "noise", 3))
+    assert torch.equal(first, torch.randn(4, generator=generator_from(1, "noise", 3)))
+    assert not torch.equal(first, torch.randn(4, generator=generator_from(1, "noise", 4)))
+    assert not torch.equal(first, torch.randn(4, generator=generator_from(2, "noise", 3)))
+    with pytest.raises(ValueError, match="seed=-1"):
+        generator_from(-1)
+
+
+def test_the_log_goes_to_one_handler_on_stderr(capsys):
+    root = logging.getLogger("rufous")
+    before = (root.handlers[:], root.level, root.propagate)
+    try:
+        show_log()
+        show_log(verbose=True)
+        assert len(root.handlers) == 1
+        logger("rufous.core").debug("hummingbird")
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "hummingbird" in captured.err
+    finally:
+        root.handlers[:], root.level, root.propagate = before[0], before[1], before[2]
