@@ -6,9 +6,17 @@
 * ``world_video_text`` - the world's contrastive model, whose text tower the generators read.
 * ``world_latents`` - latents of those clips on disk.
 * ``world_teacher`` - the text-to-video teacher.
+* ``world_truth`` - how true a model of the world is.
 """
 
-from rufous.recipes import world_autoencoder, world_clips, world_latents, world_teacher, world_video_text
+from rufous.recipes import (
+    world_autoencoder,
+    world_clips,
+    world_latents,
+    world_teacher,
+    world_truth,
+    world_video_text,
+)
 from rufous.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -19,6 +27,7 @@ RECIPES: dict[str, Recipe] = {
         world_video_text.RECIPE,
         world_latents.RECIPE,
         world_teacher.RECIPE,
+        world_truth.RECIPE,
     )
 }
 

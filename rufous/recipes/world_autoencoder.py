@@ -25,6 +25,7 @@ from rufous.recipes.recipe import Recipe
 from rufous.training.batches import ShuffledBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
+from rufous.video.frames import from_uint8
 from rufous.world.render import render
 from rufous.world.scene import sample_scene
 
@@ -87,7 +88,7 @@ class WorldFrames:
 
 def to_pixels(frames: list[Tensor], device: torch.device) -> Float[Tensor, "n 3 h w"]:
     """Join frames with values in [0, 255] to one batch in [-1, 1]."""
-    return torch.cat(frames).to(device).float() / 127.5 - 1
+    return from_uint8(torch.cat(frames).to(device))
 
 
 def run(config: WorldAutoencoderConfig, run_dir: Path, device: torch.device) -> Path:

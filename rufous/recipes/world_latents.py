@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 from numpy.lib.format import open_memmap
 
 from rufous.checkpoints.release import load_component
@@ -22,6 +21,7 @@ from rufous.core.files import sha256_of, write_text
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.world_clips import WorldClipsConfig, render_clips
+from rufous.video.frames import from_uint8
 
 _log = logger(__name__)
 
@@ -79,9 +79,9 @@ def _encode(
     latents = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     dtype = torch.bfloat16 if has_native_bf16(device) else torch.float32
     for start in range(0, count, batch_size):
-        pixels = torch.from_numpy(frames[start : start + batch_size].copy()).to(device).float() / 127.5 - 1
+        pixels = from_uint8(torch.from_numpy(frames[start : start + batch_size].copy()).to(device))
         with autocast(device, dtype):
-            part = autoencoder.encode_video(rearrange(pixels, "b f c h w -> b c f h w"))
+            part = autoencoder.encode_video(pixels.transpose(1, 2))
         latents[start : start + batch_size] = part.half().cpu().numpy()
     latents.flush()
 

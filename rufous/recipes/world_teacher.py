@@ -4,8 +4,8 @@
 
 It differs from VideoCrafter2 where a small network on redundant latents wants it: few norm groups; the
 prompt's mean joins the time embedding and modulates every ResBlock (FiLM), a second road for the words beside
-cross-attention; frames know their index; the noise is shifted and ends at pure noise, or brightness would leak
-through the last timestep and backgrounds would never be learnt from noise. Hence v-prediction.
+cross-attention; frames know their index; the noise is shifted and ends at pure noise, or brightness would
+leak through the last timestep and backgrounds would never be learnt from noise. Hence v-prediction.
 
 Images first: single frames teach looks at a sixteenth of the cost, then clips teach motion.
 """

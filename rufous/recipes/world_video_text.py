@@ -22,6 +22,7 @@ from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_c
 from rufous.training.batches import ShuffledBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
+from rufous.video.frames import from_uint8
 from rufous.world.captions import vocabulary
 
 TOKENIZER = WordTokenizer(vocabulary())
@@ -74,7 +75,7 @@ def collate(
 ) -> CaptionedVideos:
     """Read the clips of a batch from disk."""
     frames = torch.stack([torch.from_numpy(clips.frames[index, ::stride].copy()) for index, _ in part])
-    video = frames.to(device).transpose(1, 2).float() / 127.5 - 1
+    video = from_uint8(frames.to(device).transpose(1, 2))
     ids, mask = TOKENIZER.encode([caption for _, caption in part], WORLD_TEXT.context_length)
     return CaptionedVideos(video, ids.to(device), mask.to(device))
 
@@ -97,7 +98,7 @@ def run(config: WorldVideoTextConfig, run_dir: Path, device: torch.device) -> Pa
         for i in range(128)
     ]
     video = torch.stack([clip.frames[:: config.frame_stride] for clip in held_out]).transpose(1, 2)
-    pixels = video.to(device).float() / 127.5 - 1
+    pixels = from_uint8(video.to(device))
     ids, mask = TOKENIZER.encode([clip.caption for clip in held_out], WORLD_TEXT.context_length)
     ids, mask = ids.to(device), mask.to(device)
 
