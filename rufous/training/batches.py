@@ -94,7 +94,7 @@ class ShuffledBatches(Generic[Example, Batch]):
         self._world_size = world_size
         self._prefetch = prefetch
         self._position = 0
-        self._reader: _ReadAhead[Batch] | None = None
+        self._source: Iterator[Batch] | None = None
 
     @property
     def batches_per_epoch(self) -> int:
@@ -105,15 +105,17 @@ class ShuffledBatches(Generic[Example, Batch]):
         """The next ``n`` micro-batches of this rank; epochs follow each other without end.
 
         Raises:
-            Exception: Whatever reading the data raises, also when it was read ahead.
+            Exception: Whatever reading the data raises, also when it was read ahead; the position stays.
         """
-        if self._prefetch and self._reader is None:
-            self._reader = _ReadAhead(self._batches_from(self._position), self._prefetch)
-        source = self._reader or self._batches_from(self._position)
-        taken: list[Batch] = []
-        for _ in range(n):
-            taken.append(next(source))
-            self._position += 1
+        if self._source is None:
+            batches = self._batches_from(self._position)
+            self._source = _ReadAhead(batches, self._prefetch) if self._prefetch else batches
+        try:
+            taken = [next(self._source) for _ in range(n)]
+        except BaseException:
+            self.close()  # a failed iterator cannot go on; the next take begins again at this position
+            raise
+        self._position += n
         return taken
 
     def state_dict(self) -> dict[str, Any]:
@@ -136,9 +138,9 @@ class ShuffledBatches(Generic[Example, Batch]):
 
     def close(self) -> None:
         """Stop reading ahead; the next ``take`` starts again at the right place."""
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
+        if isinstance(self._source, _ReadAhead):
+            self._source.close()
+        self._source = None
 
     def _order(self) -> dict[str, int]:
         return {
@@ -159,7 +161,7 @@ class ShuffledBatches(Generic[Example, Batch]):
             epoch, first = epoch + 1, 0
 
 
-class _ReadAhead(Generic[Batch]):
+class _ReadAhead(Iterator[Batch]):
     """An iterator run in a daemon thread, at most ``depth`` items ahead."""
 
     def __init__(self, items: Iterator[Batch], depth: int) -> None:
@@ -168,9 +170,6 @@ class _ReadAhead(Generic[Batch]):
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rufous-read-ahead", daemon=True)
         self._thread.start()
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self
 
     def __next__(self) -> Batch:
         item, error = self._ready.get()

@@ -107,6 +107,15 @@ def run(run_dir: Path, num_steps: int, *, name: str = "adamw", objective: Any = 
     )
 
 
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Threads cost more than they bring at this size, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def toy() -> SimpleNamespace:
     return SimpleNamespace(

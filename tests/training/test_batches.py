@@ -53,13 +53,19 @@ def test_closing_ends_the_thread_and_taking_goes_on():
     batches.close()
 
 
-def test_an_error_while_reading_ahead_reaches_the_one_who_takes():
-    def fail(examples):
-        raise OSError("disk gone")
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_an_error_while_reading_reaches_the_one_who_takes_and_the_position_stays(prefetch):
+    failures = [OSError("disk gone")]
 
-    batches = ShuffledBatches(range(10), fail, batch_size=2, prefetch=2)
+    def read(examples):
+        if examples and failures:
+            raise failures.pop()
+        return torch.tensor(examples)
+
+    batches = ShuffledBatches(range(10), read, batch_size=3, seed=5, prefetch=prefetch)
     with pytest.raises(OSError, match="disk gone"):
-        batches.take(1)
+        batches.take(2)
+    assert taken(batches, 3) == taken(numbers(), 3)
     batches.close()
 
 
