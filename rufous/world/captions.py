@@ -28,7 +28,12 @@ MOTION_PHRASES: dict[str, tuple[str, ...]] = {
     "orbiting": ("orbiting", "moving in a circle", "circling around"),
     "still": ("staying still", "standing still", "not moving"),
 }
-PLAIN_PHRASES = ("on a {0} background", "on a plain {0} background", "against a {0} background", "in front of a {0} wall")
+PLAIN_PHRASES = (
+    "on a {0} background",
+    "on a plain {0} background",
+    "against a {0} background",
+    "in front of a {0} wall",
+)
 GRADIENT_PHRASES = (
     "on a {0} to {1} gradient background",
     "on a background fading from {0} to {1}",
@@ -201,4 +206,12 @@ def _cut_background(text: str) -> tuple[str | None, tuple[str, ...] | None, str]
     return None, None, text
 
 
-__all__ = ["SIZES", "Description", "ThingDescription", "caption_of", "describe", "parse_caption", "vocabulary"]
+__all__ = [
+    "SIZES",
+    "Description",
+    "ThingDescription",
+    "caption_of",
+    "describe",
+    "parse_caption",
+    "vocabulary",
+]

@@ -99,7 +99,13 @@ def _square_wave(position: np.ndarray, pixels_per_field: float) -> np.ndarray:
 
 
 def _paint_thing(
-    canvas: np.ndarray, thing: Thing, path: Pose, frame: int, x: np.ndarray, y: np.ndarray, pixels_per_unit: float
+    canvas: np.ndarray,
+    thing: Thing,
+    path: Pose,
+    frame: int,
+    x: np.ndarray,
+    y: np.ndarray,
+    pixels_per_unit: float,
 ) -> None:
     radius = thing.radius * path.scale[frame]
     dx, dy = (x - path.x[frame]) / radius, (y - path.y[frame]) / radius

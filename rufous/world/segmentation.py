@@ -64,12 +64,12 @@ def segment_things(video: np.ndarray, background: np.ndarray) -> tuple[Segment, 
         return ()
     seen = blurred(video)
     core = mask & (distance > CORE_SHARE * peak - CORE_SLACK)
-    groups = _color_groups(seen, mask, core, np.where(mask, labels, 0))
+    groups = _color_groups(seen, background, mask, core, np.where(mask, labels, 0))
     segments: list[Segment] = []
-    for rgb, part, doubt in groups:
-        for track in _tracks(part, smallest):
-            others = mask & ~track
-            segments.append(_segment(video, background, seen, track, core & track, others, rgb, doubt))
+    tracks = [(rgb, track, doubt) for rgb, part, doubt in groups for track in _tracks(part, smallest)]
+    for index, (rgb, track, doubt) in enumerate(tracks):
+        others = np.any([np.zeros_like(mask)] + [t for k, (_, t, _) in enumerate(tracks) if k != index], axis=0)
+        segments.append(_segment(video, background, seen, track, core & track, others, rgb, doubt))
     return tuple(sorted(segments, key=lambda segment: -int(segment.mask.sum()))[:MAX_THINGS])
 
 
@@ -135,7 +135,7 @@ def _highest_nearby(values: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _color_groups(
-    seen: np.ndarray, mask: np.ndarray, core: np.ndarray, labels: np.ndarray
+    seen: np.ndarray, background: np.ndarray, mask: np.ndarray, core: np.ndarray, labels: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray, str | None]]:
     """Split the mask by colour; each group is its colour, its mask, and why the colour is in doubt."""
     colors = seen[core]
@@ -147,12 +147,12 @@ def _color_groups(
     votes = np.zeros((count, *mask.shape), dtype=np.float32)
     for k in range(count):
         votes[k][core] = member == k
-        votes[k] = blurred(blurred(votes[k][..., None]))[..., 0]
+        votes[k] = blurred(blurred(blurred(votes[k][..., None])))[..., 0]
     nearest = np.where(mask, votes.argmax(axis=0), -1)
     reached = votes.max(axis=0) > 0
     parts = [(nearest == k) & reached for k in range(count)]
-    merged = _merge(parts, labels, centers)
-    return merged
+    rims = _is_rim(seen, background, centers, [part & core for part in parts])
+    return _merge(parts, labels, centers, rims)
 
 
 def _clusters(colors: np.ndarray) -> np.ndarray:
@@ -172,18 +172,38 @@ def _clusters(colors: np.ndarray) -> np.ndarray:
 
 
 def _merge(
-    parts: list[np.ndarray], labels: np.ndarray, centers: np.ndarray
+    parts: list[np.ndarray], labels: np.ndarray, centers: np.ndarray, rims: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray, str | None]]:
     """Join colours that share a blob most of the time, or that take turns: one thing of several colours."""
-    groups = [(centers[0], parts[0], None)]
-    for center, part in zip(centers[1:], parts[1:], strict=True):
+    groups: list[tuple[np.ndarray, np.ndarray, str | None]] = []
+    origin: list[int] = []
+    for number, part in enumerate(parts):
         for index, (rgb, mask, doubt) in enumerate(groups):
             if _is_same_thing(mask, part, labels):
-                groups[index] = (rgb, mask | part, "its colour is mixed or changes")
+                mixed = doubt if rims[number, origin[index]] else "its colour is mixed or changes"
+                groups[index] = (rgb, mask | part, mixed)
                 break
         else:
-            groups.append((center, part, None))
+            groups.append((centers[number], part, None))
+            origin.append(number)
     return groups
+
+
+def _is_rim(
+    seen: np.ndarray, background: np.ndarray, centers: np.ndarray, cores: list[np.ndarray]
+) -> np.ndarray:
+    """Whether colour [i] is a mixture of colour [j] and what is behind it: a rim, or a faded part."""
+    rims = np.zeros((len(cores), len(cores)), dtype=bool)
+    for i, core in enumerate(cores):
+        if not core.any():
+            continue
+        difference, behind = seen[core] - background[core], background[core]
+        for j in range(len(cores)):
+            toward = centers[j] - behind
+            share = (difference * toward).sum(axis=1) / np.maximum((toward**2).sum(axis=1), 1)
+            off = np.linalg.norm(difference - share[:, None] * toward, axis=1)
+            rims[i, j] = i != j and np.median(off) < 30 and 0.15 < np.median(share) < 1.05
+    return rims
 
 
 def _is_same_thing(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> bool:
@@ -247,13 +267,14 @@ def _segment(
         behind = np.array([background[f][mask[f]].mean(axis=0) for f in present])
         contrast = np.linalg.norm(means - behind, axis=1)
         rgb = np.median(means[contrast >= 0.85 * np.quantile(contrast, 0.8)], axis=0)
-        smooth_opacity = _opacity(seen, background, rgb)
+        opacity = _opacity(video, background, rgb)
+        smooth_opacity = blurred(opacity[..., None])[..., 0]
         doubt = _fade_doubt(smooth_opacity, core, present)
-    near = grown(others & ~mask, 1)
+    near = grown(others, 1) & ~mask
     if doubt is None:
         mask = _largest_blobs((grown(mask, 1) & ~near & (smooth_opacity > MIN_OPACITY)) | core)
         support = grown(mask, 2) & ~near | mask
-        alpha = np.where(support, np.clip(_opacity(video, background, rgb), -0.3, 1.3), 0)
+        alpha = np.where(support, np.clip(opacity, -0.3, 1.3), 0)
     else:
         alpha = np.where(mask, 1.0, 0.0)
     name, margin, far = _nearest_color(rgb, means)

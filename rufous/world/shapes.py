@@ -44,7 +44,20 @@ def outline(shape: str) -> np.ndarray:
     elif shape == "cross":
         a, b = 0.36, 1.0
         points = np.array(
-            [[-a, -b], [a, -b], [a, -a], [b, -a], [b, a], [a, a], [a, b], [-a, b], [-a, a], [-b, a], [-b, -a], [-a, -a]]
+            [
+                [-a, -b],
+                [a, -b],
+                [a, -a],
+                [b, -a],
+                [b, a],
+                [a, a],
+                [a, b],
+                [-a, b],
+                [-a, a],
+                [-b, a],
+                [-b, -a],
+                [-a, -a],
+            ]
         )
     elif shape == "heart":
         x = 16 * np.sin(angles) ** 3
@@ -71,7 +84,9 @@ def distance_field(shape: str) -> np.ndarray:
     if shape in ("circle", "ring"):
         outer = float(np.linalg.norm(outline(shape)[0]))
         radius = np.hypot(x, y)
-        field = radius - outer if shape == "circle" else np.maximum(radius - outer, RING_HOLE * outer - radius)
+        field = (
+            radius - outer if shape == "circle" else np.maximum(radius - outer, RING_HOLE * outer - radius)
+        )
     else:
         field = _polygon_distance(outline(shape), x, y)
     field = field.astype(np.float32)

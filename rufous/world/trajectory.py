@@ -146,7 +146,7 @@ def _straight(track: Track) -> tuple[str | None, np.ndarray]:
     error = np.hypot(rest_x, rest_y)
     horizontal = abs(speed_x) > abs(speed_y)
     along, across = (speed_x, speed_y) if horizontal else (speed_y, speed_x)
-    if abs(across) > 0.4 * abs(along) or not _is_even(track.times_s, track.x if horizontal else track.y):
+    if along == 0 or abs(across) > 0.4 * abs(along) or not _is_even(track.times_s, track.x if horizontal else track.y):
         return None, error
     step = (float(np.sign(along)), 0.0) if horizontal else (0.0, float(np.sign(along)))
     return next(name for name, direction in DIRECTIONS.items() if direction == step), error
