@@ -3,8 +3,8 @@
 Key names are those of the latent-diffusion releases (``encoder.down.0.block.0.norm1`` and so on).
 
 ``encode`` and ``decode`` work on unscaled latents; ``encode_video`` and ``decode_video`` apply
-``scaling_factor`` and ``shift_factor``, cut long clips into slices of frames, and large frames into overlapping
-tiles. Everything runs under autograd too, so rewards can reach latents through the decoder.
+``scaling_factor`` and ``shift_factor``, cut long clips into slices of frames, large frames into tiles.
+Everything runs under autograd too, so rewards can reach latents through the decoder.
 
 Source: Rombach et al. 2022 (arXiv:2112.10752), appendix G.
 

@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch import nn
+
+from rufous.networks.layers import call_checkpointed, sinusoidal_embedding, zero_
+
+
+def test_a_sinusoid_has_its_cosines_first_and_starts_at_one_and_zero():
+    embedding = sinusoidal_embedding(torch.tensor([0.0, 1.0]), 8)
+    assert embedding[0].tolist() == [1.0] * 4 + [0.0] * 4
+    assert torch.allclose(
+        embedding[1, [0, 4]], torch.tensor([1.0]).cos().new_tensor([0.5403, 0.8415]), atol=1e-4
+    )
+
+
+def test_a_sinusoid_is_float32_whatever_comes_in():
+    assert sinusoidal_embedding(torch.tensor([999.0], dtype=torch.float64), 4).dtype == torch.float32
+
+
+@pytest.mark.parametrize("width", [0, 5])
+def test_an_odd_width_is_refused(width):
+    with pytest.raises(ValueError, match="use an even number"):
+        sinusoidal_embedding(torch.zeros(1), width)
+
+
+def test_a_zeroed_layer_answers_zero():
+    assert not zero_(nn.Linear(3, 2))(torch.ones(1, 3)).any()
+
+
+def test_a_checkpointed_call_gives_the_same_value_and_gradient():
+    layer, x = nn.Linear(4, 4), torch.randn(2, 4, requires_grad=True)
+    values = [call_checkpointed(layer, x, enabled=enabled) for enabled in (False, True)]
+    gradients = [torch.autograd.grad(value.square().sum(), x)[0] for value in values]
+    assert torch.equal(values[0], values[1])
+    assert torch.equal(gradients[0], gradients[1])

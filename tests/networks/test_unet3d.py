@@ -1,0 +1,244 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from rufous.core.config import from_json_dict, to_json_dict
+from rufous.core.errors import ConfigError
+from rufous.core.types import Conditioning
+from rufous.networks import unet3d
+from rufous.networks.unet3d import (
+    UNET_0_7B,
+    UNET_0_7B_GUIDED,
+    UNET_0_9B,
+    VIDEOCRAFTER2,
+    UNet3D,
+    UNet3DConfig,
+    prunable_blocks,
+)
+
+TINY = UNet3DConfig(
+    model_channels=8,
+    channel_mult=(1, 2),
+    num_res_blocks=1,
+    attention_resolutions=(2,),
+    num_head_channels=8,
+    cross_attention_dim=12,
+    norm_groups=4,
+)
+TWO_BLOCKS = replace(TINY, num_res_blocks=2)
+PUBLISHED = {"in_channels": 4, "num_head_channels": 64, "context_dim": 1024, "use_linear": True}
+PUBLISHED |= {"temporal_conv": True, "use_relative_position": False, "temporal_length": 16}
+
+
+def noisy(unet: UNet3D) -> UNet3D:
+    """Every weight away from its initial zero, so that every path counts."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in unet.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    return unet.eval()
+
+
+def tiny_unet(config: UNet3DConfig = TINY) -> UNet3D:
+    torch.manual_seed(0)
+    return noisy(UNet3D(config))
+
+
+def latents(batch: int = 2, frames: int = 3) -> Tensor:
+    return torch.randn(batch, 4, frames, 4, 6, generator=torch.Generator().manual_seed(1))
+
+
+def conditioning(batch: int = 2) -> Conditioning:
+    generator = torch.Generator().manual_seed(2)
+    return Conditioning(
+        prompt_embeds=torch.randn(batch, 5, 12, generator=generator), fps=torch.full((batch,), 8.0)
+    )
+
+
+def run(unet: UNet3D, x: Tensor | None = None, cond: Conditioning | None = None) -> Tensor:
+    x = latents() if x is None else x
+    cond = conditioning(len(x)) if cond is None else cond
+    with torch.no_grad():
+        return unet(x, torch.full((len(x),), 500.0), cond)
+
+
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [
+        (VIDEOCRAFTER2, 1_413_284_420),
+        (UNET_0_9B, 945_127_300),
+        (UNET_0_7B, 772_009_860),
+        (UNET_0_7B_GUIDED, 772_091_780),
+    ],
+)
+def test_presets_have_the_published_number_of_parameters(config, count):
+    with torch.device("meta"):
+        unet = UNet3D(config)
+    assert sum(parameter.numel() for parameter in unet.parameters()) == count
+
+
+def test_a_fresh_network_answers_zero_since_its_output_starts_at_zero():
+    assert not run(UNet3D(TINY).eval()).any()
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_any_number_of_frames_runs(frames):
+    assert run(tiny_unet(), latents(frames=frames)).shape == (2, 4, frames, 4, 6)
+
+
+def test_a_sample_does_not_depend_on_the_batch_it_is_in():
+    unet, x, cond = tiny_unet(), latents(), conditioning()
+    assert torch.allclose(run(unet, x, cond)[1:], run(unet, x[1:], cond[1:]), atol=1e-5)
+
+
+def test_frames_see_one_another():
+    unet, x = tiny_unet(), latents()
+    changed = x.clone()
+    changed[:, :, 2] += 1.0
+    assert not torch.allclose(run(unet, x)[:, :, 0], run(unet, changed)[:, :, 0], atol=1e-4)
+
+
+def test_slices_of_the_feed_forward_change_nothing(monkeypatch):
+    unet = tiny_unet()
+    whole = run(unet)
+    monkeypatch.setattr(unet3d, "TOKENS_PER_SLICE", 7)
+    assert torch.allclose(whole, run(unet), atol=1e-6)
+
+
+def test_activation_checkpointing_changes_no_value_and_no_gradient():
+    results = []
+    for is_checkpointed in (False, True):
+        unet = tiny_unet()
+        unet.gradient_checkpointing = is_checkpointed
+        x = latents().requires_grad_()
+        value = unet(x, torch.tensor([10.0, 900.0]), conditioning())
+        value.square().mean().backward()
+        results.append((value, x.grad, unet.input_blocks[0][0].weight.grad))
+    for plain, recomputed in zip(*results, strict=True):
+        assert torch.allclose(plain, recomputed, atol=1e-6)
+
+
+def test_every_parameter_of_a_trained_network_gets_a_gradient():
+    config = replace(TINY, guidance_embed_dim=6, pooled_prompt=True, use_scale_shift_norm=True)
+    unet, cond = tiny_unet(config), replace(conditioning(), guidance_embeds=torch.randn(2, 6))
+    unet(latents(), torch.tensor([10.0, 900.0]), cond).square().mean().backward()
+    assert not [name for name, p in unet.named_parameters() if p.grad is None or not p.grad.any()]
+
+
+def test_the_output_has_the_dtype_of_the_latents_and_the_work_that_of_the_weights():
+    unet = tiny_unet()
+    reference = run(unet)
+    half = run(unet.bfloat16())
+    assert half.dtype == torch.float32
+    assert torch.linalg.vector_norm(half - reference) < 0.1 * torch.linalg.vector_norm(reference)
+
+
+@pytest.mark.parametrize("field", ["prompt_embeds", "fps", "guidance_embeds"])
+def test_a_missing_conditioning_field_is_named(field):
+    unet = UNet3D(replace(TINY, guidance_embed_dim=6))
+    cond = replace(conditioning(), guidance_embeds=torch.randn(2, 6))
+    with pytest.raises(ValueError, match=f"cond.{field}"):
+        run(unet, cond=replace(cond, **{field: None}))
+
+
+def test_sizes_and_channels_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="use multiples of 2"):
+        run(tiny_unet(), torch.zeros(1, 4, 2, 5, 6))
+    with pytest.raises(ValueError, match="use 4"):
+        run(tiny_unet(), torch.zeros(1, 3, 2, 4, 6))
+
+
+def test_masked_prompt_tokens_are_not_seen():
+    unet, cond = tiny_unet(), conditioning()
+    mask = torch.tensor([[True, True, True, False, False]]).expand(2, -1)
+    short = Conditioning(prompt_embeds=cond.prompt_embeds[:, :3], fps=cond.fps)
+    assert torch.allclose(run(unet, cond=replace(cond, prompt_mask=mask)), run(unet, cond=short), atol=1e-5)
+
+
+def test_a_pooled_prompt_counts_only_unmasked_tokens():
+    unet, cond = tiny_unet(replace(TINY, pooled_prompt=True)), conditioning()
+    mask = torch.tensor([[True, True, False, False, False]]).expand(2, -1)
+    short = Conditioning(prompt_embeds=cond.prompt_embeds[:, :2], fps=cond.fps)
+    assert torch.allclose(run(unet, cond=replace(cond, prompt_mask=mask)), run(unet, cond=short), atol=1e-5)
+
+
+def test_options_beyond_the_published_ones_add_no_key_unless_they_hold_weights():
+    published = set(UNet3D(TINY).state_dict())
+    assert set(UNet3D(replace(TINY, temporal_position="sinusoidal")).state_dict()) == published
+    added = set(UNet3D(replace(TINY, pooled_prompt=True)).state_dict()) - published
+    assert {name.split(".")[0] for name in added} == {"prompt_pooling"}
+
+
+def test_a_temporal_position_tells_frames_apart():
+    plain, placed = tiny_unet(), tiny_unet(replace(TINY, temporal_position="sinusoidal"))
+    placed.load_state_dict(plain.state_dict())
+    assert not torch.allclose(run(plain), run(placed), atol=1e-4)
+
+
+def test_removing_no_blocks_changes_nothing():
+    assert torch.equal(run(tiny_unet(TINY)), run(tiny_unet(replace(TINY, removed_blocks=frozenset()))))
+
+
+@pytest.mark.parametrize("name", prunable_blocks(TWO_BLOCKS))
+def test_each_prunable_block_can_go_and_leaves_no_key(name):
+    pruned = UNet3D(replace(TWO_BLOCKS, removed_blocks=frozenset({name})))
+    full = tiny_unet(TWO_BLOCKS)
+    expected = {key: value for key, value in full.state_dict().items() if not key.startswith(f"{name}.")}
+    pruned.load_state_dict(expected)
+    assert len(expected) < len(full.state_dict())
+    assert not torch.allclose(run(pruned.eval()), run(full), atol=1e-4)
+
+
+def test_all_prunable_blocks_can_go_together():
+    config = replace(TWO_BLOCKS, removed_blocks=frozenset(prunable_blocks(TWO_BLOCKS)))
+    assert run(tiny_unet(config)).isfinite().all()
+
+
+def test_the_prunable_blocks_of_videocrafter2_keep_width_and_resolution():
+    assert prunable_blocks(VIDEOCRAFTER2) == (
+        *(f"input_blocks.{i}" for i in (1, 2, 5, 8, 10, 11)),
+        "middle_block",
+        *(f"output_blocks.{i}" for i in (0, 1, 3, 4, 7, 10, 11)),
+    )
+
+
+@pytest.mark.parametrize("name", ["input_blocks.0", "input_blocks.2", "output_blocks.1", "middle"])
+def test_blocks_that_change_width_or_size_are_refused(name):
+    with pytest.raises(ValueError, match="use any of input_blocks"):
+        replace(TINY, removed_blocks=frozenset({name}))
+
+
+def test_a_hook_on_a_removed_block_sees_what_passes_it():
+    unet = tiny_unet(UNet3DConfig(**vars(replace(TINY, removed_blocks=frozenset({"middle_block"})))))
+    seen = []
+    unet.middle_block.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0] is output))
+    run(unet)
+    assert seen == [True]
+
+
+def test_reference_fields_become_house_fields():
+    config = UNet3DConfig.from_reference({**PUBLISHED, "addition_attention": True, "fps_cond": True})
+    assert config == VIDEOCRAFTER2
+    guided = UNet3DConfig.from_reference({**PUBLISHED, "time_cond_proj_dim": 256, "num_res_blocks": 1})
+    assert (guided.guidance_embed_dim, guided.num_res_blocks, guided.fps_conditioning) == (256, 1, False)
+
+
+def test_unknown_and_unsupported_reference_fields_are_named():
+    with pytest.raises(ConfigError, match="spatial_magic"):
+        UNet3DConfig.from_reference({**PUBLISHED, "spatial_magic": 1})
+    with pytest.raises(ConfigError, match="use_causal_attention=True"):
+        UNet3DConfig.from_reference({**PUBLISHED, "use_causal_attention": True})
+    with pytest.raises(ConfigError, match="use_linear=False"):
+        UNet3DConfig.from_reference({"num_head_channels": 64, "use_relative_position": False})
+
+
+def test_a_width_that_no_head_fits_is_refused():
+    with pytest.raises(ConfigError, match="width 20"):
+        replace(TINY, model_channels=20)
+
+
+def test_a_config_survives_json():
+    config = replace(TINY, removed_blocks=frozenset({"middle_block"}))
+    assert from_json_dict(UNet3DConfig, to_json_dict(config)) == config
