@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from rufous.checkpoints.unpickle import read_pickle
+from rufous.checkpoints.unpickle import LoadStorage, read_pickle
 from rufous.core.errors import CheckpointError
 
 MAX_PICKLE_BYTES = 256 << 20  # the description of a published checkpoint takes well under 5 MB
@@ -111,7 +111,7 @@ class _LegacyFile:
     mapped: mmap.mmap
 
     def read(self) -> Any:
-        file: Any = self.mapped  # reads like a file, without a copy
+        file = self.mapped  # reads like a file, without a copy
         header = self._pickle(file, self._refuse)
         protocol = self._pickle(file, self._refuse) if header == LEGACY_MAGIC else None
         if protocol != LEGACY_PROTOCOL:
@@ -130,7 +130,7 @@ class _LegacyFile:
         return self._pickle(file, lambda dtype, key, count: storages[key])
 
     def _storages(
-        self, file: IO[bytes], keys: Any, announced: dict[str, tuple[torch.dtype, int]]
+        self, file: mmap.mmap, keys: Any, announced: dict[str, tuple[torch.dtype, int]]
     ) -> dict[str, Tensor]:
         if not isinstance(keys, list) or set(keys) != announced.keys():
             raise CheckpointError(f"{self.path} is damaged: its list of storages is not that of its tensors")
@@ -145,7 +145,7 @@ class _LegacyFile:
             file.seek(start + size)
         return storages
 
-    def _pickle(self, file: IO[bytes], load_storage: Any) -> Any:
+    def _pickle(self, file: mmap.mmap, load_storage: LoadStorage) -> Any:
         return read_pickle(file, load_storage, where=str(self.path))
 
     def _refuse(self, dtype: torch.dtype, key: str, count: int) -> Tensor:

@@ -12,6 +12,7 @@ Source: the documentation of ``pickletools``; the layout of torch's own files.
 """
 
 import math
+import mmap
 import pickletools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ _STORAGES = {
 }
 
 
-def read_pickle(data: bytes | IO[bytes], load_storage: LoadStorage, *, where: str) -> Any:
+def read_pickle(data: bytes | IO[bytes] | mmap.mmap, load_storage: LoadStorage, *, where: str) -> Any:
     """The object that a torch pickle describes, as tensors, containers, ``Global`` and ``Stub`` records.
 
     Args:
