@@ -10,6 +10,7 @@ leak through the last timestep and backgrounds would never be learnt from noise.
 Images first: single frames teach looks at a sixteenth of the cost, then clips teach motion.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -187,7 +188,7 @@ def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path
 
 
 def save_teacher(
-    config: WorldTeacherConfig, network: UNet3D, text: Text, folder: Path, figures: dict[str, float]
+    config: WorldTeacherConfig, network: UNet3D, text: Text, folder: Path, figures: Mapping[str, float | int]
 ) -> None:
     """Write a release that generates: U-Net, autoencoder, text tower, tokenizer and settings."""
     autoencoder, words = Path(config.latents.autoencoder), Path(config.text)
@@ -201,7 +202,7 @@ def save_teacher(
         seeds={"training": config.seed, "data": config.latents.clips.seed},
         parents=parents,
         licences={"weights": "Apache-2.0"},
-        figures=figures,
+        figures=dict(figures),
     )
     parts = {
         "unet": network,

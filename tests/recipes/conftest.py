@@ -1,0 +1,98 @@
+"""The world's whole road at toy size, run once: each recipe's test looks at its own stretch."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rufous.networks.video_text import VideoTextConfig
+from rufous.recipes import RECIPES
+from rufous.recipes.world_autoencoder import WORLD_AUTOENCODER, WorldAutoencoderConfig
+from rufous.recipes.world_clips import WorldClipsConfig
+from rufous.recipes.world_latents import WorldLatentsConfig
+from rufous.recipes.world_teacher import WORLD_DIFFUSION, WORLD_UNET, WorldTeacherConfig
+from rufous.recipes.world_video_text import WORLD_TEXT, WorldVideoTextConfig
+from rufous.training import OptimizerConfig, TrainConfig
+
+CPU = torch.device("cpu")
+
+
+def brief(num_steps: int) -> TrainConfig:
+    return TrainConfig(
+        num_steps=num_steps,
+        optimizer=OptimizerConfig(name="muon", learning_rate=2e-3),
+        ema_decay=0.5,
+        log_every=1,
+        save_every=num_steps,
+        validate_every=num_steps,
+        dtype="fp32",
+    )
+
+
+@dataclass(frozen=True)
+class Road:
+    """Configs and folders of the run."""
+
+    root: Path
+    clips: WorldClipsConfig
+    autoencoder: WorldAutoencoderConfig
+    video_text: WorldVideoTextConfig
+    latents: WorldLatentsConfig
+    teacher: WorldTeacherConfig
+
+
+def toy_road(root: Path) -> Road:
+    clips = WorldClipsConfig(num_clips=8, captions_per_clip=2, num_frames=4, size=32)
+    text = replace(WORLD_TEXT, width=32, heads=2, layers=2, embed_dim=16)
+    latents = WorldLatentsConfig(
+        clips=clips,
+        clips_dir=str(root / "clips"),
+        autoencoder=str(root / "autoencoder" / "release"),
+        batch_size=4,
+    )
+    return Road(
+        root=root,
+        clips=clips,
+        autoencoder=WorldAutoencoderConfig(
+            network=replace(WORLD_AUTOENCODER, base_channels=8), size=32, batch_size=8, train=brief(3)
+        ),
+        video_text=WorldVideoTextConfig(
+            clips=clips,
+            clips_dir=str(root / "clips"),
+            network=VideoTextConfig(text=text, image_size=32, channels=(8, 8, 8, 8), frame_width=16),
+            batch_size=4,
+            train=brief(3),
+        ),
+        latents=latents,
+        teacher=WorldTeacherConfig(
+            latents=latents,
+            latents_dir=str(root / "latents"),
+            text=str(root / "video_text" / "release"),
+            network=replace(
+                WORLD_UNET, model_channels=16, num_head_channels=16, num_res_blocks=1, cross_attention_dim=32
+            ),
+            diffusion=replace(
+                WORLD_DIFFUSION,
+                num_frames=4,
+                height=32,
+                width=32,
+                sampling=replace(WORLD_DIFFUSION.sampling, num_inference_steps=2),
+            ),
+            batch_size=4,
+            images_per_clip=1,
+            image_train=brief(2),
+            train=brief(2),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
+    road = toy_road(tmp_path_factory.mktemp("world"))
+    RECIPES["world_clips"].run(road.clips, road.root / "clips", CPU)
+    RECIPES["world_autoencoder"].run(road.autoencoder, road.root / "autoencoder", CPU)
+    RECIPES["world_video_text"].run(road.video_text, road.root / "video_text", CPU)
+    RECIPES["world_latents"].run(road.latents, road.root / "latents", CPU)
+    RECIPES["world_teacher"].run(road.teacher, road.root / "teacher", CPU)
+    return road

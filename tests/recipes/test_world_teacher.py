@@ -1,0 +1,54 @@
+import json
+
+import torch
+
+import rufous
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import verify_release
+from rufous.recipes.world_latents import encode_clips
+from rufous.recipes.world_teacher import CaptionedLatents, Text
+
+
+def test_the_release_generates_and_names_its_parents(road):
+    folder = road.root / "teacher" / "release"
+    verify_release(folder)
+    roles = {parent.role: parent.manifest_id for parent in Manifest.load(folder).parents}
+    assert roles["autoencoder"] == Manifest.load(road.latents.autoencoder).id
+    assert roles["text_encoder"] == Manifest.load(road.teacher.text).id
+    pipe = rufous.load(str(folder), device="cpu")
+    clip = pipe("a red circle moving left", generator=torch.Generator().manual_seed(0)).frames[0]
+    assert clip.shape == (4, 3, 32, 32)
+    assert clip.dtype is torch.uint8
+
+
+def test_images_come_first_and_clips_start_from_their_averaged_weights(road):
+    images = [
+        json.loads(line) for line in (road.root / "teacher/images/metrics.jsonl").read_text().splitlines()
+    ]
+    clips = [
+        json.loads(line) for line in (road.root / "teacher/clips/metrics.jsonl").read_text().splitlines()
+    ]
+    assert images[-1]["step"] == 2
+    assert clips[-1]["step"] == 2
+
+
+def test_single_frames_are_frames_of_the_clip(road):
+    encoded = encode_clips(road.latents, road.root / "latents", torch.device("cpu"))
+    clips, frames = (
+        CaptionedLatents(encoded, single_frames=False),
+        CaptionedLatents(encoded, single_frames=True),
+    )
+    assert len(clips) == len(frames) == 16
+    clip, caption = clips[5]
+    frame, same_caption = frames[5]
+    assert caption == same_caption
+    assert frame.shape == (8, 1, 4, 4)
+    assert any(torch.equal(frame[:, 0], clip[:, i]) for i in range(4))
+
+
+def test_the_text_tower_is_frozen(road):
+    text = Text(road.teacher.text, torch.device("cpu"))
+    cond = text(["a red circle", ""], 8.0)
+    assert not any(parameter.requires_grad for parameter in text.encoder.parameters())
+    assert cond.prompt_mask.sum(dim=1).tolist() == [5, 2]
+    assert cond.fps.tolist() == [8.0, 8.0]
