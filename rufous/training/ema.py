@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from rufous.core.errors import CheckpointError
 
@@ -88,6 +89,5 @@ def _copy(sources: dict[str, Tensor], targets: dict[str, Tensor]) -> None:
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """This rank's shard of a sharded tensor; averages need no communication."""
-    to_local = getattr(tensor.detach(), "to_local", None)
-    return to_local() if to_local is not None else tensor.detach()
+    """This rank's part of a sharded tensor; averages need no communication."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

@@ -64,7 +64,8 @@ class TrainConfig:
     compile: bool = False
     """Compile the trainable module with ``torch.compile``."""
     time_limit_s: float | None = None
-    """Stop cleanly, with a checkpoint, after this wall time of one call."""
+    """Stop with a checkpoint after this wall time of one call; resume a ``"wsd"`` run with ``num_steps`` =
+    the step it reached + ``decay_steps`` to let its learning rate fall."""
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "accumulation", "log_every", "save_every", "keep_checkpoints"):
@@ -76,7 +77,7 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """How a run ended; the weights are in the objective's ``trainable``."""
+    """How a run ended; the weights are in ``objective.trainable``."""
 
     step: int
     ema: EMA | None
@@ -149,7 +150,6 @@ class _Run(Generic[Batch]):
         device: torch.device,
         log: Sink | None,
     ) -> None:
-        """Begin a run, or go to where its newest checkpoint left it."""
         self._module, self._config, self._root = objective.trainable, config, run_dir / "checkpoints"
         self.stopped_by: str | None = None
         self.optimizer = ModuleOptimizer(self._module, config.optimizer)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic of Jordan et al. 2024: steep at zero, so that small values grow fast."""
@@ -87,19 +88,13 @@ class Muon(torch.optim.Optimizer):
 
 def _whole(tensor: Tensor) -> Tensor:
     """A sharded tensor gathered from all ranks; a plain one as it is."""
-    full_tensor = getattr(tensor, "full_tensor", None)
-    return full_tensor() if full_tensor is not None else tensor
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _sharded_like(tensor: Tensor, parameter: Tensor) -> Tensor:
     """``tensor``, equal on all ranks, laid out as ``parameter`` is."""
-    mesh = getattr(parameter, "device_mesh", None)
-    if mesh is None:
+    if not isinstance(parameter, DTensor):
         return tensor
-    from torch.distributed.tensor import DTensor, Replicate
-
-    placements = [Replicate()] * mesh.ndim
-    return DTensor.from_local(tensor, mesh, placements, run_check=False).redistribute(
-        mesh,
-        parameter.placements,  # type: ignore[attr-defined]
-    )
+    mesh = parameter.device_mesh
+    equal = DTensor.from_local(tensor, mesh, [Replicate()] * mesh.ndim, run_check=False)
+    return equal.redistribute(mesh, parameter.placements)

@@ -6,6 +6,8 @@ A run keeps ``checkpoints/step-00001000/`` with
 * ``<part>.safetensors`` for each shared part (weights, optimizer, ema, objective), or for a sharded run
   ``sharded/`` written by ``torch.distributed.checkpoint`` in its safetensors format;
 * ``rank-00000.safetensors`` and ``.json`` for each rank: random generator and data position.
+
+Ranks on several machines must see one file system.
 """
 
 import json
