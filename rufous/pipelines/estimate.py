@@ -87,7 +87,7 @@ def check_memory(estimate: Estimate, request: GenerationRequest, device: torch.d
     if estimate.activation_bytes > free:
         raise ValueError(
             f"{request.num_frames} frames of {request.width}x{request.height} are predicted to need "
-            f"{gigabytes(estimate.activation_bytes)} beside the weights, but {gigabytes(free)} are free on "
+            f"{memory_text(estimate.activation_bytes)} beside the weights, but {memory_text(free)} are free on "
             f"{device}: use fewer frames or a smaller size"
         )
 
@@ -105,9 +105,9 @@ def matmul_flop_per_s(device: torch.device, dtype: torch.dtype, *, duration_s: f
     return count * 2.0 * side**3 / elapsed
 
 
-def gigabytes(count: float) -> str:
-    """Bytes as text in units of 10^9 bytes."""
-    return f"{count / 1e9:,.1f} GB"
+def memory_text(count: float) -> str:
+    """Bytes as text: MB below 10^9 bytes, else GB."""
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
 
 
 def _multiply(a: Tensor) -> None:

@@ -1,18 +1,17 @@
 """A pipeline from the name of an embedded model, a release folder, a published name or a hub id."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import rufous
+from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import WEIGHTS_NAME, component_kinds, is_release, load_component
+from rufous.checkpoints.release import WEIGHTS_NAME, component_kinds, load_component
 from rufous.checkpoints.tensor_files import read_header
 from rufous.core.devices import free_memory_bytes, pick_device, pick_dtype
 from rufous.core.errors import CheckpointError
-from rufous.pipelines.estimate import gigabytes
+from rufous.pipelines.estimate import memory_text
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 
 DEFAULT_MODEL = "world-teacher"
@@ -56,47 +55,6 @@ def load(
     return TextToVideoPipeline(**parts, manifest=Manifest.load(folder))
 
 
-def find_release(model: str | Path) -> Path:
-    """The folder of a model: embedded under that name, itself a release folder, or fetched from the hub.
-
-    Raises:
-        CheckpointError: There is no such model.
-    """
-    embedded = embedded_models()
-    if str(model) in embedded:
-        return embedded[str(model)]
-    folder = Path(model)
-    if is_release(folder):
-        return folder
-    if folder.exists():
-        raise CheckpointError(
-            f"model={str(model)!r} is no release folder (model_index.json and rufous.json): "
-            "make one with 'rufous convert' or a training recipe"
-        )
-    return _fetch(str(model), known=sorted(embedded))
-
-
-def embedded_models() -> dict[str, Path]:
-    """Name and folder of every model that comes with the package."""
-    root = Path(rufous.__file__).parent / "models"
-    folders = sorted(root.iterdir()) if root.is_dir() else []
-    return {folder.name: folder for folder in folders if is_release(folder)}
-
-
-def _fetch(model: str, *, known: list[str]) -> Path:
-    fetch = _published_fetcher()
-    if fetch is not None:
-        return fetch(model)
-    raise CheckpointError(
-        f"model={model!r} is unknown: use an embedded model ({', '.join(known) or 'none is installed'}) "
-        "or the path of a release folder"
-    )
-
-
-def _published_fetcher() -> Callable[[str], Path] | None:
-    return None
-
-
 def _component_names(folder: Path) -> dict[str, str]:
     """The name of the one component that fills each field of the pipeline."""
     kinds = component_kinds(folder)
@@ -119,6 +77,6 @@ def _check_weights_fit(folder: Path, device: torch.device, dtype: torch.dtype) -
     free = free_memory_bytes(device)
     if needed > free:
         raise ValueError(
-            f"{folder.name} needs {gigabytes(needed)} for its weights, but {gigabytes(free)} are free on "
+            f"{folder.name} needs {memory_text(needed)} for its weights, but {memory_text(free)} are free on "
             f"{device}: use dtype=bf16, another device, or a smaller model"
         )

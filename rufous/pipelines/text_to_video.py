@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest
+from rufous.core.errors import ConfigError
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.guidance import embed_guidance_scale
@@ -62,6 +63,24 @@ class TextToVideoPipeline:
     tokenizer: Tokenizer
     diffusion: DiffusionConfig
     manifest: Manifest
+
+    def __post_init__(self) -> None:
+        pairs = (
+            (
+                "channels of the latents",
+                self.autoencoder.config.latent_channels,
+                self.unet.config.in_channels,
+            ),
+            ("width of the text", self.text_encoder.config.width, self.unet.config.cross_attention_dim),
+        )
+        for what, made, read in pairs:
+            if made != read:
+                raise ConfigError(f"components do not fit: {what} {made}, but the U-Net reads {read}")
+        if len(self.tokenizer) > self.text_encoder.config.vocab_size:
+            raise ConfigError(
+                f"components do not fit: the tokenizer has {len(self.tokenizer)} words, "
+                f"the text encoder {self.text_encoder.config.vocab_size}"
+            )
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,17 @@
+"""The command ``rufous``: arguments in, files and messages out. Only this package prints.
+
+Modules import torch inside their functions, so that ``rufous --help`` answers at once.
+
+* ``cli`` - the program: its commands, its error lines and exit codes.
+* ``generate`` - ``rufous generate``: prompts to clips.
+* ``outputs`` - which file each clip goes to, and what is refused before any work.
+* ``clips`` - one clip's file, metadata and manifest.
+* ``prompt_files`` - prompts from a text or JSONL file.
+* ``progress`` - progress bars and timings on stderr.
+* ``inspect`` - ``rufous models``, ``info``, ``verify``.
+* ``doctor`` - ``rufous doctor``: what this machine can run.
+* ``convert`` - ``rufous convert``: published files to a release folder.
+* ``train`` - ``rufous train`` and ``rufous recipes``.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,120 @@
+"""The program ``rufous``: its commands, its error lines and exit codes.
+
+Exit codes: 0 done, 1 failure (a damaged file, a full disk, no network), 2 usage (a value that is not
+allowed), 130 stopped by Ctrl-C. An error is one line on stderr; ``--verbose`` adds the log and the traceback.
+"""
+
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import click
+import typer
+
+import rufous
+from rufous.apps.convert import convert
+from rufous.apps.doctor import doctor
+from rufous.apps.generate import generate
+from rufous.apps.inspect import info, models, verify
+from rufous.apps.train import recipes, train
+
+DONE, FAILURE, USAGE, STOPPED = 0, 1, 2, 130
+VERBOSE = "--verbose"
+
+app = typer.Typer(
+    help="Make text-to-video models small and fast, and run them. Every command takes --verbose.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _command in (generate, train, recipes, convert, models, info, verify, doctor):
+    app.command()(_command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(rufous.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the command ``rufous``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line and return its exit code; nothing but Ctrl-C's default handler is global.
+
+    Args:
+        arguments: What follows ``rufous``; ``--verbose`` may stand anywhere.
+    """
+    verbose = VERBOSE in arguments
+    try:
+        if verbose:
+            _show_log()
+        code = app([each for each in arguments if each != VERBOSE], standalone_mode=False)
+        return int(code or DONE)
+    except (KeyboardInterrupt, click.Abort):
+        return _report(
+            "stopped: files that were finished are whole, and nothing half-written is left", STOPPED
+        )
+    except click.ClickException as error:
+        return _report(_with_help(error), USAGE)
+    except tuple(_codes()) as error:
+        if verbose:
+            traceback.print_exception(error)
+        return _report(_one_line(error), _code_of(error))
+
+
+def _codes() -> dict[type[BaseException], int]:
+    """Exit code by exception, most special first; what is not listed is a bug and shows its traceback."""
+    from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError
+
+    return {
+        CheckpointError: FAILURE,
+        MissingDependencyError: FAILURE,
+        ConfigError: USAGE,
+        UnicodeError: FAILURE,
+        ValueError: USAGE,
+        OSError: FAILURE,
+        ArithmeticError: FAILURE,
+        MemoryError: FAILURE,
+        RuntimeError: FAILURE,
+    }
+
+
+def _code_of(error: BaseException) -> int:
+    return next(code for kind, code in _codes().items() if isinstance(error, kind))
+
+
+def _report(message: str, code: int) -> int:
+    typer.echo(f"rufous: {message}", err=True)
+    return code
+
+
+def _one_line(error: Any) -> str:
+    """The message without line breaks; an ``OSError`` says which file."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    text = " ".join(str(error).split())
+    if type(error) is RuntimeError:
+        text = f"{text[:300]} (--verbose shows where)"
+    return text or type(error).__name__
+
+
+def _with_help(error: click.ClickException) -> str:
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "rufous"
+    return f"{' '.join(error.format_message().split())} (see '{command} --help')"
+
+
+def _show_log() -> None:
+    from rufous.core.console import show_log
+
+    show_log(verbose=True)

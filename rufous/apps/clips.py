@@ -1,0 +1,91 @@
+"""One generated clip: its file, what is stored inside it, and the manifest beside it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rufous.apps.progress import timed
+
+if TYPE_CHECKING:
+    from rufous.pipelines import TextToVideoOutput, TextToVideoPipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """One clip that is to be made."""
+
+    prompt: str
+    seed: int
+    path: Path
+
+
+def write_clip(
+    clip: Clip,
+    result: "TextToVideoOutput",
+    pipeline: "TextToVideoPipeline",
+    *,
+    seconds: dict[str, float],
+) -> dict[str, Any]:
+    """Write the clip and its manifest.
+
+    Args:
+        clip: What was asked for.
+        result: What the pipeline made of it.
+        pipeline: The pipeline.
+        seconds: Wall time by stage; the clip's times are added.
+
+    Returns:
+        The manifest, and the clip's ``path``.
+
+    Raises:
+        OSError: The disk is full or cannot be written; what stood there is untouched.
+    """
+    from rufous.core.files import sha256_of, write_text
+    from rufous.video.write import manifest_path, write_video
+
+    own: dict[str, float] = {str(stage): value for stage, value in result.seconds.items()}
+    tags = {"prompt": clip.prompt, "seed": clip.seed, "manifest_id": pipeline.manifest.id}
+    with timed(own, "write"):
+        write_video(clip.path, result.frames[0], fps=result.fps, metadata=tags)
+    for stage, value in own.items():
+        seconds[stage] = seconds.get(stage, 0.0) + value
+    manifest = {
+        **tags,
+        "file": clip.path.name,
+        "sha256": sha256_of(clip.path) if clip.path.is_file() else None,  # a pattern of frames is many files
+        **_how_it_was_made(result, pipeline),
+        "seconds": rounded(own),
+    }
+    write_text(manifest_path(clip.path), json.dumps(manifest, indent=2) + "\n")
+    return {**manifest, "path": str(clip.path)}
+
+
+def rounded(seconds: dict[str, float]) -> dict[str, float]:
+    """Times to a tenth of a millisecond, for reports."""
+    return {stage: round(value, 4) for stage, value in seconds.items()}
+
+
+def _how_it_was_made(result: "TextToVideoOutput", pipeline: "TextToVideoPipeline") -> dict[str, Any]:
+    """Everything that is needed to make the clip again."""
+    import torch
+
+    import rufous
+    from rufous.core.config import to_json_dict
+
+    request = result.request
+    return {
+        "model": pipeline.manifest.name,
+        "negative_prompt": request.negative_prompt,
+        "num_frames": request.num_frames,
+        "height": request.height,
+        "width": request.width,
+        "fps": result.fps,
+        "network_fps": request.fps,
+        "sampling": to_json_dict(request.sampling),
+        "embedded_guidance_scale": request.embedded_guidance_scale,
+        "device": pipeline.device.type,
+        "dtype": str(pipeline.dtype).removeprefix("torch."),
+        "rufous_version": rufous.__version__,
+        "torch_version": torch.__version__,
+    }

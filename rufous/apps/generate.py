@@ -1,0 +1,173 @@
+"""``rufous generate``: prompts to clips."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rufous.apps.clips import Clip, rounded, write_clip
+from rufous.apps.outputs import check_outputs, plan_outputs
+from rufous.apps.progress import step_bar, timed, timing_line
+from rufous.apps.prompt_files import PromptLine, read_prompts
+
+if TYPE_CHECKING:
+    from rufous.pipelines import TextToVideoPipeline
+
+MAX_SEED = 2**63 - 1
+
+
+def generate(
+    prompt: Annotated[
+        list[str] | None, typer.Argument(help="What the clip shows; one clip per prompt.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File (.mp4 .mov .mkv .webm .gif .webp .png), or a folder."),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="File with a prompt per line, or .jsonl with prompt, seed, name.")
+    ] = None,
+    negative: Annotated[str, typer.Option(help="What the clip should not show.")] = "",
+    model: Annotated[
+        str, typer.Option(help="Embedded or published name, release folder, or hub id.")
+    ] = "world-teacher",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same clip.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 turns it off.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Number of frames.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for a square.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
+    solver: Annotated[str | None, typer.Option(help="ddim, euler, dpmpp_2m, dpmpp_2m_sde or lcm.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report instead of paths.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or timings.")] = False,
+) -> None:
+    """Generate a clip from each prompt.
+
+    Options left out take the model's own values. Files that exist are kept unless --overwrite is given; the
+    default outputs, out.mp4 and the folder out, are always replaced. A manifest is written beside each clip.
+    """
+    seconds: dict[str, float] = {}
+    # 1. everything that can be refused without torch
+    lines = _prompt_lines(prompt or [], prompts)
+    paths = plan_outputs(lines, output)
+    clips = [
+        Clip(prompt=line.prompt, seed=_checked_seed(line.seed, seed), path=path)
+        for line, path in zip(lines, paths, strict=True)
+    ]
+    options = {"num_inference_steps": steps, "guidance_scale": guidance, "num_frames": frames, "fps": fps}
+    options |= {"solver": solver, **_parse_size(size)}
+    with timed(seconds, "import"):
+        from rufous.pipelines import load
+    check_outputs(paths, overwrite=overwrite or output is None)
+    # 2. load, and refuse what the model cannot do
+    with timed(seconds, "load"):
+        pipeline = load(model, device=device, dtype=dtype)
+    request = pipeline.resolve([clip.prompt for clip in clips], negative_prompt=negative, **options)
+    _check_file_rate(paths, request.written_fps)
+    if not quiet:
+        _say_what_to_expect(pipeline, request, len(clips))
+    # 3. generate and write, clip by clip
+    reports: list[dict[str, Any]] = []
+    total = len(clips) * request.sampling.num_inference_steps
+    with step_bar(total, visible=not quiet) as advance:
+        for i, clip in enumerate(clips, start=1):
+            result = pipeline(
+                clip.prompt,
+                negative_prompt=negative,
+                generator=_generator(clip.seed),
+                callback_on_step_end=lambda *_, i=i: advance(f"clip {i} of {len(clips)}"),
+                **options,
+            )
+            reports.append(write_clip(clip, result, pipeline, seconds=seconds))
+    # 4. report
+    if as_json:
+        typer.echo(json.dumps({"clips": reports, "seconds": rounded(seconds)}, indent=2))
+    elif not quiet:
+        typer.echo("\n".join(str(path) for path in paths))
+    if not quiet:
+        typer.echo(timing_line(seconds), err=True)
+
+
+def _prompt_lines(arguments: Sequence[str], file: Path | None) -> list[PromptLine]:
+    lines = [PromptLine(prompt=text) for text in arguments]
+    if file is not None:
+        lines += read_prompts(file)
+    if not lines:
+        raise ValueError("no prompt: write one after 'rufous generate', or give a file with --prompts")
+    return lines
+
+
+def _checked_seed(own: int | None, default: int) -> int:
+    seed = default if own is None else own
+    if not 0 <= seed <= MAX_SEED:
+        raise ValueError(f"seed={seed} is out of range: use 0 to {MAX_SEED}")
+    return seed
+
+
+def _parse_size(text: str | None) -> dict[str, int | None]:
+    """Width and height of ``64x48``, or of ``64`` for a square."""
+    if text is None:
+        return {"width": None, "height": None}
+    match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text.strip())
+    if match is None:
+        raise ValueError(f"--size {text!r} is no size: write WIDTHxHEIGHT, for example 64x64")
+    width = int(match[1])
+    return {"width": width, "height": int(match[2]) if match[2] else width}
+
+
+def _check_file_rate(paths: Sequence[Path], fps: float) -> None:
+    """A rate that the format cannot show is refused before the work, not after it."""
+    from rufous.video.write import exact_fps
+
+    exact_fps(fps)
+    if fps > 50 and any(path.suffix.lower() == ".gif" for path in paths):
+        raise ValueError(f"fps={fps} is too fast for .gif: use at most 50, or .mp4")
+
+
+def _say_what_to_expect(pipeline: "TextToVideoPipeline", request: Any, count: int) -> None:
+    """Predicted memory and time, and a line for prompts that the model has no words for."""
+    from rufous.pipelines.estimate import memory_text, matmul_flop_per_s
+
+    estimate = pipeline.estimate(request)
+    rate = matmul_flop_per_s(pipeline.device, pipeline.dtype)
+    typer.echo(
+        f"{pipeline.manifest.name} on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}: "
+        f"{request.num_frames} frames of {request.width}x{request.height}, "
+        f"{request.sampling.num_inference_steps} steps, predicted {memory_text(estimate.peak_bytes)} and "
+        f"about {max(1, round(count * estimate.seconds(rate)))} s",
+        err=True,
+    )
+    for prompt in request.prompts:
+        if note := _grammar_note(pipeline, prompt):
+            typer.echo(note, err=True)
+
+
+def _grammar_note(pipeline: "TextToVideoPipeline", prompt: str) -> str | None:
+    """What the embedded models know, if the prompt is outside of it; None for every other model."""
+    from rufous.networks.text_encoders import WordTokenizer
+    from rufous.pipelines.prompts import shortened
+    from rufous.world.captions import MOTION_PHRASES, parse_caption
+    from rufous.world.scene import COLORS
+    from rufous.world.shapes import SHAPES
+
+    if not isinstance(pipeline.tokenizer, WordTokenizer) or parse_caption(prompt) is not None:
+        return None
+    return (
+        f"note: {shortened(prompt)} is outside this model's small world, so the clip may show anything; "
+        f"it knows the shapes {', '.join(SHAPES)}; the colours {', '.join(COLORS)}; the motions "
+        f"{', '.join(MOTION_PHRASES)}; for example 'a red circle moving left on a white background'"
+    )
+
+
+def _generator(seed: int) -> Any:
+    import torch
+
+    return torch.Generator().manual_seed(seed)

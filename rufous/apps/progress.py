@@ -1,0 +1,47 @@
+"""Progress bars and timings on stderr."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextmanager
+def step_bar(total: int, *, visible: bool) -> Iterator[Callable[[str], None]]:
+    """A bar of ``total`` steps; the yielded function advances it by one and says what is being done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not visible) as bar:
+        task = bar.add_task("denoise", total=total)
+        yield lambda description: bar.update(task, advance=1, description=description)
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Add the wall time of the block to ``seconds[stage]``."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def timing_line(seconds: dict[str, float]) -> str:
+    """``import 1.2 s, load 0.3 s, ..., total 9.9 s``."""
+    parts = [f"{stage} {value:.2f} s" for stage, value in seconds.items()]
+    return ", ".join([*parts, f"total {sum(seconds.values()):.2f} s"])

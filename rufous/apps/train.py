@@ -1,0 +1,64 @@
+"""``rufous train`` and ``rufous recipes``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rufous.recipes import Recipe
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe; 'rufous recipes' lists them.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="key=value or group.key=value.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE by default.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Settings to start from.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
+) -> None:
+    """Run a recipe; a run that was interrupted goes on where it stopped, with the same command."""
+    from rufous.core.config import override, to_json_dict
+
+    chosen = _find_recipe(recipe)
+    config = override(chosen.preset(preset), overrides or [])
+    if dry_run:
+        typer.echo(json.dumps(to_json_dict(config), indent=2))
+        return
+    from rufous.core.console import show_log
+    from rufous.core.devices import pick_device
+
+    show_log()
+    made = chosen.run(config, run_dir or Path("runs") / chosen.name, pick_device(device))
+    typer.echo(str(made))
+
+
+def recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the recipes, with their presets."""
+    from rufous.recipes import RECIPES
+
+    rows = [
+        {"name": recipe.name, "summary": recipe.summary, "presets": list(recipe.presets)}
+        for recipe in RECIPES.values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        presets = f" (presets: {', '.join(row['presets'])})" if row["presets"] else ""
+        typer.echo(f"{row['name']}: {row['summary']}{presets}")
+
+
+def _find_recipe(name: str) -> "Recipe":
+    import difflib
+
+    from rufous.recipes import RECIPES
+
+    if name not in RECIPES:
+        close = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise ValueError(f"recipe={name!r} is unknown: {hint}use one of {', '.join(RECIPES)}")
+    return RECIPES[name]
