@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 import rufous
 from rufous.checkpoints.kinds import NETWORKS, SETTINGS, TOKENIZERS, check_kind, kind_of, load_tokenizer
@@ -170,8 +171,21 @@ def is_release(folder: Path | str) -> bool:
 
 def empty_network(kind: str, config: Any) -> nn.Module:
     """A network on the meta device: names and shapes, no memory."""
-    with torch.device("meta"):
+    with torch.device("meta"), _WithoutRandomValues():
         return NETWORKS[kind][1](config)
+
+
+class _WithoutRandomValues(TorchFunctionMode):
+    """Leaves out the drawing of initial weights, which on meta means nothing yet imports torch's compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _RANDOM_VALUES:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_RANDOM_VALUES = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_")
 
 
 def _save_component(folder: Path, component: object, dtype: torch.dtype | None) -> str:
