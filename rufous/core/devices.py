@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import psutil
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -66,6 +67,20 @@ def has_native_bf16(device: torch.device) -> bool:
 def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
     """Autocast to ``dtype`` on ``device``; does nothing for float32."""
     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32):
+        yield
+
+
+@contextlib.contextmanager
+def fast_training_attention(device: torch.device) -> Iterator[None]:
+    """On a CPU, compute attention by plain matrix products; elsewhere do nothing.
+
+    torch's fused CPU kernel has a slow backward on short sequences: it took a quarter of a training step of
+    a small U-Net (torch 2.13, sequences of 16 and 64), which is 1.3 times faster without it.
+    """
+    if device.type != "cpu":
+        yield
+        return
+    with sdpa_kernel(SDPBackend.MATH):
         yield
 
 

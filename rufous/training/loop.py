@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from rufous.core.devices import DTYPES, autocast
+from rufous.core.devices import DTYPES, autocast, fast_training_attention
 from rufous.core.randomness import generator_from
 from rufous.training import parallel
 from rufous.training.batches import BatchSource
@@ -116,7 +116,7 @@ def train(
         while run.step < config.num_steps and run.stopped_by is None:
             losses: list[Tensor] = []
             for micro_batch in batches.take(config.accumulation):
-                with autocast(device, DTYPES[config.dtype]):
+                with autocast(device, DTYPES[config.dtype]), fast_training_attention(device):
                     loss, metrics = objective.loss(micro_batch, run.generator)
                 (loss / config.accumulation).backward()
                 losses.append(loss.detach())
