@@ -1,7 +1,7 @@
-"""The background of a clip, estimated from its pixels: kind, colours, and how a pattern moves under the camera.
+"""The background of a clip, estimated from its pixels: kind, colours, and a pattern's motion.
 
-Each hypothesis of kind and colours is charged the truncated distance to every pixel, so that things, which cover
-less than half of the frame, cannot outvote the background whatever their place.
+Each hypothesis of kind and colours is charged the truncated distance to every pixel, so that things, which
+cover less than half of the frame, cannot outvote the background whatever their place.
 """
 
 from dataclasses import dataclass
@@ -28,9 +28,10 @@ SAMPLED_FRAMES = 6
 
 @dataclass(frozen=True)
 class Registration:
-    """Where the pattern lies in each frame, in shorter sides; a still or featureless background has pan 0, zoom 1."""
+    """Where the pattern lies in each frame [f]; one that stands, or no pattern, has pan 0 and zoom 1."""
 
     pan_x: np.ndarray
+    """In shorter sides, 0 in the middle of the clip."""
     pan_y: np.ndarray
     zoom: np.ndarray
 
@@ -54,7 +55,7 @@ def fit_background(video: np.ndarray) -> BackgroundFit:
     Args:
         video: Frames [f h w 3], RGB in [0, 255].
     """
-    num_frames, height, width, _ = video.shape
+    num_frames, height = video.shape[:2]
     picked = np.unique(np.linspace(0, num_frames - 1, SAMPLED_FRAMES).round().astype(int))
     sample = _pooled(video[picked])
     smooth = _smooth_candidates(sample)
@@ -143,7 +144,9 @@ def _fit_pattern(
 ) -> tuple[str, tuple[int, int], np.ndarray, Registration] | None:
     """Checker or stripes of the two colours that explain the clip best, or None if there are no fields."""
     distance = np.minimum(np.linalg.norm(sample[..., None, :] - PALETTE, axis=-1) / TRUNCATION, 1)
-    pair = min(PAIRS, key=lambda pair: float(np.minimum(distance[..., pair[0]], distance[..., pair[1]]).mean()))
+    pair = min(
+        PAIRS, key=lambda pair: float(np.minimum(distance[..., pair[0]], distance[..., pair[1]]).mean())
+    )
     low, high = PALETTE[pair[0]], PALETTE[pair[1]]
     axis = (high - low) / np.dot(high - low, high - low)
     mix = np.clip((video - low) @ axis, 0, 1)
@@ -174,7 +177,7 @@ def _fit_pattern(
 
 
 def _rank_one(sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leading left and right singular vectors of each frame: both patterns are products of a row and a column."""
+    """Leading singular vectors of each frame: both patterns are products of a row and a column."""
     gram = sign @ sign.transpose(0, 2, 1)
     start = np.linalg.norm(gram, axis=1).argmax(axis=1)
     rows = gram[np.arange(len(gram)), :, start]

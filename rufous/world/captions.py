@@ -172,7 +172,8 @@ def _parse_thing(text: str) -> ThingDescription | None:
     motions = {phrase: motion for motion, phrases in MOTION_PHRASES.items() for phrase in phrases}
     pattern = (
         rf"(?:an? |the )?(?:({'|'.join(sorted(sizes, key=len, reverse=True))}) )?"
-        rf"(?:({'|'.join(COLORS)}) )?({'|'.join(SHAPES)})(?: ({'|'.join(sorted(motions, key=len, reverse=True))}))?"
+        rf"(?:({'|'.join(COLORS)}) )?({'|'.join(SHAPES)})"
+        rf"(?: ({'|'.join(sorted(motions, key=len, reverse=True))}))?"
     )
     match = re.fullmatch(pattern, text.strip())
     if match is None:

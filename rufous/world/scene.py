@@ -1,6 +1,6 @@
-"""What a clip of the world shows: things, a background and a camera; how scenes are drawn and which are held out.
+"""What a clip shows: things, a background and a camera; how scenes are drawn, and which are held out.
 
-Lengths are fractions of the frame's shorter side; the origin is the frame's centre, x points right and y down.
+Lengths are fractions of the frame's shorter side; the origin is the frame's centre, x points right, y down.
 """
 
 import hashlib

@@ -4,7 +4,7 @@ A field is sampled once on a grid and interpolated afterwards: turning, moving a
 one field serves every size and angle.
 """
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -76,9 +76,9 @@ def extent(shape: str) -> float:
     return float(np.linalg.norm(outline(shape), axis=1).max())
 
 
-@lru_cache(maxsize=None)
+@cache
 def distance_field(shape: str) -> np.ndarray:
-    """Signed distance to the outline, negative inside, on the grid [FIELD_SIZE FIELD_SIZE] (row y, column x)."""
+    """Signed distance to the outline, negative inside: [FIELD_SIZE FIELD_SIZE], row y, column x."""
     axis = np.linspace(-FIELD_HALF_WIDTH, FIELD_HALF_WIDTH, FIELD_SIZE)
     x, y = np.meshgrid(axis, axis)
     if shape in ("circle", "ring"):

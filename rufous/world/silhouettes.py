@@ -1,14 +1,14 @@
-"""Which shape a soft mask shows, and how it is turned, by correlation with templates of every shape and angle.
+"""Which shape a soft mask shows, and how it is turned: correlation with templates of all shapes and angles.
 
 A mask is first brought to its own centroid and equal-area radius, so that only the angle is left to search.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
-from rufous.world.shapes import SHAPES, TURN_SYMMETRIC_SHAPES, sample_field
+from rufous.world.shapes import SHAPES, sample_field
 
 GRID = 28
 HALF_WIDTH = 1.85
@@ -53,9 +53,9 @@ def measure_silhouette(alpha: np.ndarray, mask: np.ndarray) -> Silhouette:
     """
     height, width = alpha.shape[1:]
     side = min(height, width)
-    present = mask.any(axis=(1, 2))
+    present = np.asarray(mask.any(axis=(1, 2)))
     border = mask[:, [0, -1]].any(axis=(1, 2)) | mask[:, :, [0, -1]].any(axis=(1, 2))
-    whole = present & ~border
+    whole = np.asarray(present & ~border)
     area = np.maximum(alpha.sum(axis=(1, 2)), 1e-6)
     px = (alpha.sum(axis=1) @ (np.arange(width) + 0.5)) / area
     py = (alpha.sum(axis=2) @ (np.arange(height) + 0.5)) / area
@@ -98,7 +98,7 @@ def _interpolation(position: np.ndarray, length: int) -> np.ndarray:
     return np.maximum(1 - reach, 0).astype(np.float32)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _templates(shape: str, radius: float) -> np.ndarray:
     """Zero-mean unit-norm templates [angle GRID*GRID], for masks of this radius in pixels."""
     axis = np.linspace(-HALF_WIDTH, HALF_WIDTH, GRID)
@@ -129,7 +129,11 @@ def _vote(scores: dict[str, np.ndarray]) -> tuple[str | None, str | None, float,
     best = np.stack([scores[shape].max(axis=1) for shape in SHAPES], axis=1)
     mean = best.mean(axis=0)
     order = np.argsort(-mean)
-    name, margin, correlation = SHAPES[order[0]], float(mean[order[0]] - mean[order[1]]), float(mean[order[0]])
+    name, margin, correlation = (
+        SHAPES[order[0]],
+        float(mean[order[0]] - mean[order[1]]),
+        float(mean[order[0]]),
+    )
     if correlation < MIN_CORRELATION:
         return None, f"no shape fits: {name} correlates {correlation:.2f}", margin, correlation
     if margin < MIN_MARGIN:
@@ -150,6 +154,3 @@ def _angles(scores: np.ndarray, period_deg: int) -> np.ndarray:
     offset = np.clip((left - right) / (2 * bend), -0.5, 0.5)
     period = np.radians(period_deg)
     return np.unwrap((best + offset) * np.radians(ANGLE_STEP_DEG), period=period)
-
-
-__all__ = ["TURN_SYMMETRIC_SHAPES", "Silhouette", "measure_silhouette"]

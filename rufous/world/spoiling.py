@@ -1,4 +1,4 @@
-"""Clips spoilt on purpose, to check that the yardstick refuses them: each kind breaks one attribute of one thing."""
+"""Clips spoilt on purpose, to check that the yardstick refuses them: each breaks one attribute of a thing."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -12,7 +12,7 @@ from rufous.world.motion import DIRECTIONS
 STILL_SPREAD = 0.012
 """Spread (root mean square about the mean, in shorter sides) up to which a thing stands."""
 MIN_GROWTH, MAX_STEADY_GROWTH = 0.25, 0.13
-"""Change of the logarithm of the radius over the clip from which a thing grows, and up to which it does not."""
+"""Change of log radius over the clip from which a thing grows, and up to which it does not."""
 MIN_TURN, MAX_STEADY_TURN = 0.12, 0.06
 """The same for rotation, in turns per second."""
 
@@ -68,7 +68,7 @@ def motion_magnitude(track: Track) -> float:
     """Root mean square displacement of the thing's points, in shorter sides per second, averaged over time.
 
     Translation, growth and rotation count alike: the points of a thing of gyration radius g move by
-    sqrt(v^2 + g^2 (growth rate^2 + angular rate^2)). Rates are slopes over five frames, so that noise adds little.
+    sqrt(v^2 + g^2 (growth rate^2 + angular rate^2)). Rates are slopes over five frames: noise adds little.
     """
     if len(track.times_s) < 2:
         return 0.0
@@ -79,7 +79,7 @@ def motion_magnitude(track: Track) -> float:
 
 
 def roughness(track: Track, model_error: np.ndarray) -> np.ndarray:
-    """How far each frame lies off a smooth path, in shorter sides: off its neighbours or the model, if nearer."""
+    """How far each frame lies off its neighbours, or off the model if nearer, in shorter sides."""
     if len(track.times_s) < 5:
         return np.zeros(len(track.times_s))
     local = np.zeros(len(track.times_s))
@@ -146,7 +146,11 @@ def _straight(track: Track) -> tuple[str | None, np.ndarray]:
     error = np.hypot(rest_x, rest_y)
     horizontal = abs(speed_x) > abs(speed_y)
     along, across = (speed_x, speed_y) if horizontal else (speed_y, speed_x)
-    if along == 0 or abs(across) > 0.4 * abs(along) or not _is_even(track.times_s, track.x if horizontal else track.y):
+    if (
+        along == 0
+        or abs(across) > 0.4 * abs(along)
+        or not _is_even(track.times_s, track.x if horizontal else track.y)
+    ):
         return None, error
     step = (float(np.sign(along)), 0.0) if horizontal else (0.0, float(np.sign(along)))
     return next(name for name, direction in DIRECTIONS.items() if direction == step), error
