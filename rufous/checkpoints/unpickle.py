@@ -23,7 +23,7 @@ from torch import Tensor
 
 from rufous.core.errors import CheckpointError
 
-MAX_TENSORS = 200_000  # far above any network; ends the walk of a module that contains itself many times
+MAX_MODULES = 20_000  # far above any network; ends the walk of a module that contains itself many times
 MAX_DEPTH = 64  # nesting of modules; published networks have about 10
 
 LoadStorage = Callable[[torch.dtype, str, int], Tensor]
@@ -402,7 +402,7 @@ def module_tensors(root: Stub) -> dict[str, Tensor]:
     while pending:
         prefix, depth, module = pending.pop()
         visited += 1
-        if visited > MAX_TENSORS or len(tensors) > MAX_TENSORS or depth > MAX_DEPTH:
+        if visited > MAX_MODULES or depth > MAX_DEPTH:
             raise CheckpointError("the pickled module contains itself: it is damaged or made to do harm")
         if not isinstance(module, Stub):
             continue  # an absent submodule is stored as None
