@@ -61,7 +61,7 @@ def _devices() -> dict[str, str]:
     import torch
 
     from rufous.core.devices import available_devices, free_memory_bytes, has_native_bf16
-    from rufous.pipelines.estimate import memory_text, matmul_flop_per_s
+    from rufous.pipelines.estimate import matmul_flop_per_s, memory_text
 
     lines: dict[str, str] = {}
     for name in available_devices():
@@ -99,7 +99,7 @@ def _codecs() -> dict[str, str]:
 def _generations() -> dict[str, str]:
     """Predicted memory and time of one clip: of every embedded model, and of the published 0.7B U-Net."""
     from rufous.core.devices import pick_device, pick_dtype
-    from rufous.pipelines.estimate import memory_text, matmul_flop_per_s
+    from rufous.pipelines.estimate import matmul_flop_per_s, memory_text
 
     device = pick_device()
     dtype = pick_dtype("auto", device)

@@ -134,7 +134,7 @@ def _check_file_rate(paths: Sequence[Path], fps: float) -> None:
 
 def _say_what_to_expect(pipeline: "TextToVideoPipeline", request: Any, count: int) -> None:
     """Predicted memory and time, and a line for prompts that the model has no words for."""
-    from rufous.pipelines.estimate import memory_text, matmul_flop_per_s
+    from rufous.pipelines.estimate import matmul_flop_per_s, memory_text
 
     estimate = pipeline.estimate(request)
     rate = matmul_flop_per_s(pipeline.device, pipeline.dtype)

@@ -85,10 +85,11 @@ def check_memory(estimate: Estimate, request: GenerationRequest, device: torch.d
     """
     free = free_memory_bytes(device)
     if estimate.activation_bytes > free:
+        needed = memory_text(estimate.activation_bytes)
         raise ValueError(
-            f"{request.num_frames} frames of {request.width}x{request.height} are predicted to need "
-            f"{memory_text(estimate.activation_bytes)} beside the weights, but {memory_text(free)} are free on "
-            f"{device}: use fewer frames or a smaller size"
+            f"{request.num_frames} frames of {request.width}x{request.height} are predicted to need {needed} "
+            f"beside the weights, but {memory_text(free)} are free on {device}: use fewer frames or a "
+            "smaller size"
         )
 
 
@@ -105,7 +106,7 @@ def matmul_flop_per_s(device: torch.device, dtype: torch.dtype, *, duration_s: f
     return count * 2.0 * side**3 / elapsed
 
 
-def memory_text(count: float) -> str:
+def memory_text(count: int) -> str:
     """Bytes as text: MB below 10^9 bytes, else GB."""
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
 

@@ -8,6 +8,7 @@ from typing import Any
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.diffusion.sampling import SamplingConfig, sampling_timesteps
 from rufous.diffusion.schedules import make_schedule
+from rufous.diffusion.solvers import SOLVERS
 from rufous.networks.unet3d import UNet3DConfig
 from rufous.networks.vae2d import AutoencoderKLConfig
 
@@ -59,6 +60,8 @@ def resolve_request(
         ValueError: A value is out of range or does not fit the model; names it, what is allowed, what to do.
     """
     given = {name: value for name, value in options.items() if value is not None}
+    if (solver := given.get("solver")) is not None and solver not in SOLVERS:
+        raise ValueError(f"solver={solver!r} is unknown: use one of {', '.join(SOLVERS)}")
     sizes = {name: given.pop(name, getattr(diffusion, name)) for name in _SIZES}
     prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
     if not prompts:

@@ -32,7 +32,7 @@ from rufous.pipelines.prompts import Tokenizer, check_prompt, encode_prompts
 from rufous.pipelines.request import GenerationRequest, resolve_request
 from rufous.video.frames import to_uint8
 
-OutputType = Literal["uint8", "pt", "latent"]
+OUTPUT_TYPES = ("uint8", "pt", "latent")
 Stage = Literal["text", "denoise", "decode"]
 
 
@@ -137,7 +137,7 @@ class TextToVideoPipeline:
         solver: str | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         callback_on_step_end: StepCallback | None = None,
-        output_type: OutputType = "uint8",
+        output_type: str = "uint8",
         batch_size: int = 1,
     ) -> TextToVideoOutput:
         """Generate one clip per prompt; every option that is None takes the model's default.
@@ -250,7 +250,7 @@ class TextToVideoPipeline:
             callback_on_step_end=callback,
         )
 
-    def _decode(self, latents: Float[Tensor, "b c f h w"], output_type: OutputType) -> list[Tensor]:
+    def _decode(self, latents: Float[Tensor, "b c f h w"], output_type: str) -> list[Tensor]:
         """One entry per clip; clips are decoded one after another, and frames in the decoder's slices."""
         if output_type == "latent":
             return list(latents)
@@ -265,8 +265,8 @@ class TextToVideoPipeline:
 
 
 def _check_output(output_type: str, batch_size: int) -> None:
-    if output_type not in ("uint8", "pt", "latent"):
-        raise ValueError(f"output_type={output_type!r} is unknown: use 'uint8', 'pt' or 'latent'")
+    if output_type not in OUTPUT_TYPES:
+        raise ValueError(f"output_type={output_type!r} is unknown: use one of {', '.join(OUTPUT_TYPES)}")
     if batch_size < 1:
         raise ValueError(f"batch_size={batch_size} is out of range: use a whole number from 1")
 
