@@ -1,4 +1,4 @@
-"""Small pieces that several networks share: sinusoids, zero initialisation, checkpointed calls.
+"""Small pieces that several networks share: sinusoids, initial zeros, layouts, checkpointed calls.
 
 Shapes: b batch, d features.
 """
@@ -46,6 +46,18 @@ def zero_(module: Module) -> Module:
     """Set every parameter of ``module`` to zero, so that its residual branch starts as the identity."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
+    return module
+
+
+def store_channels_last(module: Module) -> Module:
+    """Store the weights of every 2D convolution channels last, in place; shapes, names and numbers stay.
+
+    For inference on a CPU: a plain layout costs a wide convolution up to half its time, since its weights are
+    reordered at each call. Not for training with FSDP, which refuses such weights.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.to(memory_format=torch.channels_last)
     return module
 
 

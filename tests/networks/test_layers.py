@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from rufous.networks.layers import call_checkpointed, sinusoidal_embedding, zero_
+from rufous.networks.layers import call_checkpointed, sinusoidal_embedding, store_channels_last, zero_
 
 
 def test_a_sinusoid_has_its_cosines_first_and_starts_at_one_and_zero():
@@ -33,3 +33,12 @@ def test_a_checkpointed_call_gives_the_same_value_and_gradient():
     gradients = [torch.autograd.grad(value.square().sum(), x)[0] for value in values]
     assert torch.equal(values[0], values[1])
     assert torch.equal(gradients[0], gradients[1])
+
+
+def test_another_layout_of_the_weights_changes_no_number():
+    layer, x = nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv3d(1, 1, 1)), torch.randn(2, 4, 8, 8)
+    before, weight = layer[0](x), layer[0].weight.clone()
+    store_channels_last(layer)
+    assert layer[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(layer[0].weight, weight)
+    assert torch.allclose(layer[0](x), before, atol=1e-6)

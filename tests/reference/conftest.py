@@ -5,6 +5,7 @@ A test takes its cases through a fixture named in ``KINDS``; a case that no kind
 
 import fnmatch
 import json
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 import torch
-from fill import input_by_rule, state_dict_by_rule
 from safetensors.torch import load_file
 from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parent))  # fill.py is no package, whatever pytest's import mode
+
+from fill import input_by_rule, state_dict_by_rule, tensor_by_rule
 
 TOLERANCE = 1e-4  # norm of the difference over norm of the reference, float32
 
@@ -52,6 +56,9 @@ class Case:
 
     def inputs(self) -> dict[str, Tensor]:
         return {name: self.input(name, shape) for name, shape in self.info["inputs"].items()}
+
+    def tensor(self, name: str, shape: list[int], *, gain: float) -> Tensor:
+        return tensor_by_rule(name, shape, self.info["seed"], gain)
 
     def input(self, name: str, shape: list[int]) -> Tensor:
         return input_by_rule(name, shape, self.info["seed"])

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import torch
-from fill import tensor_by_rule
 from torch import Tensor
 
 from rufous.checkpoints.lora import lora_targets, merge_lora_list
@@ -45,8 +44,7 @@ def test_a_merged_lora_list_patches_the_layers_it_was_made_for(lora_case, assert
     assert_close(output_of(unet, lora_case), lora_case.stored["output_without_lora"])
     info = lora_case.info["lora"]
     tensors = [
-        tensor_by_rule(f"lora.{i}", shape, lora_case.info["seed"], gain=info["gain"])
-        for i, shape in enumerate(info["list_shapes"])
+        lora_case.tensor(f"lora.{i}", shape, gain=info["gain"]) for i, shape in enumerate(info["list_shapes"])
     ]
     merge_lora_list(unet, tensors)
     assert_close(output_of(unet, lora_case), lora_case.stored["output"])
