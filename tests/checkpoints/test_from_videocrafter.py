@@ -42,7 +42,9 @@ def test_full_size_unets_are_recognised_by_names_and_shapes(case: str, described
     manifest = json.loads((CASES / f"manifest_{case}_unet.json").read_text())
     config = infer_unet_config(meta(manifest["tensors"]), where=case)
     published = UNet3DConfig.from_reference(manifest["config"])
-    assert config == replace(published, gradient_checkpointing=False)
+    # the published code of the 0.7B network leaves the middle block out, its config file does not say so
+    removed = frozenset({"middle_block"}) if "0.7b" in case else frozenset[str]()
+    assert config == replace(published, gradient_checkpointing=False, removed_blocks=removed)
     assert describe_unet(config) == described
 
 

@@ -59,7 +59,7 @@ def test_a_release_on_the_hub_is_fetched_and_verified(models: Path, monkeypatch:
     with pytest.raises(CheckpointError, match="someone/else is no release"):
         find_release("someone/else")
     (models / "world-tiny" / "vae" / "config.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="changed vae/config.json"):
+    with pytest.raises(CheckpointError, match=r"changed vae/config\.json"):
         find_release("someone/world")
 
 

@@ -68,8 +68,8 @@ def bare_list(network: nn.Module, rank: int = 2) -> list[Tensor]:
     for _, module in lora_targets(network):
         out_channels, *rest = module.weight.shape
         kernel = (1,) * (len(rest) - 1)
-        entries.append(torch.randn(out_channels, rank, *kernel, generator=generator))
-        entries.append(torch.randn(rank, *rest, generator=generator))
+        entries.append(0.1 * torch.randn(out_channels, rank, *kernel, generator=generator))
+        entries.append(0.1 * torch.randn(rank, *rest, generator=generator))
     return entries
 
 
