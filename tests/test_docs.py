@@ -1,8 +1,8 @@
 """The documentation is true: snippets run, commands parse, links and files exist, the map is the tree.
 
-A fenced ``python`` block runs after those before it on its page, in an empty folder. A comment on the line before
-it says otherwise: ``<!-- needs-model -->`` loads a model (a tiny one here, the embedded one in the slow test),
-``<!-- sketch -->`` is a part of a file and only has to be valid Python.
+A fenced ``python`` block runs after those before it on its page, in an empty folder. A comment on the line
+before it says otherwise: ``<!-- needs-model -->`` loads a model (a tiny one here, in the slow test the embedded
+one), ``<!-- sketch -->`` is a part of a file and only has to be valid Python.
 """
 
 import ast
@@ -16,7 +16,6 @@ import pytest
 import torch
 import typer
 
-import rufous
 from rufous.apps.cli import app
 from rufous.checkpoints import DiffusionConfig, Manifest, embedded_models, save_release
 from rufous.core import override
@@ -30,7 +29,7 @@ from rufous.world.captions import MOTION_PHRASES
 from rufous.world.scene import BACKGROUND_COLORS, COLORS, SIZES
 from rufous.world.shapes import SHAPES
 
-ROOT = Path(rufous.__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
@@ -191,14 +190,18 @@ def links(page: Path) -> list[str]:
     return [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
 
 
+def problem(page: Path, link: str) -> str | None:
+    """What is wrong with a relative link, or None."""
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    if not target.exists():
+        return f"{link} does not exist"
+    return f"{link} is no heading there" if anchor and anchor not in headings(target) else None
+
+
 @pytest.mark.parametrize("page", PAGES, ids=ids)
 def test_links_resolve(page):
-    for link in links(page):
-        path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
-        assert target.exists(), f"{page.name} links to {link}, which does not exist"
-        if anchor:
-            assert anchor in headings(target), f"{page.name} links to {link}, which has no such heading"
+    assert [found for link in links(page) if (found := problem(page, link))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=ids)
@@ -234,7 +237,20 @@ def test_the_readme_says_all_that_the_embedded_model_knows():
     assert all(phrase in options for phrase, options in zip(said, MOTION_PHRASES.values(), strict=True)), said
 
 
+def test_the_floors_in_contributing_hold_every_folder():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = " ".join(re.findall(r"^    \d  (.*)$", text, re.MULTILINE)).split()
+    folders = [path.parent.name for path in (ROOT / "rufous").glob("*/__init__.py")]
+    assert sorted(listed) == sorted(folders)
+
+
 def test_targets_of_make_exist():
-    named = {target for page in PAGES for target in re.findall(r"\bmake (demo|test|\w+)`", page.read_text())}
+    named = {
+        target
+        for page in PAGES
+        for target in re.findall(
+            r"(?:^|`)make ([\w-]+)(?:`|$)", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    }
     rules = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert named <= rules
