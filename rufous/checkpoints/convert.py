@@ -204,10 +204,10 @@ def _choose_kind(kind: str, config: UNet3DConfig, *, has_lora: bool) -> str:
         return kind
     if config.guidance_embed_dim is None:
         chosen = "videocrafter2"
-    elif config.num_res_blocks == 1:
-        chosen = "hummingbird"
+    elif has_lora:
+        chosen = "t2v-turbo-v1"
     else:
-        chosen = "t2v-turbo-v1" if has_lora else "t2v-turbo-v2"
+        chosen = "hummingbird" if config.num_res_blocks == 1 else "t2v-turbo-v2"
     _log.info("%s: sampling settings of %s", describe_unet(config), chosen)
     return chosen
 
