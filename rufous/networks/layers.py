@@ -57,7 +57,7 @@ def store_channels_last(module: Module) -> Module:
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.to(memory_format=torch.channels_last)
+            layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
     return module
 
 
