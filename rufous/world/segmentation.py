@@ -34,6 +34,8 @@ class Segment:
     """Pixels of the thing [f h w], bool."""
     rgb: np.ndarray
     """Colour of the inside [3], RGB in [0, 255]."""
+    light: np.ndarray
+    """Brightness of the inside in each frame [f], in [0, 255]; NaN where the thing is absent."""
     color: str | None
     color_doubt: str | None
     color_margin: float
@@ -280,8 +282,10 @@ def _segment(
     else:
         alpha = np.where(mask, 1.0, 0.0)
     name, margin, far = _nearest_color(rgb, means)
+    light = np.full(len(video), np.nan)
+    light[present] = means.mean(axis=1)
     color = None if doubt or far else name
-    return Segment(alpha.astype(np.float32), mask, rgb, color, doubt or far, margin)
+    return Segment(alpha.astype(np.float32), mask, rgb, light, color, doubt or far, margin)
 
 
 def _opacity(video: np.ndarray, background: np.ndarray, rgb: np.ndarray) -> np.ndarray:
@@ -305,7 +309,7 @@ def _largest_blobs(mask: np.ndarray) -> np.ndarray:
 
 
 def _fade_doubt(opacity: np.ndarray, core: np.ndarray, present: np.ndarray) -> str | None:
-    levels = np.array([np.median(opacity[f][core[f]]) if core[f].any() else 1.0 for f in present])
+    levels = np.array([np.quantile(opacity[f][core[f]], 0.75) if core[f].any() else 1.0 for f in present])
     if np.sum(levels < 0.8) >= max(1, 0.06 * len(levels)):
         return "it fades during the clip"
     inside = opacity[core]

@@ -56,7 +56,7 @@ def measure_silhouette(alpha: np.ndarray, mask: np.ndarray) -> Silhouette:
     present = np.asarray(mask.any(axis=(1, 2)))
     border = mask[:, [0, -1]].any(axis=(1, 2)) | mask[:, :, [0, -1]].any(axis=(1, 2))
     whole = np.asarray(present & ~border)
-    area = np.maximum(alpha.sum(axis=(1, 2)), 1e-6)
+    area = np.maximum(alpha.sum(axis=(1, 2), dtype=np.float64), 1e-6)
     px = (alpha.sum(axis=1) @ (np.arange(width) + 0.5)) / area
     py = (alpha.sum(axis=2) @ (np.arange(height) + 0.5)) / area
     radius = np.sqrt(area / np.pi)

@@ -1,7 +1,7 @@
 """Clips spoilt on purpose, to check that the yardstick refuses them: each breaks one attribute of a thing."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,16 @@ from rufous.world.render import render
 from rufous.world.scene import COLORS, MIN_CONTRAST, Scene, Thing, has_contrast, pick
 from rufous.world.shapes import SHAPES
 
-Spoiler = Callable[[Scene, np.random.Generator, dict[str, float]], "Tensor | None"]
+
+@dataclass(frozen=True)
+class _Size:
+    num_frames: int
+    height: int
+    width: int
+    fps: float
+
+
+Spoiler = Callable[[Scene, np.random.Generator, _Size], "Tensor | None"]
 
 
 def spoil(
@@ -46,17 +55,16 @@ def spoil(
     """
     if kind not in SPOILERS:
         raise ValueError(f"kind={kind!r} is unknown: use one of {', '.join(SPOILERS)}")
-    size = {"num_frames": num_frames, "height": height, "width": width, "fps": fps}
-    return SPOILERS[kind](scene, rng, size)
+    return SPOILERS[kind](scene, rng, _Size(num_frames, height, width, fps))
 
 
-def _render(scene: Scene, size: dict[str, float]) -> Tensor:
+def _render(scene: Scene, size: _Size) -> Tensor:
     return render(
         scene,
-        num_frames=int(size["num_frames"]),
-        height=int(size["height"]),
-        width=int(size["width"]),
-        fps=size["fps"],
+        num_frames=size.num_frames,
+        height=size.height,
+        width=size.width,
+        fps=size.fps,
     )
 
 
@@ -64,7 +72,7 @@ def _with_first(scene: Scene, thing: Thing) -> Scene:
     return replace(scene, things=(thing, *scene.things[1:]))
 
 
-def _without_first(scene: Scene, size: dict[str, float]) -> Tensor:
+def _without_first(scene: Scene, size: _Size) -> Tensor:
     return _render(replace(scene, things=scene.things[1:]), size)
 
 
@@ -73,24 +81,24 @@ def _blend(first: Tensor, second: Tensor, share: Tensor) -> Tensor:
     return (first * share + second * (1 - share)).round().to(torch.uint8)
 
 
-def _half(scene: Scene, size: dict[str, float], rng: np.random.Generator) -> Tensor | None:
+def _half(scene: Scene, size: _Size, rng: np.random.Generator) -> Tensor | None:
     """1 on one side of the first thing's centre, 0 on the other [f 1 h w]; None if the camera moves."""
     if scene.camera != "static":
         return None
-    thing, side = scene.things[0], min(size["height"], size["width"])
-    times_s = np.arange(int(size["num_frames"])) / size["fps"]
+    thing, side = scene.things[0], min(size.height, size.width)
+    times_s = np.arange(size.num_frames) / size.fps
     path = pose(thing.motion, thing.parameters, times_s, max(times_s[-1], 1e-9))
     sign = 1.0 if rng.uniform() < 0.5 else -1.0
     if rng.uniform() < 0.5:
-        x = (torch.arange(int(size["width"])) + 0.5 - size["width"] / 2) / side
+        x = (torch.arange(size.width) + 0.5 - size.width / 2) / side
         share = ((x - torch.from_numpy(path.x)[:, None]) * sign > 0).float()
         return rearrange(share, "f w -> f 1 1 w")
-    y = (torch.arange(int(size["height"])) + 0.5 - size["height"] / 2) / side
+    y = (torch.arange(size.height) + 0.5 - size.height / 2) / side
     share = ((y - torch.from_numpy(path.y)[:, None]) * sign > 0).float()
     return rearrange(share, "f h -> f 1 h 1")
 
 
-def _half_faded(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _half_faded(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """One half of the thing is half transparent."""
     share = _half(scene, size, rng)
     if share is None:
@@ -98,13 +106,13 @@ def _half_faded(scene: Scene, rng: np.random.Generator, size: dict[str, float]) 
     return _blend(_render(scene, size), _without_first(scene, size), 0.5 + 0.5 * share)
 
 
-def _fading(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _fading(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """The thing fades to half transparent over the second half of the clip."""
-    share = (1.5 - torch.linspace(0, 1, int(size["num_frames"]))).clamp(max=1)
+    share = (1.5 - torch.linspace(0, 1, size.num_frames)).clamp(max=1)
     return _blend(_render(scene, size), _without_first(scene, size), rearrange(share, "f -> f 1 1 1"))
 
 
-def _stops_halfway(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _stops_halfway(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """The first half is right, then everything stands."""
     if scene.things[0].motion == "still":
         return None
@@ -112,7 +120,7 @@ def _stops_halfway(scene: Scene, rng: np.random.Generator, size: dict[str, float
     return frames[torch.arange(len(frames)).clamp(max=len(frames) // 2)]
 
 
-def _turns_back(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _turns_back(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """The second half runs backwards."""
     if scene.things[0].motion in ("still", "bouncing"):  # a bounce backwards is a bounce
         return None
@@ -133,7 +141,7 @@ def _other_color(scene: Scene, rng: np.random.Generator) -> Thing:
     return replace(first, color=pick(rng, far))
 
 
-def _two_colors(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _two_colors(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """One half of the thing has another colour."""
     share = _half(scene, size, rng)
     if share is None:
@@ -142,14 +150,14 @@ def _two_colors(scene: Scene, rng: np.random.Generator, size: dict[str, float]) 
     return _blend(_render(scene, size), _render(other, size), share)
 
 
-def _alternating_colors(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _alternating_colors(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """Every other frame has another colour."""
     frames = _render(scene, size).clone()
     frames[1::2] = _render(_with_first(scene, _other_color(scene, rng)), size)[1::2]
     return frames
 
 
-def _recolored_halfway(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _recolored_halfway(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """The second half has another colour."""
     frames = _render(scene, size).clone()
     half = len(frames) // 2
@@ -157,7 +165,7 @@ def _recolored_halfway(scene: Scene, rng: np.random.Generator, size: dict[str, f
     return frames
 
 
-def _morphing(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _morphing(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """The second half has another shape."""
     frames = _render(scene, size).clone()
     half = len(frames) // 2
@@ -166,7 +174,7 @@ def _morphing(scene: Scene, rng: np.random.Generator, size: dict[str, float]) ->
     return frames
 
 
-def _vanishing(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _vanishing(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """The thing is gone for a quarter of the clip."""
     frames = _render(scene, size).clone()
     gone = max(len(frames) // 4, 1)
@@ -175,7 +183,7 @@ def _vanishing(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -
     return frames
 
 
-def _frozen(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _frozen(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """One frame for the whole clip."""
     if scene.things[0].motion == "still":
         return None
@@ -183,7 +191,7 @@ def _frozen(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> T
     return frames[len(frames) // 3].expand_as(frames).contiguous()
 
 
-def _shuffled(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _shuffled(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """The frames in random order."""
     if scene.things[0].motion == "still":
         return None
@@ -191,9 +199,9 @@ def _shuffled(scene: Scene, rng: np.random.Generator, size: dict[str, float]) ->
     return frames[torch.from_numpy(rng.permutation(len(frames)))]
 
 
-def _teleporting(scene: Scene, rng: np.random.Generator, size: dict[str, float]) -> Tensor | None:
+def _teleporting(scene: Scene, rng: np.random.Generator, size: _Size) -> Tensor | None:
     """From the middle on, the whole thing is elsewhere."""
-    frames, half = _render(scene, size).clone(), int(size["num_frames"]) // 2
+    frames, half = _render(scene, size).clone(), size.num_frames // 2
     first = scene.things[0]
     x, y = first.parameters.center
     moved = replace(first.parameters, center=(x - 0.2 if x > 0 else x + 0.2, y))

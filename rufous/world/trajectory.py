@@ -68,14 +68,15 @@ def motion_magnitude(track: Track) -> float:
     """Root mean square displacement of the thing's points, in shorter sides per second, averaged over time.
 
     Translation, growth and rotation count alike: the points of a thing of gyration radius g move by
-    sqrt(v^2 + g^2 (growth rate^2 + angular rate^2)). Rates are slopes over five frames: noise adds little.
+    sqrt(v^2 + g^2 (growth rate^2 + angular rate^2)). Rates are slopes over three frames for the place and
+    over five for radius and angle, so that noise adds little.
     """
     if len(track.times_s) < 2:
         return 0.0
     gyration = track.radius / np.sqrt(2)
-    rates = [_slopes(track.times_s, v) for v in (track.x, track.y, np.log(track.radius), track.angle)]
-    squared = rates[0] ** 2 + rates[1] ** 2 + gyration**2 * (rates[2] ** 2 + rates[3] ** 2)
-    return float(np.sqrt(squared).mean())
+    speed_x, speed_y = (_slopes(track.times_s, values, 1) for values in (track.x, track.y))
+    growth, turn = (_slopes(track.times_s, values, 2) for values in (np.log(track.radius), track.angle))
+    return float(np.sqrt(speed_x**2 + speed_y**2 + gyration**2 * (growth**2 + turn**2)).mean())
 
 
 def roughness(track: Track, model_error: np.ndarray) -> np.ndarray:
@@ -185,12 +186,10 @@ def _orbit(track: Track) -> tuple[str | None, np.ndarray]:
     return ("orbiting" if 0.08 < abs(arm[best]) < 0.4 else None), np.abs(rest[best])
 
 
-def _slopes(times: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Slope of a line through the five frames about each frame, fewer at the ends."""
-    count = len(times)
-    return np.array(
-        [_line(times[max(0, f - 2) : f + 3], values[max(0, f - 2) : f + 3])[0] for f in range(count)]
-    )
+def _slopes(times: np.ndarray, values: np.ndarray, reach: int) -> np.ndarray:
+    """Slope of a line through the frames within ``reach`` of each frame."""
+    windows = [slice(max(0, frame - reach), frame + reach + 1) for frame in range(len(times))]
+    return np.array([_line(times[window], values[window])[0] for window in windows])
 
 
 def _off_neighbours(values: np.ndarray) -> np.ndarray:

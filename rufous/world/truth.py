@@ -118,7 +118,7 @@ def measure(frames: UInt8[Tensor, "f 3 h w"], fps: float) -> Measurement:
         camera=camera,
         relation=relation,
         motion_magnitude=float(np.mean([moved for _, moved, _ in measured])) if measured else 0.0,
-        smoothness=_smoothness(off, background.values, [segment.rgb for segment in segments]),
+        smoothness=_smoothness(off, background.values, [segment.light for segment in segments]),
         reasons=tuple(reasons),
     )
 
@@ -327,17 +327,18 @@ def _name_relation(poses: list[Silhouette]) -> tuple[str | None, str | None]:
     return None, "the two things stand in no clear relation"
 
 
-def _smoothness(off: np.ndarray, background: np.ndarray, colors: list[np.ndarray]) -> float:
+def _smoothness(off: np.ndarray, background: np.ndarray, lights: list[np.ndarray]) -> float:
     """Mean of 1 / (1 + jump^2 + flicker^2), in units of 3 % of the shorter side and 4 % of the brightness."""
-    light = background.mean(axis=(1, 2, 3))
-    flicker = np.zeros(len(light))
-    flicker[1:-1] = np.abs(light[1:-1] - (light[:-2] + light[2:]) / 2)
+    flicker = np.zeros(len(off))
+    for light in (background.mean(axis=(1, 2, 3)), *lights):
+        change = np.abs(light[1:-1] - (light[:-2] + light[2:]) / 2)
+        flicker[1:-1] = np.maximum(flicker[1:-1], np.where(np.isnan(change), 0, change))
     return float(np.mean(1 / (1 + (off / 0.03) ** 2 + (flicker / 10) ** 2)))
 
 
 def _likeness(told: ThingDescription, seen: ThingMeasurement) -> float:
     pairs = ((told.color, seen.color, 2.0), (told.shape, seen.shape, 1.5), (told.motion, seen.motion, 1.0))
-    return sum(weight for said, found, weight in pairs if said is not None and said == found)
+    return sum((weight for said, found, weight in pairs if said is not None and said == found), 0.0)
 
 
 def _compare(said: str, found: str | None) -> str:

@@ -1,0 +1,65 @@
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rufous.world.captions import caption_of, describe, parse_caption, vocabulary
+from rufous.world.dataset import WorldClips
+from rufous.world.scene import sample_scene
+
+SEEDS = st.integers(min_value=0, max_value=2**32 - 1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=SEEDS, level=st.sampled_from(["core", "full"]))
+def test_a_complete_caption_says_all_that_the_scene_shows(seed, level):
+    rng = np.random.default_rng(seed)
+    scene = sample_scene(rng, level=level, split="any")
+    parsed, truth = parse_caption(caption_of(scene, rng, complete=True)), describe(scene)
+    assert parsed is not None
+    assert parsed.things == truth.things
+    assert (parsed.background_kind, parsed.background_colors) == (
+        truth.background_kind,
+        truth.background_colors,
+    )
+    assert (parsed.camera or "static", parsed.relation) == (truth.camera, truth.relation)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=SEEDS)
+def test_what_a_caption_leaves_out_is_none_and_the_rest_is_true(seed):
+    rng = np.random.default_rng(seed)
+    scene = sample_scene(rng, level="full", split="any")
+    parsed = parse_caption(caption_of(scene, rng))
+    assert parsed is not None
+    for told, thing in zip(parsed.things, scene.things, strict=True):
+        assert (told.shape, told.color, told.motion) == (thing.shape, thing.color, thing.motion)
+        assert told.size in (None, thing.size)
+    assert parsed.background_colors in (None, scene.background.colors)
+
+
+def test_two_thousand_captions_are_read_back_and_use_known_words_only():
+    known = set(vocabulary())
+    for level in ("core", "full"):
+        clips = WorldClips(seed=4, level=level, split="any")
+        for index in range(1000):
+            caption = clips.scene(index)[1]
+            assert parse_caption(caption) is not None, caption
+            assert set(re.findall("[a-z]+", caption)) <= known, caption
+
+
+def test_the_vocabulary_is_sorted_and_without_doubles():
+    words = vocabulary()
+    assert words == sorted(set(words))
+    assert len(words) < 120
+
+
+@pytest.mark.parametrize("text", ["", "a panda", "a red circle on the moon", "red red circle moving left"])
+def test_text_outside_the_grammar_is_none(text):
+    assert parse_caption(text) is None
+
+
+def test_case_spaces_and_a_full_stop_do_not_matter():
+    assert parse_caption("A  Red circle   moving LEFT.") == parse_caption("a red circle moving left")
