@@ -1,8 +1,8 @@
 """The documentation is true: snippets run, commands parse, links and files exist, the map is the tree.
 
 A fenced ``python`` block runs after those before it on its page, in an empty folder. A comment on the line
-before it says otherwise: ``<!-- needs-model -->`` loads a model (a tiny one here, in the slow test the embedded
-one), ``<!-- sketch -->`` is a part of a file and only has to be valid Python.
+before it says otherwise. ``<!-- needs-model -->``: it loads a model, here a tiny one, in the slow test the
+embedded one. ``<!-- sketch -->``: it is a part of a file and only has to be valid Python.
 """
 
 import ast
@@ -13,21 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 import typer
 
 from rufous.apps.cli import app
-from rufous.checkpoints import DiffusionConfig, Manifest, embedded_models, save_release
+from rufous.checkpoints import Manifest, embedded_models, save_release
 from rufous.core import override
-from rufous.diffusion import SOLVERS, SamplingConfig
-from rufous.networks.text_encoders import TextEncoder, TextEncoderConfig, WordTokenizer
-from rufous.networks.unet3d import UNet3D, UNet3DConfig
-from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
+from rufous.diffusion import SOLVERS
 from rufous.recipes import RECIPES
-from rufous.world import vocabulary
 from rufous.world.captions import MOTION_PHRASES
 from rufous.world.scene import BACKGROUND_COLORS, COLORS, SIZES
 from rufous.world.shapes import SHAPES
+from tests.tiny_release import tiny_components
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -74,34 +70,10 @@ PAGES_WITH_MODEL = [page for page in PAGES if any(s.tag == "needs-model" for s i
 
 
 @pytest.fixture(scope="module")
-def tiny_release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A whole release with random weights that stands in for the embedded model."""
-    torch.manual_seed(0)
-    tokenizer = WordTokenizer(vocabulary())
-    text = TextEncoderConfig(
-        vocab_size=len(tokenizer), context_length=24, width=8, heads=2, layers=2, embed_dim=8
-    )
-    unet = UNet3DConfig(
-        model_channels=8,
-        channel_mult=(1,),
-        num_res_blocks=1,
-        attention_resolutions=(1,),
-        num_head_channels=4,
-        norm_groups=4,
-        cross_attention_dim=8,
-        init_attention=False,
-    )
-    autoencoder = AutoencoderKLConfig(base_channels=8, channel_mult=(1, 1), num_res_blocks=1, norm_groups=4)
-    sampling = SamplingConfig(num_inference_steps=2, guidance_scale=3.0)
-    parts = {
-        "unet": UNet3D(unet),
-        "autoencoder": AutoencoderKL(autoencoder),
-        "text_encoder": TextEncoder(text),
-        "tokenizer": tokenizer,
-        "diffusion": DiffusionConfig(sampling=sampling, num_frames=4, height=16, width=16),
-    }
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole release with random weights in place of the embedded model."""
     folder = tmp_path_factory.mktemp("releases") / "tiny"
-    save_release(folder, parts, Manifest(name="tiny"))
+    save_release(folder, tiny_components(), Manifest(name="tiny"))
     return folder
 
 
@@ -116,9 +88,10 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=ids)
-def test_snippets_run(page, workplace, tiny_release, monkeypatch):
+def test_snippets_run(page, workplace, stand_in, monkeypatch):
     if page in PAGES_WITH_MODEL:
-        monkeypatch.setattr("rufous.pipelines.loading.find_release", lambda name: tiny_release)
+        for place in ("rufous.checkpoints", "rufous.pipelines.loading"):
+            monkeypatch.setattr(f"{place}.find_release", lambda name: stand_in)
     run_page(page)
 
 
