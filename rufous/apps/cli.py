@@ -9,7 +9,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import click
 import typer
 
 import rufous
@@ -21,6 +20,13 @@ from rufous.apps.train import recipes, train
 
 DONE, FAILURE, USAGE, STOPPED = 0, 1, 2, 130
 VERBOSE = "--verbose"
+_STOPPED_LINE = "stopped: files that were finished are whole, and nothing half-written is left"
+
+# click's own root of all errors in a command line; typer carries click under a private name,
+# but its public BadParameter leads there in every version
+_COMMAND_LINE_ERROR: Any = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     help="Make text-to-video models small and fast, and run them. Every command takes --verbose.",
@@ -58,13 +64,13 @@ def run(arguments: Sequence[str]) -> int:
     try:
         if verbose:
             _show_log()
-        code = app([each for each in arguments if each != VERBOSE], standalone_mode=False)
+        code = app([each for each in arguments if each != VERBOSE], prog_name="rufous", standalone_mode=False)
         return int(code or DONE)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _report(
             "stopped: files that were finished are whole, and nothing half-written is left", STOPPED
         )
-    except click.ClickException as error:
+    except _COMMAND_LINE_ERROR as error:
         return _report(_with_help(error), USAGE)
     except tuple(_codes()) as error:
         if verbose:
@@ -109,8 +115,9 @@ def _one_line(error: Any) -> str:
     return text or type(error).__name__
 
 
-def _with_help(error: click.ClickException) -> str:
-    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "rufous"
+def _with_help(error: Any) -> str:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "rufous"
     return f"{' '.join(error.format_message().split())} (see '{command} --help')"
 
 

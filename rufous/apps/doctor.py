@@ -4,6 +4,7 @@ import importlib.util
 import json
 import platform
 import shutil
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,7 @@ def _codecs() -> dict[str, str]:
         try:
             context = av.CodecContext.create(codec, "w")
             context.width, context.height, context.pix_fmt = 64, 64, pixel_format  # type: ignore[attr-defined]
-            context.time_base = "1/8"  # type: ignore[assignment]
+            context.time_base = Fraction(1, 8)
             context.open()
             found[suffix] = codec
         except (av.error.FFmpegError, ValueError) as error:

@@ -15,6 +15,8 @@ from rufous.apps.prompt_files import PromptLine, read_prompts
 
 if TYPE_CHECKING:
     from rufous.pipelines import TextToVideoPipeline
+    from rufous.pipelines.estimate import Estimate
+    from rufous.pipelines.request import GenerationRequest
 
 MAX_SEED = 2**63 - 1
 
@@ -66,14 +68,17 @@ def generate(
     options |= {"solver": solver, **_parse_size(size)}
     with timed(seconds, "import"):
         from rufous.pipelines import load
+        from rufous.pipelines.estimate import check_memory
     check_outputs(paths, overwrite=overwrite or output is None)
     # 2. load, and refuse what the model cannot do
     with timed(seconds, "load"):
         pipeline = load(model, device=device, dtype=dtype)
     request = pipeline.resolve([clip.prompt for clip in clips], negative_prompt=negative, **options)
     _check_file_rate(paths, request.written_fps)
+    estimate = pipeline.estimate(request)
+    check_memory(estimate, request, pipeline.device)
     if not quiet:
-        _say_what_to_expect(pipeline, request, len(clips))
+        _say_what_to_expect(pipeline, request, estimate)
     # 3. generate and write, clip by clip
     reports: list[dict[str, Any]] = []
     total = len(clips) * request.sampling.num_inference_steps
@@ -132,17 +137,18 @@ def _check_file_rate(paths: Sequence[Path], fps: float) -> None:
         raise ValueError(f"fps={fps} is too fast for .gif: use at most 50, or .mp4")
 
 
-def _say_what_to_expect(pipeline: "TextToVideoPipeline", request: Any, count: int) -> None:
+def _say_what_to_expect(
+    pipeline: "TextToVideoPipeline", request: "GenerationRequest", estimate: "Estimate"
+) -> None:
     """Predicted memory and time, and a line for prompts that the model has no words for."""
     from rufous.pipelines.estimate import matmul_flop_per_s, memory_text
 
-    estimate = pipeline.estimate(request)
     rate = matmul_flop_per_s(pipeline.device, pipeline.dtype)
     typer.echo(
         f"{pipeline.manifest.name} on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}: "
         f"{request.num_frames} frames of {request.width}x{request.height}, "
         f"{request.sampling.num_inference_steps} steps, predicted {memory_text(estimate.peak_bytes)} and "
-        f"about {max(1, round(count * estimate.seconds(rate)))} s",
+        f"about {max(1, round(len(request.prompts) * estimate.seconds(rate)))} s",
         err=True,
     )
     for prompt in request.prompts:

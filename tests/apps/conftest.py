@@ -1,0 +1,5 @@
+"""Fixtures of the command's tests."""
+
+from tests.tiny_release import tiny_pipeline, tiny_release
+
+__all__ = ["tiny_pipeline", "tiny_release"]

@@ -1,0 +1,87 @@
+"""``rufous train`` and ``rufous recipes``, on a recipe that only records how it was called."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rufous import recipes
+from rufous.apps import cli
+from rufous.core.errors import ConfigError
+from rufous.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    num_steps: int = 10
+    name: str = "plain"
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Calls of the one recipe ``toy``."""
+    made: list[Any] = []
+
+    def run(config: Settings, run_dir: Path, device: torch.device) -> Path:
+        made.append((config, run_dir, device))
+        if config.num_steps == 13:
+            raise ConfigError("num_steps=13 is not what the run began with: use 10, or another --run-dir")
+        return run_dir / "release"
+
+    presets = {"small": Settings(num_steps=2)}
+    recipe = Recipe(name="toy", summary="A toy.", config=Settings(), run=run, presets=presets)
+    monkeypatch.setattr(recipes, "RECIPES", {"toy": recipe})
+    return made
+
+
+def test_overrides_preset_folder_and_device_reach_the_recipe(
+    calls: list[Any], capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["toy", "name=mine", "--preset", "small", "--run-dir", "here", "--device", "cpu"]
+    assert cli.run(["train", *arguments]) == cli.DONE
+    assert calls == [(Settings(num_steps=2, name="mine"), Path("here"), torch.device("cpu"))]
+    assert capsys.readouterr().out.strip() == str(Path("here/release"))
+
+
+def test_the_default_folder_is_named_after_the_recipe(calls: list[Any]):
+    assert cli.run(["train", "toy", "--device", "cpu"]) == cli.DONE
+    assert calls[0][1] == Path("runs/toy")
+
+
+def test_a_dry_run_prints_the_settings_and_trains_nothing(
+    calls: list[Any], capsys: pytest.CaptureFixture[str]
+):
+    assert cli.run(["train", "toy", "num_steps=7", "--dry-run"]) == cli.DONE
+    assert json.loads(capsys.readouterr().out) == {"num_steps": 7, "name": "plain"}
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tot"], "recipe='tot' is unknown: did you mean 'toy'? use one of toy"),
+        (["toy", "num_step=1"], "did you mean 'num_steps'?"),
+        (["toy", "num_steps"], "has no '='"),
+        (["toy", "num_steps=many"], "num_steps='many' does not fit: expected int"),
+        (["toy", "--preset", "tiny"], "has no preset 'tiny': use small"),
+        (["toy", "--device", "tpu"], "device='tpu' is not present"),
+        (["toy", "num_steps=13"], "num_steps=13 is not what the run began with"),
+    ],
+)
+def test_wrong_settings_are_one_line_and_code_2(
+    arguments: list[str], message: str, calls: list[Any], capsys: pytest.CaptureFixture[str]
+):
+    assert cli.run(["train", *arguments]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_recipes_are_listed_with_their_presets(calls: list[Any], capsys: pytest.CaptureFixture[str]):
+    assert cli.run(["recipes"]) == cli.DONE
+    assert capsys.readouterr().out.strip() == "toy: A toy. (presets: small)"
+    assert cli.run(["recipes", "--json"]) == cli.DONE
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "toy"
