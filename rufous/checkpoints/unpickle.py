@@ -101,7 +101,7 @@ def read_pickle(data: bytes | IO[bytes] | mmap.mmap, load_storage: LoadStorage, 
     """
     machine = _Machine(load_storage)
     try:
-        for opcode, argument, _ in pickletools.genops(data):
+        for opcode, argument, _ in pickletools.genops(data):  # type: ignore[arg-type]  # a mapped file reads alike
             if opcode.name == "STOP":
                 return machine.pop()
             machine.run(opcode.name, argument)
