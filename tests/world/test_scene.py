@@ -82,8 +82,3 @@ def test_full_holds_patterns_cameras_and_pairs():
 
 def test_equal_seeds_give_equal_scenes():
     assert scenes(5, level="full") == scenes(5, level="full")
-
-
-def test_unknown_settings_are_refused():
-    with pytest.raises(ValueError, match="use core or full"):
-        sample_scene(np.random.default_rng(0), level="hard")  # type: ignore[arg-type]

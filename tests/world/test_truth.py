@@ -23,7 +23,7 @@ def scene(motion="moving left", *, shape="star", travel=0.4, rate=0.0, **changes
 @pytest.mark.parametrize("noise", [0.0, 0.05])
 def test_fresh_clips_are_read_without_a_mistake(level, noise):
     clips = WorldClips(seed=3, level=level, split="any")
-    for index in range(8):
+    for index in range(5):
         clip = clips[index]
         frames = add_noise(clip.frames, noise, index) if noise else clip.frames
         verdict = judge(describe(clip.scene), measure(frames, clip.fps))
@@ -35,7 +35,7 @@ def test_fresh_clips_are_read_without_a_mistake(level, noise):
 )
 def test_size_length_and_fps_do_not_matter(num_frames, height, width, fps):
     clips = WorldClips(seed=5, split="any", num_frames=num_frames, height=height, width=width, fps=fps)
-    verdicts = [judge(describe(clips[index].scene), measure(clips[index].frames, fps)) for index in range(3)]
+    verdicts = [judge(describe(clips[index].scene), measure(clips[index].frames, fps)) for index in range(2)]
     assert all(verdict.all_right for verdict in verdicts), verdicts
 
 
