@@ -65,11 +65,9 @@ def run(arguments: Sequence[str]) -> int:
         if verbose:
             _show_log()
         code = app([each for each in arguments if each != VERBOSE], prog_name="rufous", standalone_mode=False)
-        return int(code or DONE)
+        return _report(_STOPPED_LINE, STOPPED) if code == STOPPED else int(code or DONE)
     except (KeyboardInterrupt, typer.Abort):
-        return _report(
-            "stopped: files that were finished are whole, and nothing half-written is left", STOPPED
-        )
+        return _report(_STOPPED_LINE, STOPPED)
     except _COMMAND_LINE_ERROR as error:
         return _report(_with_help(error), USAGE)
     except tuple(_codes()) as error:
