@@ -27,7 +27,7 @@ demo: $(VENV)/installed
 
 test: lint
 	$(BIN)/python -m pytest tests/test_architecture.py -q
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q --ignore tests/test_architecture.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not slow" --ignore tests/test_architecture.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check $(PATHS)

@@ -17,7 +17,7 @@ from rich.progress import (
 
 @contextmanager
 def step_bar(total: int, *, visible: bool) -> Iterator[Callable[[str], None]]:
-    """A bar of ``total`` steps; the yielded function advances it by one and says what is being done."""
+    """A bar of ``total`` steps, on a terminal; the yielded function advances it by one and relabels it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -26,7 +26,9 @@ def step_bar(total: int, *, visible: bool) -> Iterator[Callable[[str], None]]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not visible) as bar:
+    with Progress(
+        *columns, console=console, transient=True, disable=not (visible and console.is_terminal)
+    ) as bar:
         task = bar.add_task("denoise", total=total)
         yield lambda description: bar.update(task, advance=1, description=description)
 
