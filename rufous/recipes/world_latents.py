@@ -31,8 +31,8 @@ class WorldLatentsConfig:
     """Which clips are encoded, and by what."""
 
     clips: WorldClipsConfig = field(default_factory=WorldClipsConfig)
-    clips_dir: str = "runs/world/clips"
-    autoencoder: str = "runs/world/autoencoder/release"
+    clips_dir: str = "runs/world_clips"
+    autoencoder: str = "runs/world_autoencoder/release"
     """Release folder with the component ``autoencoder``."""
     batch_size: int = 8
 

@@ -72,8 +72,8 @@ class WorldTeacherConfig:
     """Settings of the run."""
 
     latents: WorldLatentsConfig = field(default_factory=WorldLatentsConfig)
-    latents_dir: str = "runs/world/latents"
-    text: str = "runs/world/video_text/release"
+    latents_dir: str = "runs/world_latents"
+    text: str = "runs/world_video_text/release"
     """Release folder with the components ``text_encoder`` and ``tokenizer``."""
     network: UNet3DConfig = WORLD_UNET
     diffusion: DiffusionConfig = WORLD_DIFFUSION

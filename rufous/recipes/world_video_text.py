@@ -36,7 +36,7 @@ class WorldVideoTextConfig:
     """Settings of the run."""
 
     clips: WorldClipsConfig = field(default_factory=WorldClipsConfig)
-    clips_dir: str = "runs/world/clips"
+    clips_dir: str = "runs/world_clips"
     network: VideoTextConfig = field(default_factory=lambda: VideoTextConfig(text=WORLD_TEXT))
     frame_stride: int = 2
     """Every so-manieth frame is read: motion stays visible at half the cost."""

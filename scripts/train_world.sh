@@ -1,0 +1,35 @@
+#!/bin/sh
+# Makes the embedded model from nothing, or goes on where it stopped: every stage resumes by itself.
+#
+#   nohup scripts/train_world.sh > runs/train_world.log 2>&1 &
+#   PRESET=large DEVICE=cuda scripts/train_world.sh
+#
+# Where runs/ is gone, the stages before the teacher start from the model that ships, unless FROM_NOTHING=1.
+set -eu
+cd "$(dirname "$0")/.."
+PRESET=${PRESET:-small}
+DEVICE=${DEVICE:-auto}
+SHIPPED=rufous/models/world-teacher
+mkdir -p runs
+
+# two threads that wait for each other must not spin; large freed blocks must stay with the process
+export OMP_WAIT_POLICY=passive
+export GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=99999999999:glibc.malloc.hugetlb=1
+
+autoencoder=runs/world_autoencoder/release
+text=runs/world_video_text/release
+start=
+if [ -z "${FROM_NOTHING:-}" ] && [ -d "$SHIPPED" ] && [ ! -d runs/world_teacher ]; then
+  autoencoder=$SHIPPED
+  text=$SHIPPED
+  start=init_from=$SHIPPED
+  echo "$autoencoder $text $start" > runs/world_teacher_sources
+elif [ -f runs/world_teacher_sources ]; then
+  read -r autoencoder text start < runs/world_teacher_sources
+else
+  rufous train world_autoencoder --device "$DEVICE"
+  rufous train world_video_text --device "$DEVICE"
+fi
+rufous train world_teacher --preset "$PRESET" --device "$DEVICE" \
+  latents.autoencoder="$autoencoder" text="$text" $start "$@"
+rufous train world_truth model=runs/world_teacher/release --device "$DEVICE"
