@@ -380,7 +380,7 @@ class AutoencoderKL(nn.Module):
 
 
 def _laid_out(x: Tensor) -> Tensor:
-    """Channels last for inference; as it is for training, where that layout's backward takes twice the time."""
+    """Channels last for inference; as it is for training, whose backward that layout doubles in time."""
     return x if torch.is_grad_enabled() else x.contiguous(memory_format=torch.channels_last)
 
 
