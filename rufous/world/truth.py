@@ -210,7 +210,7 @@ def _measure_thing(
     )
     reasons = [doubt for doubt in (segment.color_doubt, pose.doubt) if doubt]
     motion, rough = None, np.zeros(len(times))
-    vanishing = _vanishing(pose)
+    vanishing = _vanishing(pose, registration)
     if vanishing:
         reasons.append(vanishing)
     elif len(world.times_s) >= 4:
@@ -247,7 +247,7 @@ def _measure_thing(
 def _jumps_when_cut(pose: Silhouette, usable: np.ndarray, registration: Registration) -> bool:
     """Whether the visible part, where the edge cuts it, is far from where the rest of the track leads."""
     cut = np.flatnonzero(pose.present & ~usable)
-    if not len(cut) or np.ptp(registration.pan_x) > 0.02 or np.ptp(registration.zoom) > 0.02:
+    if not len(cut) or _camera_moves(registration):
         return False
     known = np.flatnonzero(usable)
     expected = [np.interp(cut, known, values[known]) for values in (pose.x, pose.y)]
@@ -255,16 +255,19 @@ def _jumps_when_cut(pose: Silhouette, usable: np.ndarray, registration: Registra
     return bool((off > 0.12).any())
 
 
-def _vanishing(pose: Silhouette) -> str | None:
-    """Frames without the thing, other than those in which it has left through the border."""
-    missing = np.flatnonzero(~pose.present)
-    there = np.flatnonzero(pose.present)
+def _vanishing(pose: Silhouette, registration: Registration) -> str | None:
+    """Frames without the thing, other than those in which a moving camera has lost it past the border."""
+    missing, there = np.flatnonzero(~pose.present), np.flatnonzero(pose.present)
+    moves = _camera_moves(registration)
     for frame in missing:
-        before, after = there[there < frame], there[there > frame]
-        nearest = [*before[-1:], *after[:1]]
-        if any(pose.whole[f] for f in nearest):
+        nearest = [*there[there < frame][-1:], *there[there > frame][:1]]
+        if not moves or any(pose.whole[f] for f in nearest):
             return f"it is missing in {len(missing)} of {len(pose.present)} frames"
     return None
+
+
+def _camera_moves(registration: Registration) -> bool:
+    return bool(np.ptp(registration.pan_x) > 0.02 or np.ptp(registration.zoom) > 0.02)
 
 
 def _name_size(radius: float) -> tuple[str | None, str | None]:
