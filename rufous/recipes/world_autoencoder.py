@@ -7,6 +7,7 @@ a fraction of a pixel. Groups of norms are few because a norm over a single chan
 with it the colour of plain backgrounds.
 """
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,18 +19,18 @@ from torch import Tensor
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, save_release
 from rufous.core.config import to_json_dict
-from rufous.core.console import logger
+from rufous.core.errors import ConfigError
 from rufous.distillation.autoencoding import AutoencodingObjective, psnr
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
 from rufous.recipes.recipe import Recipe
+from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.batches import ShuffledBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
 from rufous.video.frames import from_uint8
-from rufous.world.render import render
-from rufous.world.scene import sample_scene
+from rufous.world.dataset import WorldClips
+from rufous.world.scene import Level
 
-_log = logger(__name__)
 VALIDATION_SEED = 9_001
 
 WORLD_AUTOENCODER = AutoencoderKLConfig(
@@ -43,47 +44,61 @@ WORLD_AUTOENCODER = AutoencoderKLConfig(
 )
 
 
+CORE = WorldClipsConfig()
+FULL = WorldClipsConfig(level="full", seed=2)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorldAutoencoderConfig:
     """Settings of the run."""
 
     network: AutoencoderKLConfig = WORLD_AUTOENCODER
-    size: int = 64
+    clips: tuple[WorldClipsConfig, ...] = (CORE, FULL)
+    clips_dirs: tuple[str, ...] = ("runs/world_clips", "runs/world_clips_full")
+    """Where each of ``clips`` is rendered to, or found."""
     batch_size: int = 32
     kl_weight: float = 1e-5
+    edge_weight: float = 6.0
+    train_encoder: bool = True
+    """False sharpens the decoder alone; latents, and generators trained on them, stay what they are."""
     seed: int = 11
     init_from: str | None = None
     """Release folder whose ``autoencoder`` the run starts from."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=2400,
+            num_steps=4000,
             optimizer=OptimizerConfig(
-                name="muon", learning_rate=3e-3, schedule="cosine", warmup_steps=30, weight_decay=0.0
+                name="muon", learning_rate=2e-3, schedule="cosine", warmup_steps=30, weight_decay=0.0
             ),
-            ema_decay=0.999,
+            ema_decay=0.995,
             save_every=200,
             validate_every=200,
         )
     )
 
+    def __post_init__(self) -> None:
+        if len(self.clips) != len(self.clips_dirs):
+            raise ConfigError(f"{len(self.clips)} clips need as many clips_dirs, not {len(self.clips_dirs)}")
+
 
 @dataclass(frozen=True)
-class WorldFrames:
-    """Pairs of frames of the world's clips by index, both levels in turn, values in [0, 255]."""
+class FramePairs:
+    """Two frames of a rendered clip by index, values in [0, 255]; each clip ``repeats`` times an epoch."""
 
-    seed: int
-    size: int
-    length: int = 4_000_000
+    sources: tuple[RenderedClips, ...]
+    repeats: int = 8
 
     def __len__(self) -> int:
-        return self.length
+        return self.repeats * sum(len(source) for source in self.sources)
 
     def __getitem__(self, index: int) -> Tensor:
-        rng = np.random.default_rng([self.seed, index])
-        scene = sample_scene(rng, level="core" if index % 2 else "full", split="any")
-        return render(
-            scene, num_frames=2, fps=float(rng.uniform(0.5, 2.5)), height=self.size, width=self.size
-        )
+        clip = index // self.repeats
+        for source in self.sources:
+            if clip < len(source):
+                break
+            clip -= len(source)
+        frames = np.random.default_rng(index).choice(source.frames.shape[1], size=2, replace=False)
+        return torch.from_numpy(source.frames[clip, np.sort(frames)])
 
 
 def to_pixels(frames: list[Tensor], device: torch.device) -> Float[Tensor, "n 3 h w"]:
@@ -91,19 +106,32 @@ def to_pixels(frames: list[Tensor], device: torch.device) -> Float[Tensor, "n 3 
     return from_uint8(torch.cat(frames).to(device))
 
 
+def held_out_frames(size: int, device: torch.device) -> Float[Tensor, "64 3 h w"]:
+    """The first and the last frame of 32 clips that no run trains on, both levels in turn."""
+    levels: tuple[Level, ...] = ("core", "full")
+    world = WorldClips(seed=VALIDATION_SEED, split="any", height=size, width=size)
+    worlds = [replace(world, level=level) for level in levels]
+    clips = [worlds[index % 2][index].frames for index in range(32)]
+    return to_pixels([frames[[0, -1]] for frames in clips], device)
+
+
 def run(config: WorldAutoencoderConfig, run_dir: Path, device: torch.device) -> Path:
     """Train, measure the latents' spread and write ``run_dir/release`` with the component ``autoencoder``."""
+    sources = tuple(
+        render_clips(clips, Path(folder))
+        for clips, folder in zip(config.clips, config.clips_dirs, strict=True)
+    )
     network = _initial_network(config).to(device)
-    frames = WorldFrames(config.seed, config.size)
+    network.encoder.requires_grad_(config.train_encoder)
+    network.quant_conv.requires_grad_(config.train_encoder)
     batches = ShuffledBatches(
-        frames,
+        FramePairs(sources),
         lambda part: to_pixels(part, device),
         batch_size=config.batch_size // 2,
         seed=config.seed,
         prefetch=4,
     )
-    held = WorldFrames(VALIDATION_SEED, config.size)
-    held_out = to_pixels([held[i] for i in range(64)], device)
+    held_out = held_out_frames(config.clips[0].size, device)
 
     def validate(step: int) -> dict[str, float]:
         output = network.decode(network.encode(held_out).mode())
@@ -112,8 +140,9 @@ def run(config: WorldAutoencoderConfig, run_dir: Path, device: torch.device) -> 
     def save(step: int, folder: Path) -> None:
         save_autoencoder(config, network, held_out, run_dir / "release", validate(step))
 
-    objective = AutoencodingObjective(network, kl_weight=config.kl_weight)
-    train(objective, batches, config.train, run_dir=run_dir, device=device, save=save, validate=validate)
+    objective = AutoencodingObjective(network, kl_weight=config.kl_weight, edge_weight=config.edge_weight)
+    with contextlib.closing(batches):
+        train(objective, batches, config.train, run_dir=run_dir, device=device, save=save, validate=validate)
     return run_dir / "release"
 
 
@@ -124,15 +153,22 @@ def save_autoencoder(
     folder: Path,
     figures: dict[str, float],
 ) -> None:
-    """Write a release whose latents have mean 0 and deviation 1 over ``pixels``."""
-    latents = network.encode(pixels).mode().float()
-    scaled = replace(
-        config.network, scaling_factor=1 / float(latents.std()), shift_factor=float(latents.mean())
-    )
+    """Write a release whose latents have mean 0 and deviation 1 over ``pixels``.
+
+    With a frozen encoder they keep the scale they had: what reads them was trained on it.
+    """
+    scaled = network.config
+    if config.train_encoder:
+        latents = network.encode(pixels).mode().float()
+        scale, shift = 1 / float(latents.std()), float(latents.mean())
+        scaled = replace(scaled, scaling_factor=scale, shift_factor=shift)
     copy = AutoencoderKL(scaled)
     copy.load_state_dict(network.state_dict())
     manifest = Manifest(
-        name="world-autoencoder", config=to_json_dict(config), seeds={"data": config.seed}, figures=figures
+        name="world-autoencoder",
+        config=to_json_dict(config),
+        seeds={"training": config.seed, **{f"clips_{clips.level}": clips.seed for clips in config.clips}},
+        figures=figures,
     )
     save_release(folder, {"autoencoder": copy}, manifest, overwrite=True)
 
@@ -149,9 +185,16 @@ def _initial_network(config: WorldAutoencoderConfig) -> AutoencoderKL:
     return network
 
 
+SMALL = WorldAutoencoderConfig()
+LARGE = replace(
+    SMALL, batch_size=128, train=replace(SMALL.train, num_steps=8_000, ema_decay=0.999, save_every=1_000)
+)
+"""For a GPU: four times the frames, twice the steps."""
+
 RECIPE = Recipe(
     name="world_autoencoder",
     summary="The world's autoencoder, 8x8 pixels to one latent.",
-    config=WorldAutoencoderConfig(),
+    config=SMALL,
+    presets={"small": SMALL, "large": LARGE},
     run=run,
 )

@@ -58,7 +58,7 @@ def segment_things(video: np.ndarray, background: np.ndarray) -> tuple[Segment, 
     peak = _highest_nearby(distance, 2)
     mask = distance > MIN_DIFFERENCE
     labels = label_blobs(mask)
-    smallest = max(MIN_BLOB * min(video.shape[1:3]) ** 2, 6)
+    smallest = max(MIN_BLOB * min(video.shape[1:3]) ** 2, 6.0)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     mask = sizes[labels] >= smallest

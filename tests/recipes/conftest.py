@@ -55,7 +55,11 @@ def toy_road(root: Path) -> Road:
         root=root,
         clips=clips,
         autoencoder=WorldAutoencoderConfig(
-            network=replace(WORLD_AUTOENCODER, base_channels=8), size=32, batch_size=8, train=brief(3)
+            network=replace(WORLD_AUTOENCODER, base_channels=8),
+            clips=(clips, replace(clips, level="full", seed=2)),
+            clips_dirs=(str(root / "clips"), str(root / "clips_full")),
+            batch_size=8,
+            train=brief(3),
         ),
         video_text=WorldVideoTextConfig(
             clips=clips,
