@@ -9,6 +9,7 @@ set -eu
 cd "$(dirname "$0")/.."
 PRESET=${PRESET:-small}
 DEVICE=${DEVICE:-auto}
+RUFOUS=${RUFOUS:-rufous}  # or "python3 -m rufous", where the package is not installed
 SHIPPED=rufous/models/world-teacher
 mkdir -p runs
 
@@ -27,9 +28,9 @@ if [ -z "${FROM_NOTHING:-}" ] && [ -d "$SHIPPED" ] && [ ! -d runs/world_teacher 
 elif [ -f runs/world_teacher_sources ]; then
   read -r autoencoder text start < runs/world_teacher_sources
 else
-  rufous train world_autoencoder --device "$DEVICE"
-  rufous train world_video_text --device "$DEVICE"
+  $RUFOUS train world_autoencoder --preset "$PRESET" --device "$DEVICE"
+  $RUFOUS train world_video_text --preset "$PRESET" --device "$DEVICE"
 fi
-rufous train world_teacher --preset "$PRESET" --device "$DEVICE" \
+$RUFOUS train world_teacher --preset "$PRESET" --device "$DEVICE" \
   latents.autoencoder="$autoencoder" text="$text" $start "$@"
-rufous train world_truth model=runs/world_teacher/release --device "$DEVICE"
+$RUFOUS train world_truth model=runs/world_teacher/release --device "$DEVICE"
