@@ -10,7 +10,7 @@ def convert(
     sources: Annotated[list[Path], typer.Argument(help="Checkpoint, U-Net and LoRA files, in any order.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Release folder to make.")],
     kind: Annotated[
-        Literal["auto", "videocrafter2", "t2v-turbo-v1", "t2v-turbo-v2", "hummingbird"],
+        Literal["auto", "videocrafter2", "t2v-turbo-v1", "t2v-turbo-v2", "t2v-turbo-v2-mg", "hummingbird"],
         typer.Option(help="Whose sampling settings the release gets."),
     ] = "auto",
     dtype: Annotated[

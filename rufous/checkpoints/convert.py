@@ -45,7 +45,9 @@ _log = logger(__name__)
 class ConvertConfig:
     """What a conversion needs to know beside its files."""
 
-    kind: Literal["auto", "videocrafter2", "t2v-turbo-v1", "t2v-turbo-v2", "hummingbird"] = "auto"
+    kind: Literal[
+        "auto", "videocrafter2", "t2v-turbo-v1", "t2v-turbo-v2", "t2v-turbo-v2-mg", "hummingbird"
+    ] = "auto"
     """Whose sampling settings the release gets; ``auto`` decides by the U-Net and by a LoRA."""
     name: str | None = None
     """Name in the manifest; None: that of the output folder."""
@@ -204,6 +206,8 @@ def _choose_kind(kind: str, config: UNet3DConfig, *, has_lora: bool) -> str:
         return kind
     if config.guidance_embed_dim is None:
         chosen = "videocrafter2"
+    elif config.motion_embed_dim is not None:
+        chosen = "t2v-turbo-v2-mg"
     elif has_lora:
         chosen = "t2v-turbo-v1"
     else:

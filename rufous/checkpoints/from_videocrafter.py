@@ -162,6 +162,9 @@ def _read_unet(shapes: Mapping[str, tuple[int, ...]]) -> UNet3DConfig:
         init_attention="init_attn.0.norm.weight" in shapes,
         fps_conditioning="fps_embedding.0.weight" in shapes,
         guidance_embed_dim=shapes["time_cond_proj.weight"][1] if "time_cond_proj.weight" in shapes else None,
+        motion_embed_dim=shapes["motion_cond_proj.weight"][1]
+        if "motion_cond_proj.weight" in shapes
+        else None,
         removed_blocks=frozenset()
         if _count(shapes, r"middle_block\.(\d+)\.")
         else frozenset({"middle_block"}),
@@ -194,8 +197,9 @@ def describe_unet(config: UNet3DConfig) -> str:
     """The published network that a config is, for logs and manifests, or what distinguishes it."""
     names = {"VideoCrafter2": VIDEOCRAFTER2, "Hummingbird 0.9B": UNET_0_9B, "Hummingbird 0.7B": UNET_0_7B}
     guided = " with guidance embedding" if config.guidance_embed_dim is not None else ""
+    guided += " and motion embedding" if config.motion_embed_dim is not None else ""
     for name, published in names.items():
-        if replace(config, guidance_embed_dim=None) == published:
+        if replace(config, guidance_embed_dim=None, motion_embed_dim=None) == published:
             return name + guided
     return f"U-Net of width {config.model_channels}{guided}"
 

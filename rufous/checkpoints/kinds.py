@@ -30,6 +30,10 @@ class DiffusionConfig:
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     embedded_guidance_scale: float | None = None
     """w of ``cond + w * (cond - uncond)``, for a network with ``guidance_embed_dim``; None for the others."""
+    embedded_motion_weight: float | None = None
+    """T2V-Turbo-v2's lambda, for a network with ``motion_embed_dim``; None leaves the motion input out."""
+    motion_share: float = 0.3
+    """The noisiest share of the timesteps, where that weight applies; it is 0 in the others."""
     num_frames: int = 16
     height: int = 320
     """Pixels."""

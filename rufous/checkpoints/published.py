@@ -39,7 +39,7 @@ class PublishedRelease:
     name: str
     title: str
     files: tuple[PublishedFile, ...]
-    kind: Literal["videocrafter2", "t2v-turbo-v1", "t2v-turbo-v2", "hummingbird"]
+    kind: Literal["videocrafter2", "t2v-turbo-v1", "t2v-turbo-v2", "t2v-turbo-v2-mg", "hummingbird"]
     unet_parameters: int
     """Of the U-Net, as the published configuration builds it."""
     licence: str | None
@@ -89,6 +89,18 @@ PUBLISHED = {
             ),
             kind="t2v-turbo-v2",
             unet_parameters=1_413_366_340,
+            licence=None,
+            verified=_FORMAT_ONLY,
+        ),
+        PublishedRelease(
+            name="t2v-turbo-v2-mg",
+            title="T2V-Turbo-v2 with motion guidance",
+            files=(
+                _VIDEOCRAFTER2_FILE,
+                PublishedFile(hub_id="jiachenli-ucsb/T2V-Turbo-v2", file="unet_mg.pt"),
+            ),
+            kind="t2v-turbo-v2-mg",
+            unet_parameters=1_413_653_060,
             licence=None,
             verified=_FORMAT_ONLY,
         ),

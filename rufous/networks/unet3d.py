@@ -55,6 +55,8 @@ class UNet3DConfig:
     fps_conditioning: bool = True
     guidance_embed_dim: int | None = None
     """Width of the embedded guidance scale; None for a network that runs without it."""
+    motion_embed_dim: int | None = None
+    """Width of T2V-Turbo-v2's embedded motion weight, which follows the scale in ``cond.guidance_embeds``."""
     removed_blocks: frozenset[str] = frozenset()
     """Stages this variant leaves out, e.g. ``{"middle_block"}``; see ``prunable_blocks`` for the names."""
     use_scale_shift_norm: bool = False
@@ -81,6 +83,8 @@ class UNet3DConfig:
                     f"width {width} does not fit: use a multiple of norm_groups={self.norm_groups} and of "
                     f"num_head_channels={self.num_head_channels}"
                 )
+        if self.motion_embed_dim is not None and self.guidance_embed_dim is None:
+            raise ConfigError("motion_embed_dim needs guidance_embed_dim: the two are merged")
         legal = _prunable(self)
         for name in sorted(self.removed_blocks):
             if name not in legal:
@@ -130,6 +134,7 @@ _REFERENCE_NAMES = {
     "addition_attention": "init_attention",
     "fps_cond": "fps_conditioning",
     "time_cond_proj_dim": "guidance_embed_dim",
+    "motion_cond_proj_dim": "motion_embed_dim",
     "use_scale_shift_norm": "use_scale_shift_norm",
     "dropout": "dropout",
     "use_checkpoint": "gradient_checkpointing",
@@ -585,6 +590,9 @@ class UNet3D(nn.Module):
             zero_(self.fps_embedding[2])
         if config.guidance_embed_dim is not None:
             self.time_cond_proj = zero_(nn.Linear(config.guidance_embed_dim, width, bias=False))
+        if config.motion_embed_dim is not None:
+            self.motion_cond_proj = nn.Linear(config.motion_embed_dim, width, bias=False)
+            self.combine_proj = zero_(nn.Linear(2 * width, width, bias=False))
         if config.pooled_prompt:
             self.prompt_pooling = _two_layers(config.cross_attention_dim, time_channels)
             zero_(self.prompt_pooling[2])
@@ -659,7 +667,7 @@ class UNet3D(nn.Module):
         features = sinusoidal_embedding(timesteps, width).to(dtype)
         if self.config.guidance_embed_dim is not None:
             assert cond.guidance_embeds is not None
-            features = features + self.time_cond_proj(cond.guidance_embeds.to(dtype))
+            features = features + self._embed_guidance(cond.guidance_embeds.to(dtype))
         time_embeds = self.time_embed(features)
         if self.config.fps_conditioning:
             assert cond.fps is not None
@@ -667,6 +675,16 @@ class UNet3D(nn.Module):
         if self.config.pooled_prompt:
             time_embeds = time_embeds + self.prompt_pooling(_pool_prompt(cond).to(dtype))
         return time_embeds
+
+    def _embed_guidance(self, embeds: Tensor) -> Tensor:
+        """Guidance scale alone, or merged with the motion weight where ``embeds`` holds that too."""
+        scale, motion = embeds.tensor_split([self.config.guidance_embed_dim or 0], dim=1)
+        scale = self.time_cond_proj(scale)
+        return (
+            self.combine_proj(torch.cat([scale, self.motion_cond_proj(motion)], 1))
+            if motion.numel()
+            else scale
+        )
 
     def _check(self, latents: Tensor, cond: Conditioning) -> None:
         """Raise for what is missing or does not fit, before any arithmetic."""
@@ -679,6 +697,20 @@ class UNet3D(nn.Module):
         if missing:
             raise ValueError(
                 f"this U-Net needs {', '.join(f'cond.{name}' for name in missing)}, which is None"
+            )
+        guidance, motion = self.config.guidance_embed_dim or 0, self.config.motion_embed_dim or 0
+        if (
+            guidance
+            and cond.guidance_embeds is not None
+            and cond.guidance_embeds.shape[1]
+            not in (
+                guidance,
+                guidance + motion,
+            )
+        ):
+            raise ValueError(
+                f"cond.guidance_embeds is {cond.guidance_embeds.shape[1]} wide: use {guidance}"
+                + (f", or {guidance + motion} with the motion weight" if motion else "")
             )
         if latents.shape[1] != self.config.in_channels:
             raise ValueError(f"latents have {latents.shape[1]} channels: use {self.config.in_channels}")

@@ -2,6 +2,7 @@
 
 * ``text_to_video`` - prompts in, clips out.
 * ``request`` - what is asked for, with the model's defaults filled in and everything checked.
+* ``motion_guidance`` - T2V-Turbo-v2's motion weight, told to the network at each step.
 * ``prompts`` - texts to embeddings, and which texts a model can read.
 * ``loading`` - a pipeline by name, folder or hub id.
 * ``estimate`` - memory and time of a generation, predicted before it starts.

@@ -28,6 +28,7 @@ from rufous.networks.text_encoders import TextEncoder
 from rufous.networks.unet3d import UNet3D
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.estimate import Estimate, check_memory, estimate_generation
+from rufous.pipelines.motion_guidance import with_motion_weight
 from rufous.pipelines.prompts import Tokenizer, check_prompt, encode_prompts
 from rufous.pipelines.request import GenerationRequest, resolve_request
 from rufous.video.frames import to_uint8
@@ -230,7 +231,8 @@ class TextToVideoPipeline:
         callback: StepCallback | None,
     ) -> Float[Tensor, "b c f h w"]:
         schedule = make_schedule(self.diffusion.schedule)
-        denoiser = Denoiser(self.unet, schedule, self.diffusion.prediction_type)
+        network = with_motion_weight(self.unet, self.diffusion)
+        denoiser = Denoiser(network, schedule, self.diffusion.prediction_type)
         factor = self.autoencoder.config.vae_scale_factor_spatial
         shape = (
             len(generators),

@@ -53,6 +53,7 @@ def test_full_size_unets_are_recognised_by_names_and_shapes(case: str, described
     [
         TINY_UNET,
         replace(TINY_UNET, guidance_embed_dim=None),
+        replace(TINY_UNET, motion_embed_dim=8),
         replace(TINY_UNET, removed_blocks=frozenset({"middle_block"})),
         replace(TINY_UNET, channel_mult=(1, 2, 2), num_res_blocks=2, attention_resolutions=(4, 1)),
         replace(TINY_UNET, fps_conditioning=False, in_channels=8),
@@ -65,7 +66,7 @@ def test_unet_configs_are_read_off_shapes(config: UNet3DConfig):
 def test_an_unexpected_unet_weight_is_named():
     tensors = meta(shapes_of(UNet3D, TINY_UNET)) | meta({"motion_proj.weight": (32, 64)})
     with pytest.raises(CheckpointError, match=r"unexpected motion_proj\.weight"):
-        infer_unet_config(tensors, where="unet_mg.pt")
+        infer_unet_config(tensors, where="x")
 
 
 def test_no_unet_at_all_is_one_clear_error():
