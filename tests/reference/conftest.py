@@ -90,6 +90,7 @@ def assert_close():
         assert ours.shape == reference.shape
         assert ours.dtype == torch.float32
         error = torch.linalg.vector_norm(ours - reference) / torch.linalg.vector_norm(reference)
+        print(f"relative error {error:.1e}")  # shown by pytest -rP
         assert error <= TOLERANCE, f"relative error {error:.2e}"
 
     return check
