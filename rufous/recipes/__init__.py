@@ -7,12 +7,14 @@
 * ``world_latents`` - latents of those clips on disk.
 * ``world_teacher`` - the text-to-video teacher.
 * ``world_truth`` - how true a model of the world is.
+* ``world_ship`` - a finished release, stored small inside the package.
 """
 
 from rufous.recipes import (
     world_autoencoder,
     world_clips,
     world_latents,
+    world_ship,
     world_teacher,
     world_truth,
     world_video_text,
@@ -28,6 +30,7 @@ RECIPES: dict[str, Recipe] = {
         world_latents.RECIPE,
         world_teacher.RECIPE,
         world_truth.RECIPE,
+        world_ship.RECIPE,
     )
 }
 

@@ -1,0 +1,62 @@
+"""A finished release, stored in bf16 inside the package, with its measured truth in the manifest.
+
+rufous train world_ship source=runs/world_teacher/release target=rufous/models/world-teacher
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import component_kinds, load_component, save_release
+from rufous.core.errors import ConfigError
+from rufous.recipes.recipe import Recipe
+
+STORED = torch.bfloat16  # what inference computes in; half the size
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldShipConfig:
+    """What is shipped, and where to."""
+
+    source: str = "runs/world_teacher/release"
+    target: str = "rufous/models/world-teacher"
+    truth: str | None = None
+    """``truth.json`` of the ``world_truth`` recipe, judged on ``source``."""
+    notes: tuple[str, ...] = ()
+    """Sentences for the manifest, for example how the weights came about."""
+
+
+def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
+    """Write ``target``; neither ``run_dir`` nor ``device`` is used.
+
+    Raises:
+        ConfigError: The truth was judged on another release.
+    """
+    manifest = Manifest.load(config.source)
+    figures = dict(manifest.figures)
+    if config.truth is not None:
+        truth = json.loads(Path(config.truth).read_text(encoding="utf-8"))
+        if truth["manifest_id"] != manifest.id:
+            raise ConfigError(
+                f"truth={config.truth!r} judged release {truth['manifest_id']}, not {manifest.id}: "
+                f"run world_truth with model={config.source}"
+            )
+        figures["truth"] = {split: truth[split] for split in ("seen", "held_out")}
+    parts = {name: _stored(config.source, name) for name in component_kinds(config.source)}
+    manifest = replace(manifest, figures=figures, notes=(*manifest.notes, *config.notes))
+    save_release(config.target, parts, manifest, overwrite=True)
+    return Path(config.target)
+
+
+def _stored(source: str, name: str) -> object:
+    component = load_component(source, name)
+    return component.to(STORED) if isinstance(component, nn.Module) else component
+
+
+RECIPE = Recipe(
+    name="world_ship", summary="A release inside the package, in bf16.", config=WorldShipConfig(), run=run
+)

@@ -1,0 +1,40 @@
+import json
+
+import pytest
+import torch
+
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import load_component, verify_release
+from rufous.core.errors import ConfigError
+from rufous.recipes import RECIPES
+from rufous.recipes.world_ship import WorldShipConfig
+
+CPU = torch.device("cpu")
+
+
+def ship(road, tmp_path, **truth):
+    source = road.root / "teacher" / "release"
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps({"manifest_id": Manifest.load(source).id, "seen": 1, "held_out": 2, **truth}))
+    config = WorldShipConfig(
+        source=str(source), target=str(tmp_path / "shipped"), truth=str(path), notes=("a toy",)
+    )
+    return source, RECIPES["world_ship"].run(config, tmp_path, CPU)
+
+
+def test_the_shipped_release_has_the_same_weights_in_bf16_and_its_truth(road, tmp_path):
+    source, target = ship(road, tmp_path)
+    manifest = verify_release(target)
+    assert manifest.figures["truth"] == {"seen": 1, "held_out": 2}
+    assert manifest.notes == ("a toy",)
+    assert manifest.parents == Manifest.load(source).parents
+    old = load_component(source, "unet", dtype=torch.float32)
+    new = load_component(target, "unet")
+    assert new.dtype is torch.bfloat16
+    assert torch.equal(old.time_embed[0].weight.bfloat16(), new.time_embed[0].weight)
+
+
+def test_truth_of_another_release_is_refused(road, tmp_path):
+    with pytest.raises(ConfigError, match="judged release other"):
+        ship(road, tmp_path, manifest_id="other")
+    assert not (tmp_path / "shipped").exists()
