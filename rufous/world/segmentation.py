@@ -20,6 +20,11 @@ CORE_SHARE, CORE_SLACK = 0.95, 22.0
 """Inside of a thing: share of the largest difference within two pixels, less a slack for noise."""
 MIN_OPACITY = 0.45
 """Opacity from which a pixel belongs to a thing whose colour is known."""
+MIN_FADED_OPACITY = 0.3
+"""Opacity down to which a pixel counts as a part of the thing, if a faded one."""
+MAX_FOREIGN_SHARE = 0.2
+"""Share of a thing inside its rim that may be faded or of another colour: whole things stay below 0.12 under
+noise and H.264, a half faded or recoloured thing starts at 0.35."""
 CLUSTER_RADIUS = 55.0
 MAX_THINGS = 4
 
@@ -266,6 +271,7 @@ def _segment(
     doubt: str | None,
 ) -> Segment:
     present = np.flatnonzero(mask.any(axis=(1, 2)))
+    near = grown(others, 1) & ~mask
     means = np.array([np.median(seen[f][core[f] if core[f].any() else mask[f]], axis=0) for f in present])
     if doubt is None:
         behind = np.array([background[f][mask[f]].mean(axis=0) for f in present])
@@ -273,8 +279,10 @@ def _segment(
         rgb = np.median(means[contrast >= 0.85 * np.quantile(contrast, 0.8)], axis=0)
         opacity = _opacity(video, background, rgb)
         smooth_opacity = blurred(opacity[..., None])[..., 0]
-        doubt = _fade_doubt(smooth_opacity, core, present)
-    near = grown(others, 1) & ~mask
+        unexplained = blurred(video - background - opacity[..., None] * (rgb.astype(np.float32) - background))
+        doubt = _fade_doubt(smooth_opacity, core, present) or _foreign_doubt(
+            smooth_opacity, unexplained, grown(mask, 1) & ~near
+        )
     if doubt is None:
         mask = _largest_blobs((grown(mask, 1) & ~near & (smooth_opacity > MIN_OPACITY)) | core)
         support = grown(mask, 2) & ~near | mask
@@ -316,6 +324,23 @@ def _fade_doubt(opacity: np.ndarray, core: np.ndarray, present: np.ndarray) -> s
     if np.mean((inside < 0.72) | (inside > 1.28)) > 0.1:  # H.264 reaches 0.07 on whole things
         return "a part of it is faded"
     return None
+
+
+def _foreign_doubt(opacity: np.ndarray, unexplained: np.ndarray, support: np.ndarray) -> str | None:
+    """Whether a part is faded or of another colour, also in a thing too narrow for that part to have a core.
+
+    One pixel inside the pixels of ``MIN_FADED_OPACITY``, a thing is as good as opaque however its rim falls.
+
+    Args:
+        opacity: Blurred share of the thing's colour [f h w].
+        unexplained: Blurred remainder [f h w 3] that no share of that colour explains, RGB differences.
+        support: Pixels that may belong to the thing [f h w], bool.
+    """
+    inside = ~grown(~(support & (opacity > MIN_FADED_OPACITY)), 1)
+    off = np.linalg.norm(unexplained[inside], axis=1) > MIN_DIFFERENCE
+    foreign = off | (opacity[inside] < 0.72) | (opacity[inside] > 1.28)
+    too_much = foreign.sum() > MAX_FOREIGN_SHARE * foreign.size
+    return "a part of it is faded or of another colour" if too_much else None
 
 
 def _nearest_color(rgb: np.ndarray, means: np.ndarray) -> tuple[str, float, str | None]:

@@ -1,10 +1,7 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 
-from rufous.world.accuracy import add_noise, judge_fresh_clips, through_h264
+from rufous.world.accuracy import add_noise, judge_fresh_clips, main, through_h264
 from rufous.world.dataset import WorldClips
 
 
@@ -25,11 +22,20 @@ def test_h264_keeps_count_and_size_and_changes_little(tmp_path):
 
 def test_a_measurement_is_fast():
     clips = WorldClips(seed=2, level="full")
-    _, seconds = judge_fresh_clips(clips, 6, lambda frames, _: frames)
+    _, seconds = judge_fresh_clips(clips, 4, lambda frames, _: frames)
     assert seconds < 0.3  # 0.05 s on a free core; a shared one and the checking of types take their part
 
 
-def test_the_command_prints_a_table():
-    command = [sys.executable, "-m", "rufous.world.accuracy", "--clips", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "all_right" in done.stdout
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [(["--noise", "0.05"], ["shape", "motion", "all_right"]), (["--spoilt"], ["two colors", "frozen"])],
+    ids=["fresh", "spoilt"],
+)
+def test_the_command_prints_a_table(monkeypatch, capsys, arguments, rows):
+    monkeypatch.setattr("sys.argv", ["accuracy", "--clips", "1", "--frames", "9", *arguments])
+    kinds = {"two colors": "color", "frozen": "motion"}  # two of the twelve, for speed
+    monkeypatch.setattr("rufous.world.accuracy.SPOILT_ATTRIBUTE", kinds)
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)  # it would hold for the tests after
+    main()
+    printed = capsys.readouterr().out
+    assert all(row in printed for row in rows)

@@ -33,7 +33,7 @@ def test_about_a_tenth_of_the_combinations_is_held_out():
 @pytest.mark.parametrize("level", ["core", "full"])
 def test_the_splits_are_disjoint(level):
     drawn = {
-        split: {(t.shape, t.color, t.motion) for s in scenes(200, level=level, split=split) for t in s.things}
+        split: {(t.shape, t.color, t.motion) for s in scenes(80, level=level, split=split) for t in s.things}
         for split in ("train", "held_out")
     }
     assert not drawn["train"] & drawn["held_out"]

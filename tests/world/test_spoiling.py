@@ -3,18 +3,20 @@ import pytest
 import torch
 
 from rufous.world.accuracy import judge_spoilt_clips
+from rufous.world.captions import describe
 from rufous.world.dataset import WorldClips
 from rufous.world.render import render
 from rufous.world.spoiling import SPOILERS, SPOILT_ATTRIBUTE, spoil
+from rufous.world.truth import judge, measure
 
 
 @pytest.mark.parametrize("kind", SPOILERS)
 @pytest.mark.parametrize("level", ["core", "full"])
 def test_spoilt_clips_are_refused_and_the_attribute_is_not_claimed(kind, level):
     verdicts = judge_spoilt_clips(
-        WorldClips(seed=8, level=level, split="any"), kind, 3, lambda frames, _: frames
+        WorldClips(seed=8, level=level, split="any"), kind, 2, lambda frames, _: frames
     )
-    assert len(verdicts) == 3
+    assert len(verdicts) == 2
     for verdict in verdicts:
         assert not verdict.all_right
         assert verdict.attributes[SPOILT_ATTRIBUTE[kind]] != "right", verdict
@@ -35,3 +37,11 @@ def test_an_unknown_kind_is_refused():
     scene, _ = WorldClips(seed=0).scene(0)
     with pytest.raises(ValueError, match="kind='dirty' is unknown"):
         spoil("dirty", scene, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("kind", ["half faded", "two colors"])
+@pytest.mark.parametrize(("level", "index"), [("core", 51), ("full", 65)])
+def test_a_spoilt_half_too_narrow_for_a_core_is_seen(kind, level, index):
+    scene, _ = WorldClips(seed=0, level=level, split="any").scene(index)  # a small rectangle, a small cross
+    frames = spoil(kind, scene, np.random.default_rng([0, index]))
+    assert judge(describe(scene), measure(frames, 8.0)).attributes["color"] != "right"
