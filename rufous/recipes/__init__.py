@@ -1,6 +1,7 @@
 """Reproducible runs, one function each; this is where the packages meet.
 
 * ``recipe`` - what a recipe is.
+* ``processes`` - a recipe on one process or several.
 * ``world_clips`` - rendered clips of the world on disk.
 * ``world_autoencoder`` - the world's autoencoder.
 * ``world_video_text`` - the world's contrastive model, whose text tower the generators read.

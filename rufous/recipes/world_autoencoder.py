@@ -22,11 +22,12 @@ from rufous.core.config import to_json_dict
 from rufous.core.errors import ConfigError
 from rufous.distillation.autoencoding import AutoencodingObjective, psnr
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
+from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
-from rufous.training.batches import ShuffledBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
+from rufous.training.parallel import shard
 from rufous.video.frames import from_uint8
 from rufous.world.dataset import WorldClips
 from rufous.world.scene import Level
@@ -117,14 +118,22 @@ def held_out_frames(size: int, device: torch.device) -> Float[Tensor, "64 3 h w"
 
 def run(config: WorldAutoencoderConfig, run_dir: Path, device: torch.device) -> Path:
     """Train, measure the latents' spread and write ``run_dir/release`` with the component ``autoencoder``."""
-    sources = tuple(
-        render_clips(clips, Path(folder))
-        for clips, folder in zip(config.clips, config.clips_dirs, strict=True)
-    )
+    with joined(device) as processes:
+        return _train(config, run_dir, processes)
+
+
+def _train(config: WorldAutoencoderConfig, run_dir: Path, processes: Processes) -> Path:
+    device = processes.device
+    with processes.first_alone():
+        sources = tuple(
+            render_clips(clips, Path(folder))
+            for clips, folder in zip(config.clips, config.clips_dirs, strict=True)
+        )
     network = _initial_network(config).to(device)
     network.encoder.requires_grad_(config.train_encoder)
     network.quant_conv.requires_grad_(config.train_encoder)
-    batches = ShuffledBatches(
+    shard(network, processes.mesh, methods=("encode", "decode"))
+    batches = processes.batches(
         FramePairs(sources),
         lambda part: to_pixels(part, device),
         batch_size=config.batch_size // 2,
@@ -138,7 +147,10 @@ def run(config: WorldAutoencoderConfig, run_dir: Path, device: torch.device) -> 
         return {"psnr_held_out": float(psnr(output, held_out))}
 
     def save(step: int, folder: Path) -> None:
-        save_autoencoder(config, network, held_out, run_dir / "release", validate(step))
+        figures = validate(step)
+        whole = processes.whole(network, lambda: AutoencoderKL(config.network))
+        if processes.is_first:
+            save_autoencoder(config, whole, held_out, run_dir / "release", figures)
 
     objective = AutoencodingObjective(network, kl_weight=config.kl_weight, edge_weight=config.edge_weight)
     with contextlib.closing(batches):

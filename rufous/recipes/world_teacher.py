@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
@@ -30,11 +30,13 @@ from rufous.diffusion.schedules import ScheduleConfig, make_schedule
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, LatentBatch
 from rufous.networks.text_encoders import TextEncoder, WordTokenizer
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
+from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.batches import ShuffledBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
+from rufous.training.parallel import shard
 
 WORLD_UNET = UNet3DConfig(
     in_channels=8,
@@ -142,9 +144,17 @@ class CaptionedLatents:
 
 def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path:
     """Train images, then clips, and write ``run_dir/release``, a complete text-to-video release."""
-    clips = encode_clips(config.latents, Path(config.latents_dir), device)
+    with joined(device) as processes:
+        return _train(config, run_dir, processes)
+
+
+def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> Path:
+    device = processes.device
+    with processes.first_alone():
+        clips = encode_clips(config.latents, Path(config.latents_dir), device)
     text = Text(config.text, device)
     network = _initial_network(config).to(device)
+    shard(network, processes.mesh, _blocks(network))
     schedule = make_schedule(config.diffusion.schedule)
     denoiser = Denoiser(network=network, schedule=schedule, prediction_type=config.diffusion.prediction_type)
     objective = DenoisingObjective(denoiser, text([""], clips.fps), config.objective)
@@ -156,7 +166,7 @@ def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path
 
         size = config.batch_size * (config.images_per_clip if single_frames else 1)
         dataset = CaptionedLatents(clips, single_frames)
-        return ShuffledBatches(dataset, collate, batch_size=size, seed=config.seed, prefetch=2)
+        return processes.batches(dataset, collate, batch_size=size, seed=config.seed, prefetch=2)
 
     if config.image_train is not None and config.init_from is None:
         with contextlib.closing(batches(single_frames=True)) as images:
@@ -168,7 +178,9 @@ def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path
             network.load_state_dict(result.ema.state_dict()["averages"])
 
     def save(step: int, folder: Path) -> None:
-        save_teacher(config, network, text, run_dir / "release", {"steps": step})
+        whole = processes.whole(network, lambda: UNet3D(network.config))
+        if processes.is_first:
+            save_teacher(config, whole, text, run_dir / "release", {"steps": step})
 
     with contextlib.closing(batches(single_frames=False)) as videos:
         folder = run_dir / "clips"
@@ -201,6 +213,12 @@ def save_teacher(
         "diffusion": config.diffusion,
     }
     save_release(folder, parts, manifest, overwrite=True)
+
+
+def _blocks(network: UNet3D) -> list[nn.Module]:
+    """What is gathered one after another when several processes share the network."""
+    stages = (*network.input_blocks, network.middle_block, *network.output_blocks)
+    return [part for stage in stages for part in stage.children() if any(True for _ in part.parameters())]
 
 
 def _initial_network(config: WorldTeacherConfig) -> UNet3D:

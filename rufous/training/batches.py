@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -125,13 +125,18 @@ class ShuffledBatches(Generic[Example, Batch]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to a saved position.
 
+        Another number of ranks goes on at the same example if together they take as many as before.
+
         Raises:
-            CheckpointError: The data set, batch size, seed or number of ranks is not the saved one.
+            CheckpointError: The data set or seed is not the saved one, or batch_size * world_size is not.
         """
-        for name, value in self._order().items():
-            if state[name] != value:
+        saved, order = ({**each, "batch_size": _all_ranks(each)} for each in (state, self._order()))
+        for name in ("num_examples", "batch_size", "seed"):
+            if saved[name] != order[name]:
                 raise CheckpointError(
-                    f"the data is not what the run began with: {name} was {state[name]} and is {value}"
+                    f"the data is not what the run began with: {name}"
+                    f"{' over all ranks' if name == 'batch_size' else ''} "
+                    f"was {saved[name]} and is {order[name]}"
                 )
         self.close()
         self._position = int(state["position"])
@@ -159,6 +164,10 @@ class ShuffledBatches(Generic[Example, Batch]):
                 indices = order[start : start + self._batch_size].tolist()
                 yield self._collate([self._dataset[index] for index in indices])
             epoch, first = epoch + 1, 0
+
+
+def _all_ranks(order: Mapping[str, int]) -> int:
+    return order["batch_size"] * order["world_size"]
 
 
 class _ReadAhead(Iterator[Batch]):

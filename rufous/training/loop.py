@@ -1,41 +1,40 @@
 """The only training loop of the system; every stage is this loop with another objective."""
 
 import contextlib
-import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from rufous.core.devices import DTYPES, autocast, fast_training_attention
 from rufous.core.randomness import generator_from
 from rufous.training import parallel
 from rufous.training.batches import BatchSource
 from rufous.training.ema import EMA
+from rufous.training.gradients import check_finite, clip_gradients
 from rufous.training.metrics import Reporter, Sink
 from rufous.training.objective import Batch, Objective
 from rufous.training.optim import ModuleOptimizer, OptimizerConfig, lr_factor
-from rufous.training.resume import (
-    GeneratorState,
-    Parts,
-    Stateful,
-    checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
+from rufous.training.resume import Parts, checkpoints, load_checkpoint, save_checkpoint
+from rufous.training.state_files import GeneratorState, Stateful
 from rufous.training.stopping import StopRequest
+from rufous.training.tensorboard import EventFiles
 
 MAY_CHANGE = frozenset(
-    ("num_steps", "log_every", "save_every", "validate_every", "keep_checkpoints", "time_limit_s", "compile")
+    (
+        *("num_steps", "log_every", "save_every", "save_every_s", "validate_every", "keep_checkpoints"),
+        *("tensorboard", "time_limit_s", "compile"),
+    )
 )
 """Fields of ``TrainConfig`` that a resumed run may set anew."""
 
 Save = Callable[[int, Path], None]
-"""Called with the step and the checkpoint's folder after each save, as ``Validate`` is."""
+"""Called with the step and the checkpoint's folder after each save, as ``Validate`` is; and once more when a
+finished run is started again, as the process may have died between the checkpoint and this call."""
 Validate = Callable[[int], Mapping[str, float]]
 """Called with the step, on every rank, in eval mode, without gradients and with the EMA weights in place."""
 
@@ -55,9 +54,14 @@ class TrainConfig:
     """Decay of the averaged weights; 0 keeps none."""
     log_every: int = 50
     save_every: int = 1000
+    """Steps between checkpoints."""
+    save_every_s: float | None = None
+    """Also write one after the first step that ends this many seconds after the last one."""
     validate_every: int = 0
     """Steps between validations; 0 never validates."""
     keep_checkpoints: int = 2
+    tensorboard: bool = False
+    """Also write the numbers of ``metrics.jsonl`` to ``run_dir/tensorboard``; needs the extra ``train``."""
     seed: int = 0
     dtype: Literal["bf16", "fp32"] = "bf16"
     """Autocast dtype of the networks; parameters and optimiser state keep their own."""
@@ -71,6 +75,8 @@ class TrainConfig:
         for name in ("num_steps", "accumulation", "log_every", "save_every", "keep_checkpoints"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)}: use 1 or more")
+        if self.save_every_s is not None and self.save_every_s <= 0:
+            raise ValueError(f"save_every_s={self.save_every_s}: use seconds above 0, or None")
         if self.max_grad_norm < 0 or self.validate_every < 0 or not 0 <= self.ema_decay < 1:
             raise ValueError("max_grad_norm and validate_every must be at least 0, ema_decay in [0, 1)")
 
@@ -105,6 +111,7 @@ def train(
     Raises:
         ConfigError: ``run_dir`` holds a run with another config.
         CheckpointError: The newest checkpoint is damaged or does not fit.
+        MissingDependencyError: ``config.tensorboard`` without the package; nothing has been trained then.
         FloatingPointError: A loss or gradient is not finite; weights and checkpoints are as before that step.
     """
     device, module = torch.device(device), objective.trainable
@@ -112,7 +119,8 @@ def train(
     if config.compile:
         module.compile()
     module.train()
-    with StopRequest(config.time_limit_s) as stop:
+    with StopRequest(config.time_limit_s) as stop, contextlib.closing(run.report):
+        run.repeat_last_hook(save)
         while run.step < config.num_steps and run.stopped_by is None:
             losses: list[Tensor] = []
             for micro_batch in batches.take(config.accumulation):
@@ -129,7 +137,7 @@ def train(
                 run.ema.update(module)
             run.step += 1
             run.report.add({"grad_norm": grad_norm})
-            run.stopped_by = _stop_reason(stop, device)
+            run.decide(stop)
             run.log_if_due()
             with run.report.paused():
                 run.validate_if_due(validate)
@@ -151,6 +159,7 @@ class _Run(Generic[Batch]):
         log: Sink | None,
     ) -> None:
         self._module, self._config, self._root = objective.trainable, config, run_dir / "checkpoints"
+        self._device = device
         self.stopped_by: str | None = None
         self.optimizer = ModuleOptimizer(self._module, config.optimizer)
         self.ema = EMA(self._module, config.ema_decay) if config.ema_decay else None
@@ -165,19 +174,35 @@ class _Run(Generic[Batch]):
         own: dict[str, Stateful] = {"generator": GeneratorState(self.generator), "batches": batches}
         self._parts = Parts(shared=shared, per_rank=own)
         if checkpoints(self._root) and parallel.is_sharded(self._module):
-            self.optimizer.allocate()
+            self.optimizer.allocate()  # a load fills shards in place
         self.step = load_checkpoint(self._root, self._parts, config, may_change=MAY_CHANGE)
+        self._is_saving, self._saved_at = False, time.monotonic()
+        events = EventFiles(run_dir / "tensorboard", step=self.step) if config.tensorboard else None
         self.report = Reporter(
-            run_dir / "metrics.jsonl", step=self.step, num_steps=config.num_steps, device=device, sink=log
+            run_dir / "metrics.jsonl",
+            step=self.step,
+            num_steps=config.num_steps,
+            device=device,
+            sink=log,
+            events=events,
         )
 
     def lr_factor(self) -> float:
         """Share of the peak learning rate for the next update."""
         return lr_factor(self._config.optimizer, self.step, self._config.num_steps)
 
+    def decide(self, stop: StopRequest) -> None:
+        """Whether this step is saved and whether it is the last; ranks must agree, or a collective hangs."""
+        every_s, reason = self._config.save_every_s, stop.reason
+        is_late = every_s is not None and time.monotonic() - self._saved_at >= every_s
+        stops, saves = parallel.on_any_rank([reason is not None, is_late], self._device)
+        self.stopped_by = (reason or "another rank") if stops else None
+        is_last = stops or self.step == self._config.num_steps
+        self._is_saving = is_last or saves or self._is_due(self._config.save_every)
+
     def log_if_due(self) -> None:
         """Write a line; a saved step always ends one, so that resuming never splits a line."""
-        if self._is_saving() or self._is_due(self._config.log_every):
+        if self._is_saving or self._is_due(self._config.log_every):
             self.report.write_step(self.step, learning_rate=self.optimizer.learning_rate)
 
     def validate_if_due(self, validate: Validate | None) -> None:
@@ -188,48 +213,24 @@ class _Run(Generic[Batch]):
 
     def save_if_due(self, save: Save | None) -> None:
         """Write a checkpoint and run the hook; the last step of a run is always saved."""
-        if not self._is_saving():
+        if not self._is_saving:
             return
         keep = self._config.keep_checkpoints
-        folder = save_checkpoint(self._root, self.step, self._parts, self._config, keep=keep)
+        self._call(save, save_checkpoint(self._root, self.step, self._parts, self._config, keep=keep))
+        self._saved_at = time.monotonic()
+
+    def repeat_last_hook(self, save: Save | None) -> None:
+        """Run the hook of a run that has all its steps."""
+        if self.step >= self._config.num_steps:
+            self._call(save, checkpoints(self._root)[-1])
+
+    def _call(self, save: Save | None, folder: Path) -> None:
         if save:
             with evaluating(self._module, self.ema):
                 save(self.step, folder)
 
-    def _is_saving(self) -> bool:
-        is_last = self.step == self._config.num_steps or self.stopped_by is not None
-        return is_last or self._is_due(self._config.save_every)
-
     def _is_due(self, every: int) -> bool:
         return every > 0 and self.step % every == 0
-
-
-def clip_gradients(module: nn.Module, max_norm: float) -> Tensor:
-    """Scale the gradients to a global norm of at most ``max_norm`` (0: leave them); gives the norm before.
-
-    The norm is a scalar on the device, over all ranks' shards.
-    """
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if isinstance(norm, DTensor):
-        norm = norm.full_tensor()
-    if max_norm:
-        torch.nn.utils.clip_grads_with_norm_(module.parameters(), max_norm, norm)
-    return norm
-
-
-def check_finite(losses: Sequence[Tensor], grad_norm: Tensor, *, step: int) -> None:
-    """Stop at the first number that is not finite; the one place in a step that waits for the device.
-
-    Raises:
-        FloatingPointError: Names the step, the rank and the values.
-    """
-    *values, norm = torch.stack([*(loss.float() for loss in losses), grad_norm.float()]).tolist()
-    if not all(map(math.isfinite, (*values, norm))):
-        raise FloatingPointError(
-            f"step {step} on rank {parallel.rank()} is not finite: loss {values}, gradient norm {norm}. "
-            "The last checkpoint is good; lower the learning rate or look at this step's batch"
-        )
 
 
 @contextlib.contextmanager
@@ -242,9 +243,3 @@ def evaluating(module: nn.Module, ema: EMA | None) -> Generator[None, None, None
     finally:
         parallel.reshard(module)
         module.train()
-
-
-def _stop_reason(stop: StopRequest, device: torch.device) -> str | None:
-    """Why all ranks stop after this step; they must agree, or the next collective would hang."""
-    reason = stop.reason
-    return (reason or "another rank") if parallel.any_rank(reason is not None, device) else None

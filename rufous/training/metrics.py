@@ -14,6 +14,7 @@ from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.training.objective import Metrics
 from rufous.training.parallel import rank, sum_over_ranks, world_size
+from rufous.training.tensorboard import EventFiles
 
 log = logger(__name__)
 
@@ -123,15 +124,22 @@ def console_line(step: int, num_steps: int, metrics: Mapping[str, float]) -> str
 
 
 class Reporter:
-    """Gathers what one run measures; rank 0 writes it to a file, the console and ``sink``."""
+    """Gathers what one run measures; rank 0 writes it to a file, the console, ``sink`` and ``events``."""
 
     def __init__(
-        self, path: Path, *, step: int, num_steps: int, device: torch.device, sink: Sink | None
+        self,
+        path: Path,
+        *,
+        step: int,
+        num_steps: int,
+        device: torch.device,
+        sink: Sink | None = None,
+        events: EventFiles | None = None,
     ) -> None:
         self._file = MetricsFile(path, step=step) if rank() == 0 else None
         self._num_steps = num_steps
         self._device = device
-        self._sink = sink
+        self._sink, self._events = sink, events
         self._averages = Averages()
         self._speed = Speed(step)
         self.paused = self._speed.paused
@@ -153,5 +161,11 @@ class Reporter:
         """Write one line of numbers."""
         if self._file is not None:
             self._file.write(step, metrics)
-            if self._sink is not None:
-                self._sink(step, metrics)
+            for sink in (self._sink, self._events):
+                if sink is not None:
+                    sink(step, metrics)
+
+    def close(self) -> None:
+        """Write out what is still on its way."""
+        if self._events is not None:
+            self._events.close()

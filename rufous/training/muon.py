@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, Replicate
 
+from rufous.training.parallel import whole
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic of Jordan et al. 2024: steep at zero, so that small values grow fast."""
 
@@ -68,7 +70,7 @@ class Muon(torch.optim.Optimizer):
 
     def _update(self, parameters: list[nn.Parameter], lr: float, momentum: float) -> None:
         """Move parameters of one shape."""
-        directions = [_whole(self._direction(p, momentum)).flatten(1) for p in parameters]
+        directions = [whole(self._direction(p, momentum)).flatten(1) for p in parameters]
         rows, columns = directions[0].shape
         updates = orthogonalize(torch.stack(directions))
         scale = 0.2 * max(rows, columns) ** 0.5  # 0.2 is the root mean square of AdamW's updates, ibid.
@@ -84,11 +86,6 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(parameter)
         average = state["momentum"].mul_(momentum).add_(gradient)
         return gradient + momentum * average
-
-
-def _whole(tensor: Tensor) -> Tensor:
-    """A sharded tensor gathered from all ranks; a plain one as it is."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def _sharded_like(tensor: Tensor, parameter: Tensor) -> Tensor:

@@ -11,7 +11,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.distributed.tensor import DTensor
 
 
@@ -53,7 +58,12 @@ def process_group(device_type: str) -> Generator[DeviceMesh | None, None, None]:
 
 
 def shard(
-    module: nn.Module, mesh: DeviceMesh | None, blocks: Sequence[nn.Module] = (), *, bf16: bool = False
+    module: nn.Module,
+    mesh: DeviceMesh | None,
+    blocks: Sequence[nn.Module] = (),
+    *,
+    methods: Sequence[str] = (),
+    bf16: bool = False,
 ) -> None:
     """Spread the parameters of ``module`` over ``mesh`` in place (FSDP2); does nothing without a mesh.
 
@@ -61,6 +71,8 @@ def shard(
         module: Equal on every rank beforehand, as rank 0's values are not broadcast.
         mesh: From ``process_group``.
         blocks: Sub-modules gathered one after another, which bounds the memory; the rest goes together.
+        methods: Names of methods of ``module`` that are called beside ``forward`` and read its parameters.
+            Parameters outside ``blocks`` may also be read directly, once a method has gathered them.
         bf16: Gather parameters and compute in bfloat16; gradients are reduced in float32.
     """
     if mesh is None:
@@ -69,11 +81,36 @@ def shard(
     for block in blocks:
         fully_shard(block, mesh=mesh, mp_policy=policy)
     fully_shard(module, mesh=mesh, mp_policy=policy)
+    for method in methods:
+        register_fsdp_forward_method(module, method)
+
+
+def replicate(module: nn.Module, mesh: DeviceMesh | None) -> None:
+    """Keep all of ``module`` on every rank and average its gradients over them; nothing without a mesh.
+
+    For small networks, and for those with a scalar parameter, which FSDP2 does not take.
+
+    Args:
+        module: Equal on every rank beforehand; its backward pass must reach the same parameters on each.
+        mesh: From ``process_group``.
+    """
+    if mesh is None:
+        return
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            parameter.register_post_accumulate_grad_hook(_average_gradient)
+
+
+def _average_gradient(parameter: Tensor) -> None:
+    """Right with accumulation too: what was there before is equal on all ranks, so averaging keeps it."""
+    assert parameter.grad is not None
+    dist.all_reduce(parameter.grad)
+    parameter.grad /= world_size()
 
 
 def is_sharded(module: nn.Module) -> bool:
-    """Whether ``shard`` has spread this module."""
-    return any(isinstance(parameter, DTensor) for parameter in module.parameters())
+    """Whether ``shard`` has spread this module, also while its parameters are gathered."""
+    return any(isinstance(part, FSDPModule) for part in module.modules())
 
 
 def reshard(module: nn.Module) -> None:
@@ -94,8 +131,14 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether ``flag`` is true on at least one process."""
+def on_any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """For each flag, whether it is true on at least one process; one exchange for all of them."""
     if not dist.is_initialized():
-        return flag
-    return bool(sum_over_ranks(torch.tensor(float(flag), device=device)).item())
+        return list(flags)
+    counts = sum_over_ranks(torch.tensor(flags, dtype=torch.float32, device=device))
+    return [count > 0 for count in counts.tolist()]
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A sharded tensor gathered from all ranks, on every rank; a plain one as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

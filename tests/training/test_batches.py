@@ -70,8 +70,26 @@ def test_an_error_while_reading_reaches_the_one_who_takes_and_the_position_stays
 
 
 def test_other_data_is_refused():
-    with pytest.raises(CheckpointError, match="batch_size was 3 and is 2"):
+    with pytest.raises(CheckpointError, match="batch_size over all ranks was 3 and is 2"):
         numbers(batch_size=2).load_state_dict(numbers().state_dict())
+    with pytest.raises(CheckpointError, match="seed was 5 and is 6"):
+        numbers(seed=6).load_state_dict(numbers().state_dict())
+
+
+def test_another_number_of_ranks_goes_on_at_the_same_example():
+    expected = taken(numbers(batch_size=4), 7)
+    ranks = [numbers(batch_size=2, rank=rank, world_size=2) for rank in (0, 1)]
+    for rank in ranks:
+        rank.take(3)
+    alone = numbers(batch_size=4)
+    alone.load_state_dict(ranks[1].state_dict())
+    assert taken(alone, 2) == expected[3:5]
+    for rank in ranks:
+        rank.load_state_dict(alone.state_dict())
+    left, right = (taken(rank, 2) for rank in ranks)
+    assert [one + two for one, two in zip(left, right, strict=True)] == expected[5:]
+    with pytest.raises(CheckpointError, match="batch_size over all ranks was 4 and is 8"):
+        numbers(batch_size=4, rank=0, world_size=2).load_state_dict(alone.state_dict())
 
 
 def test_a_batch_larger_than_the_data_is_refused():

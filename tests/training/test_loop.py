@@ -3,11 +3,10 @@ import signal
 
 import pytest
 import torch
-from torch import nn
 
 from rufous.core.errors import ConfigError
 from rufous.training import EMA, TrainConfig
-from rufous.training.loop import check_finite, clip_gradients, evaluating
+from rufous.training.loop import evaluating
 from rufous.training.metrics import read_metrics
 from rufous.training.resume import checkpoints
 
@@ -86,6 +85,22 @@ def test_a_time_limit_ends_the_run_with_a_checkpoint(toy, tmp_path):
     assert [folder.name for folder in checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
 
 
+def test_checkpoints_also_follow_the_clock(toy, tmp_path):
+    saved = []
+    toy.run(tmp_path / "often", 4, save_every_s=1e-9, save=lambda step, folder: saved.append(step))
+    assert saved == [1, 2, 3, 4]
+    toy.run(tmp_path / "seldom", 4, save_every_s=1e6, save=lambda step, folder: saved.append(10 * step))
+    assert saved[4:] == [40]
+
+
+def test_a_finished_run_repeats_the_hook_that_may_have_been_cut_off(toy, tmp_path):
+    saved = []
+    first = toy.run(tmp_path, 3)
+    toy.run(tmp_path, 3, save=lambda step, folder: saved.append((step, folder.name)))
+    assert saved == [(3, "step-00000003")]
+    assert_same_bits(first.weights, toy.run(tmp_path, 3).weights)
+
+
 def test_a_changed_config_is_refused_with_every_difference(toy, tmp_path):
     toy.run(tmp_path, 2)
     with pytest.raises(
@@ -96,7 +111,9 @@ def test_a_changed_config_is_refused_with_every_difference(toy, tmp_path):
 
 def test_harmless_changes_of_the_config_are_allowed(toy, tmp_path):
     toy.run(tmp_path, 2)
-    assert toy.run(tmp_path, 4, log_every=2, save_every=1, time_limit_s=100.0).result.step == 4
+    assert (
+        toy.run(tmp_path, 4, log_every=2, save_every=1, save_every_s=9.0, time_limit_s=100.0).result.step == 4
+    )
 
 
 def test_the_hooks_see_averaged_weights_and_the_run_keeps_its_own(toy, tmp_path):
@@ -127,20 +144,6 @@ def test_the_hooks_see_averaged_weights_and_the_run_keeps_its_own(toy, tmp_path)
     assert [line["score"] for line in lines if "score" in line] == [4.0, 8.0]
 
 
-def test_gradients_are_scaled_to_the_norm_and_zero_leaves_them():
-    module = nn.Linear(2, 1, bias=False)
-    module.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert clip_gradients(module, 0.0).item() == 5.0
-    assert module.weight.grad.tolist() == [[3.0, 4.0]]
-    clip_gradients(module, 1.0)
-    torch.testing.assert_close(module.weight.grad, torch.tensor([[0.6, 0.8]]))
-
-
-def test_a_gradient_that_is_not_finite_is_named():
-    with pytest.raises(FloatingPointError, match=r"step 7 .* gradient norm inf"):
-        check_finite([torch.tensor(1.0)], torch.tensor(float("inf")), step=7)
-
-
 def test_evaluating_restores_the_mode_after_an_error(toy):
     network = toy.network()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -156,7 +159,14 @@ def test_evaluating_restores_the_mode_after_an_error(toy):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"num_steps": 0}, {"accumulation": 0}, {"ema_decay": 1.0}, {"max_grad_norm": -1.0}]
+    "settings",
+    [
+        {"num_steps": 0},
+        {"accumulation": 0},
+        {"ema_decay": 1.0},
+        {"max_grad_norm": -1.0},
+        {"save_every_s": 0.0},
+    ],
 )
 def test_contradictory_configs_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):

@@ -7,7 +7,8 @@ from torch import nn
 
 from rufous.core.errors import CheckpointError, ConfigError
 from rufous.core.randomness import generator_from
-from rufous.training.resume import GeneratorState, Parts, checkpoints, load_checkpoint, save_checkpoint
+from rufous.training.resume import Parts, checkpoints, load_checkpoint, save_checkpoint
+from rufous.training.state_files import GeneratorState
 
 
 @dataclass(frozen=True)
