@@ -69,13 +69,16 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
 
 def _replace(config: Any, path: Sequence[str], text: str) -> Any:
     name, *rest = path
-    names = [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
-    if name not in names:
-        raise ConfigError(_unknown_field(type(config), name, names))
+    if name not in _field_names(config):
+        raise ConfigError(_unknown_field(type(config), name, _field_names(config)))
     if rest:
         return dataclasses.replace(config, **{name: _replace(getattr(config, name), rest, text)})
     hint = typing.get_type_hints(type(config))[name]
     return dataclasses.replace(config, **{name: _coerce(_parse(text), hint, name)})
+
+
+def _field_names(config: Any) -> list[str]:
+    return [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
 
 
 def _parse(text: str) -> Any:

@@ -193,6 +193,7 @@ def _initial_network(config: WorldAutoencoderConfig) -> AutoencoderKL:
         torch.manual_seed(config.seed)
         network = AutoencoderKL(config.network)
     # at deviation 1, where it would start, the noise drowns the latents for the first hundreds of steps
+    assert network.quant_conv.bias is not None
     torch.nn.init.constant_(network.quant_conv.bias[config.network.latent_channels :], -5.0)
     return network
 
