@@ -7,6 +7,20 @@ from typing import Any
 
 import torch
 
+from rufous.core.config import to_json_dict
+
+
+def portable_config(config: Any) -> Any:
+    """JSON values of a config for a manifest: absolute paths keep their last two parts, not the machine's."""
+    values = to_json_dict(config)
+    if isinstance(values, dict):
+        return {key: portable_config(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [portable_config(value) for value in values]
+    if isinstance(values, str) and Path(values).is_absolute():
+        return "/".join(Path(values).parts[-2:])
+    return values
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:

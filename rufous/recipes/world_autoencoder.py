@@ -18,12 +18,11 @@ from torch import Tensor
 
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, save_release
-from rufous.core.config import to_json_dict
 from rufous.core.errors import ConfigError
 from rufous.distillation.autoencoding import AutoencodingObjective, psnr
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe
+from rufous.recipes.recipe import Recipe, portable_config
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -178,7 +177,7 @@ def save_autoencoder(
     copy.load_state_dict(network.state_dict())
     manifest = Manifest(
         name="world-autoencoder",
-        config=to_json_dict(config),
+        config=portable_config(config),
         seeds={"training": config.seed, **{f"clips_{clips.level}": clips.seed for clips in config.clips}},
         figures=figures,
     )

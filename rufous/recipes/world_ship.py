@@ -13,7 +13,7 @@ from torch import nn
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import component_kinds, load_component, save_release
 from rufous.core.errors import ConfigError
-from rufous.recipes.recipe import Recipe
+from rufous.recipes.recipe import Recipe, portable_config
 
 STORED = torch.bfloat16  # what inference computes in; half the size
 
@@ -47,7 +47,8 @@ def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
             )
         figures["truth"] = {split: truth[split] for split in ("seen", "held_out")}
     parts = {name: _stored(config.source, name) for name in component_kinds(config.source)}
-    manifest = replace(manifest, figures=figures, notes=(*manifest.notes, *config.notes))
+    made_by, notes = portable_config(manifest.config), (*manifest.notes, *config.notes)
+    manifest = replace(manifest, config=made_by, figures=figures, notes=notes)
     save_release(config.target, parts, manifest, overwrite=True)
     return Path(config.target)
 

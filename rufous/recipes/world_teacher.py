@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import load_component, save_release
-from rufous.core.config import to_json_dict
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
@@ -31,7 +30,7 @@ from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, L
 from rufous.networks.text_encoders import TextEncoder, WordTokenizer
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe
+from rufous.recipes.recipe import Recipe, portable_config
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.batches import ShuffledBatches
 from rufous.training.loop import TrainConfig, train
@@ -199,7 +198,7 @@ def save_teacher(
     )
     manifest = Manifest(
         name="world-teacher",
-        config=to_json_dict(config),
+        config=portable_config(config),
         seeds={"training": config.seed, "data": config.latents.clips.seed},
         parents=parents,
         licences={"weights": "Apache-2.0"},

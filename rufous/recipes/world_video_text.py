@@ -18,12 +18,11 @@ from torch import Tensor
 
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import save_release
-from rufous.core.config import to_json_dict
 from rufous.distillation.contrastive import CaptionedVideos, ContrastiveObjective
 from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
 from rufous.networks.video_text import VideoTextConfig, VideoTextModel
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe
+from rufous.recipes.recipe import Recipe, portable_config
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -127,7 +126,7 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
     def save(step: int, folder: Path) -> None:
         manifest = Manifest(
             name="world-video-text",
-            config=to_json_dict(config),
+            config=portable_config(config),
             seeds={"data": config.clips.seed, "training": config.seed},
             figures=validate(step),
         )

@@ -4,6 +4,7 @@ What was saved sharded can be loaded by a network that is not, and the other way
 """
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -111,7 +112,10 @@ def _read_sharded(folder: Path, shards: Mapping[str, Tensor]) -> dict[str, Tenso
         if isinstance(saved, TensorStorageMetadata)
     }
     flat |= shards
-    dcp.load(flat, storage_reader=reader)
+    with warnings.catch_warnings():
+        # a single process that reads what several have saved is what this is for
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+        dcp.load(flat, storage_reader=reader)
     return flat
 
 

@@ -1,0 +1,61 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import rufous
+from rufous.checkpoints.release import load_component, verify_release
+from rufous.recipes import processes
+from rufous.recipes.processes import joined
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+
+
+def test_one_process_shares_with_nobody(monkeypatch):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    network = nn.Linear(2, 2)
+    with joined(CPU) as alone:
+        assert alone.is_first
+        assert alone.device == CPU
+        assert alone.mesh is None
+        assert alone.whole(network, lambda: nn.Linear(2, 2)) is network
+        batches = alone.batches(range(8), torch.tensor, batch_size=3, seed=0, prefetch=0)
+        with alone.first_alone():
+            assert len(batches.take(1)[0]) == 3
+
+
+def test_each_process_takes_its_share_of_the_batch(monkeypatch):
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    with joined(CPU) as alone:
+        batches = alone.batches(range(8), torch.tensor, batch_size=4, seed=0, prefetch=0)
+        assert len(batches.take(1)[0]) == 2
+        with pytest.raises(ValueError, match="batch_size=3 cannot be shared by 2 processes"):
+            alone.batches(range(8), torch.tensor, batch_size=3, seed=0, prefetch=0)
+
+
+@pytest.mark.slow
+def test_the_road_to_the_teacher_runs_on_two_processes(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*command, "-m", "tests.recipes.processes_run", str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for recipe, component in (("autoencoder", "autoencoder"), ("video_text", "video_text")):
+        verify_release(tmp_path / recipe / "release")
+        load_component(tmp_path / recipe / "release", component)
+    assert (tmp_path / "teacher/clips/checkpoints/step-00000002/sharded").is_dir()
+    verify_release(tmp_path / "teacher" / "release")
+    pipe = rufous.load(str(tmp_path / "teacher" / "release"), device="cpu")
+    clip = pipe("a red circle moving left", generator=torch.Generator().manual_seed(0)).frames[0]
+    assert clip.shape == (4, 3, 32, 32)
