@@ -6,8 +6,11 @@
 * ``optim`` - AdamW and Muon with parameter groups, learning-rate schedules.
 * ``muon`` - the Muon update itself.
 * ``ema`` - averaged weights.
+* ``gradients`` - their norm, clipping, and the stop at NaN.
 * ``resume`` - checkpoints that resume bit for bit.
+* ``state_files`` - the states in them, sharded or not.
 * ``metrics`` - means, speed, the metrics file and the console line.
+* ``tensorboard`` - the same numbers as event files.
 * ``stopping`` - signals and the time limit.
 * ``parallel`` - torchrun, FSDP2 and the device mesh.
 """
