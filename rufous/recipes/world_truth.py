@@ -88,7 +88,7 @@ def summarize(judged: list[Judged]) -> dict[str, object]:
         **shares,
         "all_right_95": [round(low, 4), round(high, 4)],
         "motion_magnitude": round(float(np.mean([one.motion_magnitude for one in judged])), 4),
-        "count": len(judged),
+        "num_clips": len(judged),
     }
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from rufous.core.config import from_json_dict, override, to_json_dict
 from rufous.recipes import RECIPES
+from rufous.recipes.recipe import portable_config
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -23,3 +24,10 @@ def test_an_unknown_preset_is_refused_with_those_there_are():
         recipe.preset("huge")
     with pytest.raises(ValueError, match="use none"):
         replace(recipe, presets={}).preset("large")
+
+
+def test_a_manifest_names_no_folder_of_the_machine(tmp_path):
+    config = replace(RECIPES["world_truth"].config, model=str(tmp_path / "run" / "release"))
+    assert portable_config(config)["model"] == "run/release"
+    assert portable_config(config)["level"] == "core"
+    assert portable_config({"a": ["/x/y/z", 3]}) == {"a": ["y/z", 3]}

@@ -28,7 +28,7 @@ def test_real_clips_are_true():
     ]
     summary = summarize(judged)
     assert summary["all_right"] >= 5 / 6
-    assert summary["count"] == 6
+    assert summary["num_clips"] == 6
 
 
 @pytest.mark.parametrize("autoencoder_only", [False, True])
@@ -43,5 +43,5 @@ def test_a_model_is_judged_on_seen_and_held_out_prompts(road, tmp_path, autoenco
     path = RECIPES["world_truth"].run(replace(config), tmp_path, torch.device("cpu"))
     report = json.loads(path.read_text())
     for split in ("seen", "held_out"):
-        assert report[split]["count"] == 2
+        assert report[split]["num_clips"] == 2
         assert 0 <= report[split]["all_right_95"][0] <= report[split]["all_right"] <= 1
