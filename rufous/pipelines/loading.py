@@ -11,6 +11,7 @@ from rufous.checkpoints.release import WEIGHTS_NAME, component_kinds, load_compo
 from rufous.checkpoints.tensor_files import read_header
 from rufous.core.devices import free_memory_bytes, pick_device, pick_dtype
 from rufous.core.errors import CheckpointError
+from rufous.networks.layers import store_channels_last
 from rufous.pipelines.estimate import memory_text
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 
@@ -52,6 +53,8 @@ def load(
     parts: dict[str, Any] = {
         part: load_component(folder, name, dtype=chosen, device=target) for part, name in names.items()
     }
+    if target.type == "cpu":
+        store_channels_last(parts["unet"])  # a wide convolution reorders its weights at each call otherwise
     return TextToVideoPipeline(**parts, manifest=Manifest.load(folder))
 
 
