@@ -48,6 +48,9 @@ def process_group(device_type: str) -> Generator[DeviceMesh | None, None, None]:
     if "LOCAL_RANK" not in os.environ:
         yield None
         return
+    if dist.is_initialized():  # by the caller; torchrun's processes can meet only once
+        yield init_device_mesh(device_type, (dist.get_world_size(),))
+        return
     if device_type == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if device_type == "cuda" else "gloo")

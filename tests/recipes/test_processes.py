@@ -47,7 +47,7 @@ def test_the_road_to_the_teacher_runs_on_two_processes(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr
