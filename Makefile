@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_PROMPT := a red circle moving left on a white background
-PATHS := rufous tests examples
+PATHS := rufous tests examples scripts
 
 # every pip call obeys the pins, and threads that wait must not burn the other core
 export PIP_CONSTRAINT := $(CURDIR)/constraints-cpu.txt

@@ -20,13 +20,16 @@ export GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=999999
 autoencoder=runs/world_autoencoder/release
 text=runs/world_video_text/release
 start=
-if [ -z "${FROM_NOTHING:-}" ] && [ -d "$SHIPPED" ] && [ ! -d runs/world_teacher ]; then
+# a run keeps the start it began with
+if [ -n "${FROM_NOTHING:-}" ] && [ ! -d runs/world_teacher ]; then
+  echo nothing > runs/train_world_start
+elif [ ! -f runs/train_world_start ]; then
+  echo shipped > runs/train_world_start
+fi
+if [ "$(cat runs/train_world_start)" = shipped ]; then
   autoencoder=$SHIPPED
   text=$SHIPPED
   start=init_from=$SHIPPED
-  echo "$autoencoder $text $start" > runs/world_teacher_sources
-elif [ -f runs/world_teacher_sources ]; then
-  read -r autoencoder text start < runs/world_teacher_sources
 else
   $RUFOUS train world_autoencoder --preset "$PRESET" --device "$DEVICE"
   $RUFOUS train world_video_text --preset "$PRESET" --device "$DEVICE"

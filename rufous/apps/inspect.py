@@ -22,7 +22,7 @@ def models(
             "source": "embedded",
             "bytes": sum(record.size_bytes for record in manifest.files.values()),
             "licence": ", ".join(sorted(set(manifest.licences.values()))) or None,
-            "verified": "; ".join(f"{key} {value}" for key, value in manifest.figures.items()) or None,
+            "verified": _figures_text(manifest.figures) or None,
         }
         for name, manifest in ((name, Manifest.load(path)) for name, path in embedded_models().items())
     ]
@@ -94,6 +94,17 @@ def _total(sizes: Iterable[int | None]) -> int | None:
     """The sum, or None if a size is unknown."""
     known = list(sizes)
     return None if None in known else sum(size or 0 for size in known)
+
+
+def _figures_text(figures: Any) -> str:
+    """Measured numbers in one line, groups by their total alone; ``rufous info`` has everything."""
+    parts = [f"{name} {value:g}" for name, value in figures.items() if isinstance(value, int | float)]
+    groups = {name: group for name, group in figures.items() if isinstance(group, dict)}
+    for name, group in groups.items():
+        for part, row in group.items():
+            if isinstance(row, dict) and "all_right" in row:
+                parts.append(f"{name} {part.replace('_', ' ')}: {row['all_right']:.1%} all right")
+    return "; ".join(parts)
 
 
 def _print_model(row: dict[str, Any]) -> None:

@@ -179,6 +179,7 @@ def save_autoencoder(
         name="world-autoencoder",
         config=portable_config(config),
         seeds={"training": config.seed, **{f"clips_{clips.level}": clips.seed for clips in config.clips}},
+        licences={"weights": "Apache-2.0"},
         figures=figures,
     )
     save_release(folder, {"autoencoder": copy}, manifest, overwrite=True)

@@ -26,6 +26,8 @@ class WorldShipConfig:
     target: str = "rufous/models/world-teacher"
     truth: str | None = None
     """``truth.json`` of the ``world_truth`` recipe, judged on ``source``."""
+    licence: str = "Apache-2.0"
+    """Of the weights: they were trained on nothing but the procedural world."""
     notes: tuple[str, ...] = ()
     """Sentences for the manifest, for example how the weights came about."""
 
@@ -48,7 +50,8 @@ def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
         figures["truth"] = {split: truth[split] for split in ("seen", "held_out")}
     parts = {name: _stored(config.source, name) for name in component_kinds(config.source)}
     made_by, notes = portable_config(manifest.config), (*manifest.notes, *config.notes)
-    manifest = replace(manifest, config=made_by, figures=figures, notes=notes)
+    licences = {**manifest.licences, "weights": config.licence}
+    manifest = replace(manifest, config=made_by, figures=figures, notes=notes, licences=licences)
     save_release(config.target, parts, manifest, overwrite=True)
     return Path(config.target)
 

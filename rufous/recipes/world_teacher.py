@@ -29,6 +29,7 @@ from rufous.diffusion.schedules import ScheduleConfig, make_schedule
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, LatentBatch
 from rufous.networks.text_encoders import TextEncoder, WordTokenizer
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
+from rufous.pipelines.prompts import encode_prompts
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, portable_config
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
@@ -113,13 +114,10 @@ class Text:
         self.encoder.eval().requires_grad_(False)
         self._device = device
 
-    @torch.no_grad()
     def __call__(self, captions: list[str], fps: float) -> Conditioning:
-        """Embeddings, mask and fps of each caption."""
-        ids, mask = self.tokenizer.encode(captions, self.encoder.config.context_length)
-        embeds = self.encoder(ids.to(self._device))
+        """Embeddings, mask and fps of each caption, as the pipeline makes them."""
         rate = torch.full((len(captions),), fps, device=self._device)
-        return Conditioning(prompt_embeds=embeds, prompt_mask=mask.to(self._device), fps=rate)
+        return replace(encode_prompts(captions, self.tokenizer, self.encoder), fps=rate)
 
 
 @dataclass(frozen=True)

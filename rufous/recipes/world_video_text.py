@@ -128,6 +128,7 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
             name="world-video-text",
             config=portable_config(config),
             seeds={"data": config.clips.seed, "training": config.seed},
+            licences={"weights": "Apache-2.0"},
             figures=validate(step),
         )
         parts = {"video_text": network, "text_encoder": network.text, "tokenizer": TOKENIZER}
