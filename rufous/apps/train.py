@@ -1,6 +1,7 @@
 """``rufous train`` and ``rufous recipes``."""
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,8 @@ def train(
 
     show_log()
     made = chosen.run(config, run_dir or Path("runs") / chosen.name, pick_device(device))
-    typer.echo(str(made))
+    if os.environ.get("RANK", "0") == "0":  # torchrun starts several of this process
+        typer.echo(str(made))
 
 
 def recipes(

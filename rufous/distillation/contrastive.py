@@ -20,6 +20,12 @@ class CaptionedVideos:
     video: Float[Tensor, "b 3 f h w"]
     ids: Int[Tensor, "b s"]
     mask: Bool[Tensor, "b s"]
+    wrong_ids: Int[Tensor, "b n s"] | None = None
+    """For each clip n captions that are nearly right, if there are any."""
+    wrong_mask: Bool[Tensor, "b n s"] | None = None
+    again_ids: Int[Tensor, "b s"] | None = None
+    """Another caption of each clip, in other words, if there is one."""
+    again_mask: Bool[Tensor, "b s"] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -30,12 +36,19 @@ class ContrastiveObjective:
 
     The frame term sees no motion, so its captions are told apart by looks alone: it teaches the frame tower
     looks early, and its head is the image-text score.
-    Source: Radford et al. 2021 (arXiv:2103.00020), figure 3.
+    Captions that are nearly right, if the batch brings them, are further candidates for their own clip. Two
+    captions of one clip, if it brings them, must find each other too: the text tower then tells shapes and
+    motions apart before the frame tower sees them, and what is left for that one is nearly classification.
+    Source: Radford et al. 2021 (arXiv:2103.00020), figure 3; Yuksekgonul et al. 2023 (arXiv:2210.01936) for
+    the wrong captions, Gao et al. 2021 (arXiv:2104.08821), section 4, for pairs of captions with them.
     """
 
-    def __init__(self, network: VideoTextModel, *, image_weight: float = 0.5) -> None:
+    def __init__(
+        self, network: VideoTextModel, *, image_weight: float = 0.5, text_weight: float = 0.5
+    ) -> None:
         self.trainable = network
         self._image_weight = image_weight
+        self._text_weight = text_weight
 
     def loss(
         self, batch: CaptionedVideos, generator: torch.Generator
@@ -48,16 +61,23 @@ class ContrastiveObjective:
         image = network.project_image(features[torch.arange(count, device=features.device), chosen])
         video = network.project_video(features)
         text = network.encode_text(batch.ids, batch.mask)
+        wrong = _encode_wrong(network, batch)
         scale = network.logit_scale.float().clamp(max=MAX_LOG_SCALE).exp()
-        video_loss, video_accuracy = _symmetric_cross_entropy(scale * video @ text.T)
-        image_loss, image_accuracy = _symmetric_cross_entropy(scale * image @ text.T)
+        video_loss, video_accuracy = _contrast(scale * video, text, wrong)
+        image_loss, image_accuracy = _contrast(scale * image, text, wrong)
         metrics: dict[str, Tensor | float] = {
             "video_loss": video_loss.detach(),
             "image_loss": image_loss.detach(),
             "video_accuracy": video_accuracy,
             "image_accuracy": image_accuracy,
         }
-        return video_loss + self._image_weight * image_loss, metrics
+        loss = video_loss + self._image_weight * image_loss
+        if batch.again_ids is not None and batch.again_mask is not None:
+            again = network.encode_text(batch.again_ids, batch.again_mask)
+            text_loss, metrics["text_accuracy"] = _contrast(scale * again, text, wrong)
+            metrics["text_loss"] = text_loss.detach()
+            loss = loss + self._text_weight * text_loss
+        return loss, metrics
 
     def after_step(self) -> None:
         """Nothing follows a step."""
@@ -70,7 +90,22 @@ class ContrastiveObjective:
         """Nothing to load."""
 
 
-def _symmetric_cross_entropy(logits: Float[Tensor, "b b"]) -> tuple[Tensor, Tensor]:
+def _encode_wrong(network: VideoTextModel, batch: CaptionedVideos) -> Float[Tensor, "b n e"] | None:
+    if batch.wrong_ids is None or batch.wrong_mask is None:
+        return None
+    count = batch.wrong_ids.shape[1]
+    embeds = network.encode_text(batch.wrong_ids.flatten(0, 1), batch.wrong_mask.flatten(0, 1))
+    return embeds.unflatten(0, (-1, count))
+
+
+def _contrast(
+    seen: Float[Tensor, "b e"], text: Float[Tensor, "b e"], wrong: Float[Tensor, "b n e"] | None
+) -> tuple[Tensor, Tensor]:
+    """Mean of both directions' cross-entropies, and the share of captions that find their own clip."""
+    logits = seen @ text.T
+    candidates = logits
+    if wrong is not None:
+        candidates = torch.cat([logits, torch.einsum("be,bne->bn", seen, wrong)], dim=1)
     target = torch.arange(len(logits), device=logits.device)
-    loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    loss = (F.cross_entropy(candidates, target) + F.cross_entropy(logits.T, target)) / 2
     return loss, (logits.detach().argmax(dim=0) == target).float().mean()

@@ -62,9 +62,14 @@ class UNet3DConfig:
     use_scale_shift_norm: bool = False
     """Time embedding scales and shifts a ResBlock's second norm (FiLM) instead of being added before it."""
     pooled_prompt: bool = False
-    """Mean of the prompt embeddings, through a small network, joins the time embedding."""
+    """The prompt embeddings, pooled and through a small network, join the time embedding."""
+    prompt_queries: int = 0
+    """Learnt queries that pool the prompt by attention (arXiv:2205.11487, appendix D.1); 0 for the mean."""
     temporal_position: Literal["none", "sinusoidal"] = "none"
     """Sinusoid of the frame index, added at the entrance of every temporal transformer; has no weights."""
+    skip_temporal_on_images: bool = False
+    """A clip of one frame passes the temporal layers by, so that training on images costs half and leaves
+    those layers alone; the published networks run them."""
     norm_groups: int = 32
     """Groups of every GroupNorm; narrow networks need fewer, or the norms wipe out brightness and colour."""
     dropout: float = 0.0
@@ -254,6 +259,8 @@ class StageInputs:
     prompt_embeds: Float[Tensor, "b s d"]
     prompt_mask: Bool[Tensor, "b s"] | None
     num_frames: int
+    is_temporal: bool
+    """Whether the temporal layers run."""
 
 
 def _frames_apart(x: Tensor, num_frames: int) -> Tensor:
@@ -329,6 +336,8 @@ class ResBlock(nn.Module):
         else:
             hidden = self.out_layers(hidden + time)
         hidden = self.skip_connection(x) + hidden
+        if not inputs.is_temporal:
+            return hidden
         return _frames_together(self.temopral_conv(_frames_apart(hidden, inputs.num_frames)))
 
 
@@ -478,6 +487,8 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf c h w"]:
         """Residual update of every pixel's course in time; the norm's statistics are the whole clip's."""
+        if not inputs.is_temporal:
+            return x
         height = x.shape[2]
         tokens = self.norm(_frames_apart(x, inputs.num_frames))
         tokens = _project(self.proj_in, rearrange(tokens, "b c f h w -> b f (h w) c"))
@@ -594,8 +605,13 @@ class UNet3D(nn.Module):
             self.motion_cond_proj = nn.Linear(config.motion_embed_dim, width, bias=False)
             self.combine_proj = zero_(nn.Linear(2 * width, width, bias=False))
         if config.pooled_prompt:
-            self.prompt_pooling = _two_layers(config.cross_attention_dim, time_channels)
+            pooled = config.cross_attention_dim * max(1, config.prompt_queries)
+            self.prompt_pooling = _two_layers(pooled, time_channels)
             zero_(self.prompt_pooling[2])
+            if config.prompt_queries:
+                self.prompt_scores = nn.Linear(config.cross_attention_dim, config.prompt_queries, bias=False)
+                # sharp enough that every query starts with other words; near the mean they would stay alike
+                nn.init.normal_(self.prompt_scores.weight, std=2 * config.cross_attention_dim**-0.5)
         first = Stage([nn.Conv2d(config.in_channels, width, 3, padding=1)])
         self.input_blocks = nn.ModuleList(
             [first, *(_build_stage(plan, config) for plan in _plan_input(config))]
@@ -638,6 +654,7 @@ class UNet3D(nn.Module):
             prompt_embeds=cond.prompt_embeds.to(self.dtype),
             prompt_mask=cond.prompt_mask,
             num_frames=latents.shape[2],
+            is_temporal=latents.shape[2] > 1 or not self.config.skip_temporal_on_images,
         )
         x = rearrange(latents.to(self.dtype), "b c f h w -> (b f) c h w")
         x = x.contiguous(memory_format=torch.channels_last)
@@ -673,8 +690,20 @@ class UNet3D(nn.Module):
             assert cond.fps is not None
             time_embeds = time_embeds + self.fps_embedding(sinusoidal_embedding(cond.fps, width).to(dtype))
         if self.config.pooled_prompt:
-            time_embeds = time_embeds + self.prompt_pooling(_pool_prompt(cond).to(dtype))
+            time_embeds = time_embeds + self.prompt_pooling(self._pool_prompt(cond, dtype))
         return time_embeds
+
+    def _pool_prompt(self, cond: Conditioning, dtype: torch.dtype) -> Tensor:
+        """Weighted means of the embeddings of the tokens that count, one for each query, joined."""
+        assert cond.prompt_embeds is not None
+        embeds, mask = cond.prompt_embeds.to(dtype), cond.prompt_mask
+        if self.config.prompt_queries:
+            scores = self.prompt_scores(embeds)
+        else:
+            scores = embeds.new_zeros(*embeds.shape[:2], 1)
+        if mask is not None:
+            scores = scores.masked_fill(~mask[..., None], float("-inf"))
+        return rearrange(scores.softmax(dim=1).mT @ embeds, "b q d -> b (q d)")
 
     def _embed_guidance(self, embeds: Tensor) -> Tensor:
         """Guidance scale alone, or merged with the motion weight where ``embeds`` holds that too."""
@@ -718,12 +747,3 @@ class UNet3D(nn.Module):
         height, width = latents.shape[-2:]
         if height % factor or width % factor:
             raise ValueError(f"latents of {height}x{width} do not fit: use multiples of {factor}")
-
-
-def _pool_prompt(cond: Conditioning) -> Tensor:
-    """Mean of the prompt embeddings over the tokens that count."""
-    assert cond.prompt_embeds is not None
-    if cond.prompt_mask is None:
-        return cond.prompt_embeds.mean(dim=1)
-    weights = cond.prompt_mask[..., None].to(cond.prompt_embeds.dtype)
-    return (cond.prompt_embeds * weights).sum(dim=1) / weights.sum(dim=1)

@@ -7,7 +7,7 @@ A config means the same on any number of processes: ``batch_size`` counts the ex
 
 import contextlib
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,7 +17,19 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from rufous.training.batches import Indexable, ShuffledBatches
 from rufous.training.objective import Batch
-from rufous.training.parallel import barrier, is_sharded, process_group, rank, whole, world_size
+from rufous.training.parallel import (
+    barrier,
+    is_sharded,
+    process_group,
+    rank,
+    replicate,
+    shard,
+    whole,
+    world_size,
+)
+
+SHARDED_FROM = 100_000_000
+"""Parameters from which a network is sharded rather than copied."""
 
 Example = TypeVar("Example")
 Network = TypeVar("Network", bound=nn.Module)
@@ -76,6 +88,18 @@ class Processes:
             world_size=world_size(),
             prefetch=prefetch,
         )
+
+    def spread(
+        self, network: nn.Module, blocks: Sequence[nn.Module] = (), *, methods: Sequence[str] = ()
+    ) -> None:
+        """Copy a small network to every process, or shard a large one (see ``training.parallel.shard``).
+
+        Gathering a small network's blocks would take longer than computing them.
+        """
+        if sum(parameter.numel() for parameter in network.parameters()) < SHARDED_FROM:
+            replicate(network, self.mesh)
+        else:
+            shard(network, self.mesh, blocks, methods=methods)
 
     def whole(self, network: Network, make: Callable[[], Network]) -> Network:
         """The network itself, or if it is sharded a whole copy in eval mode; every process must call this.

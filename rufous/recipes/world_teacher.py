@@ -3,17 +3,20 @@
     rufous train world_teacher
 
 It differs from VideoCrafter2 where a small network on redundant latents wants it: few norm groups; the
-prompt's mean joins the time embedding and modulates every ResBlock (FiLM), a second road for the words beside
-cross-attention; frames know their index; the noise is shifted and ends at pure noise, or brightness would
-leak through the last timestep and backgrounds would never be learnt from noise. Hence v-prediction.
+prompt, pooled by attention, joins the time embedding and modulates every ResBlock (FiLM), a second road for
+the words beside cross-attention; frames know their index; the noise is shifted and ends at pure noise, or
+brightness would leak through the last timestep and backgrounds would never be learnt from noise. Hence
+v-prediction.
 
-Images first: single frames teach looks at a sixteenth of the cost, then clips teach motion.
+Images first: single frames, which pass the temporal layers by, teach looks at a small part of the cost; then
+clips teach motion.
 """
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -27,35 +30,35 @@ from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import ScheduleConfig, make_schedule
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, LatentBatch
-from rufous.networks.text_encoders import TextEncoder, WordTokenizer
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
-from rufous.pipelines.prompts import encode_prompts
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, portable_config
+from rufous.recipes.world_captions import EncodedCaptions, Text, encode_captions
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.batches import ShuffledBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
-from rufous.training.parallel import shard
 
 WORLD_UNET = UNet3DConfig(
-    in_channels=8,
-    out_channels=8,
-    model_channels=48,
-    channel_mult=(1, 2),
-    num_res_blocks=2,
-    attention_resolutions=(2,),  # at 8x8 latents it doubled the step's time; 4x4 sees all
-    num_head_channels=48,
+    in_channels=4,
+    out_channels=4,
+    model_channels=32,
+    channel_mult=(1, 2, 4),
+    num_res_blocks=1,
+    attention_resolutions=(4,),  # at 8x8 latents it doubled the step's time; 4x4 sees all
+    num_head_channels=32,
     cross_attention_dim=128,
     init_attention=False,
     use_scale_shift_norm=True,
     pooled_prompt=True,
+    prompt_queries=8,
+    skip_temporal_on_images=True,
     temporal_position="sinusoidal",
     norm_groups=8,
     temporal_dropout=0.0,
 )
 WORLD_DIFFUSION = DiffusionConfig(
-    schedule=ScheduleConfig(noise_shift=2.0, rescale_zero_terminal_snr=True),
+    schedule=ScheduleConfig(noise_shift=3.0, rescale_zero_terminal_snr=True),
     prediction_type="v_prediction",
     sampling=SamplingConfig(
         solver="dpmpp_2m", num_inference_steps=25, guidance_scale=3.0, timestep_spacing="trailing"
@@ -83,7 +86,7 @@ class WorldTeacherConfig:
     images_per_clip: int = 8
     image_train: TrainConfig | None = field(
         default_factory=lambda: TrainConfig(
-            num_steps=1000,
+            num_steps=6000,
             optimizer=OptimizerConfig(name="muon", learning_rate=2e-3, warmup_steps=50),
             ema_decay=0.99,
             save_every=500,
@@ -92,7 +95,7 @@ class WorldTeacherConfig:
     """The image phase; None to begin with clips."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=6000,
+            num_steps=5000,
             optimizer=OptimizerConfig(
                 name="muon", learning_rate=2e-3, warmup_steps=50, schedule="wsd", decay_steps=1500
             ),
@@ -105,19 +108,8 @@ class WorldTeacherConfig:
     """Release folder whose ``unet`` the run starts from; there is no image phase then."""
 
 
-class Text:
-    """The frozen text tower with its tokenizer: captions in, conditioning out."""
-
-    def __init__(self, folder: str, device: torch.device) -> None:
-        self.encoder: TextEncoder = load_component(folder, "text_encoder", dtype=torch.float32, device=device)
-        self.tokenizer: WordTokenizer = load_component(folder, "tokenizer")
-        self.encoder.eval().requires_grad_(False)
-        self._device = device
-
-    def __call__(self, captions: list[str], fps: float) -> Conditioning:
-        """Embeddings, mask and fps of each caption, as the pipeline makes them."""
-        rate = torch.full((len(captions),), fps, device=self._device)
-        return replace(encode_prompts(captions, self.tokenizer, self.encoder), fps=rate)
+Example: TypeAlias = tuple[Tensor, Tensor, Tensor]
+"""Latents [c f h w], ``prompt_embeds`` [s d] and ``prompt_mask`` [s]."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +117,18 @@ class CaptionedLatents:
     """Each clip as often as it has captions; with ``single_frames`` one frame of it, chosen by the index."""
 
     clips: EncodedClips
+    captions: EncodedCaptions
     single_frames: bool
 
     def __len__(self) -> int:
-        return len(self.clips) * len(self.clips.captions[0])
+        return len(self.captions.mask)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, str]:
-        clip, caption = divmod(index, len(self.clips.captions[0]))
-        latents = self.clips.latents[clip]
+    def __getitem__(self, index: int) -> Example:
+        latents = self.clips.latents[index // self.captions.per_clip]
         if self.single_frames:
             frame = int(np.random.default_rng(index).integers(latents.shape[1]))
             latents = latents[:, frame : frame + 1]
-        return torch.from_numpy(latents.astype(np.float32)), self.clips.captions[clip][caption]
+        return torch.from_numpy(latents.astype(np.float32)), *self.captions[index]
 
 
 def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path:
@@ -149,20 +141,24 @@ def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> P
     device = processes.device
     with processes.first_alone():
         clips = encode_clips(config.latents, Path(config.latents_dir), device)
-    text = Text(config.text, device)
+        text = Text(config.text, device)
+        captions = encode_captions(clips.captions, text, Path(config.latents_dir))
     network = _initial_network(config).to(device)
-    shard(network, processes.mesh, _blocks(network))
+    processes.spread(network, _blocks(network))
     schedule = make_schedule(config.diffusion.schedule)
     denoiser = Denoiser(network=network, schedule=schedule, prediction_type=config.diffusion.prediction_type)
-    objective = DenoisingObjective(denoiser, text([""], clips.fps), config.objective)
+    objective = DenoisingObjective(denoiser, captions.fitted(text([""], clips.fps)), config.objective)
 
-    def batches(*, single_frames: bool) -> ShuffledBatches[tuple[Tensor, str], LatentBatch]:
-        def collate(part: list[tuple[Tensor, str]]) -> LatentBatch:
-            latents = torch.stack([latents for latents, _ in part]).to(device)
-            return LatentBatch(latents=latents, cond=text([caption for _, caption in part], clips.fps))
+    def collate(part: list[Example]) -> LatentBatch:
+        latents, embeds, mask = (torch.stack(each).to(device) for each in zip(*part, strict=True))
+        fps = torch.full((len(part),), clips.fps, device=device)
+        return LatentBatch(
+            latents=latents, cond=Conditioning(prompt_embeds=embeds, prompt_mask=mask, fps=fps)
+        )
 
+    def batches(*, single_frames: bool) -> ShuffledBatches[Example, LatentBatch]:
         size = config.batch_size * (config.images_per_clip if single_frames else 1)
-        dataset = CaptionedLatents(clips, single_frames)
+        dataset = CaptionedLatents(clips, captions, single_frames)
         return processes.batches(dataset, collate, batch_size=size, seed=config.seed, prefetch=2)
 
     if config.image_train is not None and config.init_from is None:

@@ -3,7 +3,9 @@
     rufous train world_video_text
 
 Binding words to things is what takes a generator long when its text tower is trained along; a contrastive
-model learns the same binding in minutes, as OpenCLIP did for VideoCrafter2.
+model learns the same binding in minutes, as OpenCLIP did for VideoCrafter2. Captions of other clips mostly
+differ in a colour; so each clip also meets captions that are wrong in one thing, or shapes and motions would
+hardly be learnt.
 
 On several processes each compares its own share of the batch, so fewer wrong captions are told apart:
 with two processes, double ``batch_size`` for the same task.
@@ -13,8 +15,8 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import save_release
@@ -28,7 +30,7 @@ from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
 from rufous.training.parallel import replicate
 from rufous.video.frames import from_uint8
-from rufous.world.captions import vocabulary
+from rufous.world.captions import caption_of, distracting_captions, vocabulary
 
 VALIDATION_SEED = 9_002
 TOKENIZER = WordTokenizer(vocabulary())
@@ -46,14 +48,17 @@ class WorldVideoTextConfig:
     network: VideoTextConfig = field(default_factory=lambda: VideoTextConfig(text=WORLD_TEXT))
     frame_stride: int = 2
     """Every so-manieth frame is read: motion stays visible at half the cost."""
-    batch_size: int = 128
+    batch_size: int = 64
+    num_distractors: int = 6
+    """Captions wrong in one thing that each clip meets beside the captions of the other clips."""
     image_weight: float = 0.5
+    text_weight: float = 0.5
     seed: int = 12
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
-            num_steps=1200,
+            num_steps=2400,
             optimizer=OptimizerConfig(
-                name="adamw", learning_rate=1e-3, schedule="cosine", warmup_steps=50, weight_decay=0.05
+                name="muon", learning_rate=1e-3, schedule="cosine", warmup_steps=50, weight_decay=0.05
             ),
             ema_decay=0.99,
             save_every=200,
@@ -64,35 +69,52 @@ class WorldVideoTextConfig:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Each clip as often as it has captions: item ``i`` is clip ``i // k`` with its caption ``i % k``."""
+    """Each clip as often as it has captions: item ``i`` is clip ``i // k`` with its caption ``i % k``.
+
+    An item is the clip's number and its captions: a true one, another true one, then the distractors.
+    """
 
     clips: RenderedClips
+    num_distractors: int
 
     def __len__(self) -> int:
         return len(self.clips) * self.clips.config.captions_per_clip
 
-    def __getitem__(self, index: int) -> tuple[int, str]:
-        clip, caption = divmod(index, self.clips.config.captions_per_clip)
-        return clip, self.clips.captions[clip][caption]
+    def __getitem__(self, index: int) -> tuple[int, list[str]]:
+        config = self.clips.config
+        clip, which = divmod(index, config.captions_per_clip)
+        caption = self.clips.captions[clip][which]
+        rng = np.random.default_rng([config.seed, index, 2])
+        scene = config.clips.scene(clip)[0]
+        again = caption_of(scene, rng)
+        return clip, [caption, again, *distracting_captions(scene, caption, rng, self.num_distractors)]
 
 
 def collate(
-    clips: RenderedClips, stride: int, part: list[tuple[int, str]], device: torch.device
+    clips: RenderedClips, stride: int, part: list[tuple[int, list[str]]], device: torch.device
 ) -> CaptionedVideos:
-    """Read the clips of a batch from disk."""
+    """Read the clips of a batch from disk; captions are padded to the longest."""
     frames = torch.stack([torch.from_numpy(clips.frames[index, ::stride].copy()) for index, _ in part])
     video = from_uint8(frames.to(device).transpose(1, 2))
-    ids, mask = TOKENIZER.encode([caption for _, caption in part], WORLD_TEXT.context_length)
-    return CaptionedVideos(video, ids.to(device), mask.to(device))
+    captions = [caption for _, captions in part for caption in captions]
+    ids, mask = TOKENIZER.encode(captions, WORLD_TEXT.context_length)
+    longest = int(mask.sum(dim=1).max())
+    ids, mask = (x[:, :longest].unflatten(0, (len(part), -1)).to(device) for x in (ids, mask))
+    wrong = (ids[:, 2:], mask[:, 2:]) if ids.shape[1] > 2 else (None, None)
+    return CaptionedVideos(video, ids[:, 0], mask[:, 0], *wrong, again_ids=ids[:, 1], again_mask=mask[:, 1])
 
 
-def _held_out(config: WorldVideoTextConfig, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """128 clips of held-out combinations with their captions: pixels, ids and mask."""
+def _held_out(config: WorldVideoTextConfig, device: torch.device) -> CaptionedVideos:
+    """128 clips of held-out combinations, each with its caption and 7 that are wrong in one thing."""
     clips = replace(config.clips, seed=VALIDATION_SEED, split="held_out").clips
     held_out = [clips[index] for index in range(128)]
     video = torch.stack([clip.frames[:: config.frame_stride] for clip in held_out]).transpose(1, 2)
-    ids, mask = TOKENIZER.encode([clip.caption for clip in held_out], WORLD_TEXT.context_length)
-    return from_uint8(video.to(device)), ids.to(device), mask.to(device)
+    rng = np.random.default_rng(VALIDATION_SEED)
+    captions = [[clip.caption, *distracting_captions(clip.scene, clip.caption, rng, 7)] for clip in held_out]
+    ids, mask = TOKENIZER.encode([text for part in captions for text in part], WORLD_TEXT.context_length)
+    ids, mask = ids.unflatten(0, (128, 8)).to(device), mask.unflatten(0, (128, 8)).to(device)
+    pixels = from_uint8(video.to(device))
+    return CaptionedVideos(pixels, ids[:, 0], mask[:, 0], ids[:, 1:], mask[:, 1:])
 
 
 def run(config: WorldVideoTextConfig, run_dir: Path, device: torch.device) -> Path:
@@ -108,20 +130,18 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = VideoTextModel(config.network).to(device)
-    replicate(network, processes.mesh)  # small, and its logit scale is a scalar
+    replicate(network, processes.mesh)  # never sharded: its logit scale is a scalar
     batches = processes.batches(
-        Captioned(clips),
+        Captioned(clips, config.num_distractors),
         lambda part: collate(clips, config.frame_stride, part, device),
         batch_size=config.batch_size,
         seed=config.seed,
         prefetch=4,
     )
-    pixels, ids, mask = _held_out(config, device)
+    held_out = _held_out(config, device)
 
     def validate(step: int) -> dict[str, float]:
-        similarity = network.encode_video(pixels) @ network.encode_text(ids, mask).T
-        found = similarity.argmax(dim=0) == torch.arange(len(ids), device=ids.device)
-        return {"held_out_accuracy": float(found.float().mean())}
+        return accuracies(network, held_out)
 
     def save(step: int, folder: Path) -> None:
         manifest = Manifest(
@@ -135,10 +155,33 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
         if processes.is_first:
             save_release(run_dir / "release", parts, manifest, overwrite=True)
 
-    objective = ContrastiveObjective(network, image_weight=config.image_weight)
+    objective = ContrastiveObjective(
+        network, image_weight=config.image_weight, text_weight=config.text_weight
+    )
     with contextlib.closing(batches):
         train(objective, batches, config.train, run_dir=run_dir, device=device, save=save, validate=validate)
     return run_dir / "release"
+
+
+def accuracies(network: VideoTextModel, batch: CaptionedVideos) -> dict[str, float]:
+    """Shares of captions that find their clip, and of clips that prefer the true caption to wrong ones.
+
+    Chance is one over the clips, and one over the captions of a clip.
+    """
+    assert batch.wrong_ids is not None
+    assert batch.wrong_mask is not None
+    video = network.encode_video(batch.video)
+    text = network.encode_text(batch.ids, batch.mask)
+    wrong = network.encode_text(batch.wrong_ids.flatten(0, 1), batch.wrong_mask.flatten(0, 1))
+    wrong = wrong.unflatten(0, (len(batch), -1))
+    found = (video @ text.T).argmax(dim=0) == torch.arange(len(batch), device=video.device)
+    true = (video * text).sum(dim=1, keepdim=True)
+    preferred = true > torch.einsum("be,bne->bn", video, wrong)
+    return {
+        "held_out_accuracy": float(found.float().mean()),
+        "true_caption_first": float(preferred.all(dim=1).float().mean()),
+        "true_caption_preferred": float(preferred.float().mean()),
+    }
 
 
 SMALL = WorldVideoTextConfig()

@@ -4,6 +4,7 @@ Every helper is the identity without a process group, so the loop is written onc
 """
 
 import contextlib
+import functools
 import os
 from collections.abc import Generator, Sequence
 
@@ -91,7 +92,8 @@ def shard(
 def replicate(module: nn.Module, mesh: DeviceMesh | None) -> None:
     """Keep all of ``module`` on every rank and average its gradients over them; nothing without a mesh.
 
-    For small networks, and for those with a scalar parameter, which FSDP2 does not take.
+    For small networks, and for those with a scalar parameter, which FSDP2 does not take. All gradients of a
+    backward pass travel together: hundreds of small tensors would take longer one by one.
 
     Args:
         module: Equal on every rank beforehand; its backward pass must reach the same parameters on each.
@@ -99,16 +101,35 @@ def replicate(module: nn.Module, mesh: DeviceMesh | None) -> None:
     """
     if mesh is None:
         return
-    for parameter in module.parameters():
-        if parameter.requires_grad:
-            parameter.register_post_accumulate_grad_hook(_average_gradient)
+    average = _GradientAverage()
+    for index, parameter in enumerate(p for p in module.parameters() if p.requires_grad):
+        parameter.register_post_accumulate_grad_hook(functools.partial(average.note, index))
 
 
-def _average_gradient(parameter: Tensor) -> None:
-    """Right with accumulation too: what was there before is equal on all ranks, so averaging keeps it."""
-    assert parameter.grad is not None
-    dist.all_reduce(parameter.grad)
-    parameter.grad /= world_size()
+class _GradientAverage:
+    """Notes which parameters a backward pass reaches, and averages their gradients when it ends.
+
+    Right with accumulation too: what was there before is equal on all ranks, so averaging keeps it.
+    """
+
+    def __init__(self) -> None:
+        self._reached: dict[int, Tensor] = {}
+
+    def note(self, index: int, parameter: Tensor) -> None:
+        """Called once a parameter has its gradient; the first call asks to be called back at the end."""
+        if not self._reached:
+            torch.autograd.Variable._execution_engine.queue_callback(self._average)  # pyright: ignore
+        self._reached[index] = parameter
+
+    def _average(self) -> None:
+        gradients = [p.grad for _, p in sorted(self._reached.items()) if p.grad is not None]
+        self._reached = {}
+        joined = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(joined)
+        joined /= world_size()
+        parts = joined.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
 
 def is_sharded(module: nn.Module) -> bool:

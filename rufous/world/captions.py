@@ -4,11 +4,21 @@ Every caption that ``caption_of`` writes is read back by ``parse_caption``; what
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rufous.world.scene import BACKGROUND_COLORS, COLORS, RELATIONS, SIZES, Background, Scene, Thing, pick
+from rufous.world.scene import (
+    BACKGROUND_COLORS,
+    COLORS,
+    RELATIONS,
+    SIZES,
+    Background,
+    Scene,
+    Thing,
+    is_observable,
+    pick,
+)
 from rufous.world.shapes import SHAPES
 
 SIZE_WORDS: dict[str, tuple[str, ...]] = {
@@ -62,6 +72,16 @@ RELATION_PHRASES = {
 }
 
 
+_NAMES: dict[str, tuple[str, ...]] = {
+    "shape": tuple(SHAPES),
+    "color": tuple(COLORS),
+    "size": tuple(SIZES),
+    "motion": tuple(MOTION_PHRASES),
+}
+_CHANGED = ("shape", "shape", "shape", "motion", "motion", "motion", "color", "size", "background")
+"""What a distracting caption changes, the hardest most often."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ThingDescription:
     """What a caption says of one thing; None where it says nothing."""
@@ -103,6 +123,52 @@ def caption_of(scene: Scene, rng: np.random.Generator, *, complete: bool = False
     if scene.camera != "static":
         text = f"{text}, {pick(rng, CAMERA_PHRASES[scene.camera])}"
     return text
+
+
+def distracting_captions(scene: Scene, caption: str, rng: np.random.Generator, count: int) -> list[str]:
+    """Captions that differ from a true one in one thing it says, and are wrong for the scene.
+
+    Contrastive training and tests of what a model can tell apart want such hard negatives: the captions of
+    other scenes mostly differ in a colour, so nothing else would have to be learnt (arXiv:2210.01936).
+
+    Args:
+        scene: A scene with one thing.
+        caption: What is said of it; what it leaves out is not changed.
+        rng: Chooses what to change, to what, and the phrasing.
+        count: How many.
+
+    Raises:
+        ValueError: ``caption`` is outside the grammar, or the scene has several things.
+    """
+    said = parse_caption(caption)
+    if said is None or len(scene.things) != 1:
+        raise ValueError(
+            f"{caption!r} with {len(scene.things)} things: use a caption of a scene with one thing"
+        )
+    made: list[str] = []
+    while len(made) < count:
+        thing, background = scene.things[0], scene.background
+        attribute = pick(rng, _CHANGED)
+        if attribute == "background":
+            background = _other_background(background, rng)
+        else:
+            others = [name for name in _NAMES[attribute] if name != getattr(thing, attribute)]
+            thing = replace(thing, **{attribute: pick(rng, others)})
+        if not is_observable(thing.shape, thing.motion):
+            continue
+        other = caption_of(replace(scene, things=(thing,), background=background), rng)
+        found = parse_caption(other)
+        if found is not None and contradicts(said, found):
+            made.append(other)
+    return made
+
+
+def contradicts(first: Description, second: Description) -> bool:
+    """Whether two descriptions of one thing both say something of the same attribute, and not the same."""
+    pairs = [(getattr(first.things[0], name), getattr(second.things[0], name)) for name in _NAMES]
+    pairs += [(first.background_kind, second.background_kind)]
+    pairs += [(first.background_colors, second.background_colors)]
+    return any(a is not None and b is not None and a != b for a, b in pairs)
 
 
 def describe(scene: Scene) -> Description:
@@ -153,6 +219,16 @@ def _description(
     return Description(
         things=things, background_kind=kind, background_colors=colors, camera=camera, relation=relation
     )
+
+
+def _other_background(background: Background, rng: np.random.Generator) -> Background:
+    """The same kind with one colour changed, or with the two swapped."""
+    colors = list(background.colors)
+    if len(colors) == 2 and rng.uniform() < 0.5:
+        return replace(background, colors=(colors[1], colors[0]))
+    others = [name for name in BACKGROUND_COLORS if name not in colors]
+    colors[int(rng.integers(len(colors)))] = pick(rng, others)
+    return replace(background, colors=tuple(colors))
 
 
 def _thing_phrase(thing: Thing, rng: np.random.Generator, *, complete: bool) -> str:
@@ -212,7 +288,9 @@ __all__ = [
     "Description",
     "ThingDescription",
     "caption_of",
+    "contradicts",
     "describe",
+    "distracting_captions",
     "parse_caption",
     "vocabulary",
 ]

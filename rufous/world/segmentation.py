@@ -149,7 +149,9 @@ def _color_groups(
     """Split the mask by colour; each group is its colour, its mask, and why the colour is in doubt."""
     colors = seen[core]
     member = _clusters(colors)
-    count = member.max() + 1
+    count = member.max(initial=-1) + 1
+    if count == 0:
+        return [(np.median(seen[mask], axis=0), mask, "too few pixels show the colour of the thing")]
     centers = np.array([np.median(colors[member == k], axis=0) for k in range(count)])
     if count == 1:
         return [(centers[0], mask, None)]

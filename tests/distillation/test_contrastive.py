@@ -104,6 +104,41 @@ def test_the_frame_of_each_clip_comes_from_the_generator():
     assert not torch.equal(chosen[0], chosen[2])
 
 
+def test_a_caption_that_is_nearly_right_costs_what_it_takes_from_the_true_one():
+    plain = batch()
+    wrong = plain.ids[:, None].expand(8, 3, 6).contiguous()
+    mask = torch.ones(8, 3, 6, dtype=torch.bool)
+    hard = CaptionedVideos(plain.video, plain.ids, plain.mask, wrong, mask)
+
+    class Confused(Towers):
+        def encode_text(self, ids, mask):
+            return torch.eye(8).repeat_interleave(len(ids) // 8, dim=0)
+
+    towers = Confused(torch.eye(8), torch.eye(8))
+    loss, metrics = ContrastiveObjective(towers, image_weight=0.0).loss(hard, generator_from(0))
+    # four captions alike: the clip is a quarter sure of the true one, the caption is sure of its clip
+    assert loss.item() == pytest.approx(0.5 * math.log(4), rel=1e-4)
+    assert metrics["video_accuracy"] == 1
+
+
+def test_two_captions_of_one_clip_must_find_each_other():
+    plain = batch()
+    pairs = CaptionedVideos(
+        plain.video, plain.ids, plain.mask, again_ids=plain.ids.roll(1, 0), again_mask=plain.mask
+    )
+
+    class Readers(Towers):
+        def encode_text(self, ids, mask):
+            return torch.eye(8)[ids[:, 0]]
+
+    towers = Readers(torch.eye(8), None)
+    _, plain_metrics = ContrastiveObjective(towers).loss(plain, generator_from(0))
+    assert "text_loss" not in plain_metrics
+    loss, metrics = ContrastiveObjective(towers, text_weight=0.25).loss(pairs, generator_from(0))
+    assert metrics["text_accuracy"] == 0  # each second caption was taken from another clip
+    assert loss.item() == pytest.approx(0.25 * float(metrics["text_loss"]), rel=1e-4)
+
+
 def test_a_few_steps_bind_captions_to_their_clips():
     torch.manual_seed(0)
     objective = ContrastiveObjective(VideoTextModel(TINY))

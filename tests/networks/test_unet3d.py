@@ -157,8 +157,10 @@ def test_masked_prompt_tokens_are_not_seen():
     assert torch.allclose(run(unet, cond=replace(cond, prompt_mask=mask)), run(unet, cond=short), atol=1e-5)
 
 
-def test_a_pooled_prompt_counts_only_unmasked_tokens():
-    unet, cond = tiny_unet(replace(TINY, pooled_prompt=True)), conditioning()
+@pytest.mark.parametrize("queries", [0, 3])
+def test_a_pooled_prompt_counts_only_unmasked_tokens(queries):
+    config = replace(TINY, pooled_prompt=True, prompt_queries=queries)
+    unet, cond = tiny_unet(config), conditioning()
     mask = torch.tensor([[True, True, False, False, False]]).expand(2, -1)
     short = Conditioning(prompt_embeds=cond.prompt_embeds[:, :2], fps=cond.fps)
     assert torch.allclose(run(unet, cond=replace(cond, prompt_mask=mask)), run(unet, cond=short), atol=1e-5)
@@ -169,6 +171,28 @@ def test_options_beyond_the_published_ones_add_no_key_unless_they_hold_weights()
     assert set(UNet3D(replace(TINY, temporal_position="sinusoidal")).state_dict()) == published
     added = set(UNet3D(replace(TINY, pooled_prompt=True)).state_dict()) - published
     assert {name.split(".")[0] for name in added} == {"prompt_pooling"}
+
+
+def test_prompt_queries_tell_the_same_words_in_another_share_apart():
+    unet, cond = tiny_unet(replace(TINY, pooled_prompt=True, prompt_queries=3)), conditioning()
+    pooled = unet._pool_prompt(cond, torch.float32)
+    assert pooled.shape == (2, 3 * 12)
+    assert not torch.allclose(pooled[:, :12], pooled[:, 12:24], atol=1e-2)
+
+
+def test_an_image_may_pass_the_temporal_layers_by_and_a_clip_may_not():
+    published, skipping = (tiny_unet(replace(TINY, skip_temporal_on_images=skips)) for skips in (False, True))
+    skipping.load_state_dict(published.state_dict())
+    assert torch.equal(run(published), run(skipping))
+    image = latents(frames=1)
+    assert not torch.allclose(run(published, image), run(skipping, image), atol=1e-3)
+    skipping(image, torch.tensor([3.0, 500.0]), conditioning()).sum().backward()
+    idle = {name for name, parameter in skipping.named_parameters() if parameter.grad is None}
+    temporal = [skipping.get_submodule("input_blocks.1.0.temopral_conv"), skipping.middle_block[2]]
+    assert {id(p) for part in temporal for p in part.parameters()} <= {
+        id(skipping.get_parameter(name)) for name in idle
+    }
+    assert all("temopral" in name or ".2." in name or "init_attn" in name for name in idle), idle
 
 
 def test_a_temporal_position_tells_frames_apart():

@@ -38,6 +38,17 @@ def test_each_process_takes_its_share_of_the_batch(monkeypatch):
             alone.batches(range(8), torch.tensor, batch_size=3, seed=0, prefetch=0)
 
 
+def test_small_networks_are_copied_and_large_ones_sharded(monkeypatch):
+    called = []
+    monkeypatch.setattr(processes, "replicate", lambda network, mesh: called.append("replicate"))
+    monkeypatch.setattr(processes, "shard", lambda network, mesh, blocks, methods: called.append("shard"))
+    with joined(CPU) as alone:
+        alone.spread(nn.Linear(2, 2))
+        monkeypatch.setattr(processes, "SHARDED_FROM", 6)
+        alone.spread(nn.Linear(2, 2))
+    assert called == ["replicate", "shard"]
+
+
 @pytest.mark.slow
 def test_the_road_to_the_teacher_runs_on_two_processes(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
@@ -54,7 +65,7 @@ def test_the_road_to_the_teacher_runs_on_two_processes(tmp_path):
     for recipe, component in (("autoencoder", "autoencoder"), ("video_text", "video_text")):
         verify_release(tmp_path / recipe / "release")
         load_component(tmp_path / recipe / "release", component)
-    assert (tmp_path / "teacher/clips/checkpoints/step-00000002/sharded").is_dir()
+    assert (tmp_path / "teacher/clips/checkpoints/step-00000002/weights.safetensors").is_file()
     verify_release(tmp_path / "teacher" / "release")
     pipe = rufous.load(str(tmp_path / "teacher" / "release"), device="cpu")
     clip = pipe("a red circle moving left", generator=torch.Generator().manual_seed(0)).frames[0]

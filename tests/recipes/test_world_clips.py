@@ -29,7 +29,7 @@ def test_rendering_again_does_nothing_unless_the_config_changed(road, tmp_path):
 def test_every_pair_of_frame_and_caption_is_an_item(road):
     from rufous.recipes.world_video_text import Captioned
 
-    items = Captioned(render_clips(road.clips, road.root / "clips"))
+    items = Captioned(render_clips(road.clips, road.root / "clips"), num_distractors=2)
     assert len(items) == 16
     assert [items[i][0] for i in range(4)] == [0, 0, 1, 1]
     assert torch.tensor([items[15][0]]) == 7

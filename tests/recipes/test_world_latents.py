@@ -9,7 +9,7 @@ from rufous.video.frames import from_uint8
 
 def test_latents_are_what_the_autoencoder_gives(road):
     encoded = encode_clips(road.latents, road.root / "latents", torch.device("cpu"))
-    assert encoded.latents.shape == (8, 8, 4, 4, 4)
+    assert encoded.latents.shape == (8, 4, 4, 8, 8)
     clips = render_clips(road.clips, road.root / "clips")
     autoencoder = load_component(road.latents.autoencoder, "autoencoder", dtype=torch.float32)
     pixels = from_uint8(torch.from_numpy(clips.frames[2].copy())).transpose(0, 1)[None]

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rufous.world.captions import caption_of, describe, parse_caption, vocabulary
+from rufous.world.captions import (
+    caption_of,
+    contradicts,
+    describe,
+    distracting_captions,
+    parse_caption,
+    vocabulary,
+)
 from rufous.world.dataset import WorldClips
 from rufous.world.scene import sample_scene
 
@@ -25,6 +32,38 @@ def test_a_complete_caption_says_all_that_the_scene_shows(seed, level):
         truth.background_colors,
     )
     assert (parsed.camera or "static", parsed.relation) == (truth.camera, truth.relation)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS)
+def test_a_distracting_caption_is_wrong_in_one_thing_it_says(seed):
+    rng = np.random.default_rng(seed)
+    scene = sample_scene(rng, split="any")
+    caption = caption_of(scene, rng)
+    said, truth = parse_caption(caption), describe(scene)
+    assert said is not None
+    assert not contradicts(said, truth)
+    for text in distracting_captions(scene, caption, rng, 4):
+        wrong = parse_caption(text)
+        assert wrong is not None
+        assert contradicts(said, wrong)
+        (told,), (thing,) = wrong.things, truth.things
+        differing = [
+            name
+            for name in ("shape", "color", "size", "motion")
+            if getattr(told, name) not in (None, getattr(thing, name))
+        ]
+        background = (wrong.background_kind, wrong.background_colors)
+        if background not in ((None, None), (truth.background_kind, truth.background_colors)):
+            differing.append("background")
+        assert len(differing) == 1
+
+
+def test_only_scenes_with_one_thing_have_distracting_captions():
+    rng = np.random.default_rng(0)
+    scene = sample_scene(rng)
+    with pytest.raises(ValueError, match="one thing"):
+        distracting_captions(scene, "a zebra", rng, 1)
 
 
 @settings(max_examples=120, deadline=None)

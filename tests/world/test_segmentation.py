@@ -51,6 +51,13 @@ def test_two_things_of_one_color_are_two():
     assert not (things[0].mask & things[1].mask).any()
 
 
+def test_a_short_clip_of_a_tiny_thing_has_a_thing_without_a_color():
+    video = painted(((slice(20, 23), slice(20, 23)), "white"))[:2]
+    (thing,) = segment_things(video, GRAY[:2])
+    assert thing.color is None
+    assert "too few pixels" in thing.color_doubt
+
+
 def test_a_blob_below_the_smallest_size_is_ignored():
     speck = (slice(50, 52), slice(50, 52))
     assert MIN_BLOB * 64**2 > 2 * 2

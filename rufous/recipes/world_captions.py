@@ -1,0 +1,102 @@
+"""Captions read by the frozen text tower once; reading them again would be a tenth of each step."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+from torch import Tensor
+
+from rufous.checkpoints.release import load_component
+from rufous.core.console import logger
+from rufous.core.files import sha256_of, write_text
+from rufous.core.types import Conditioning
+from rufous.networks.text_encoders import TextEncoder, WordTokenizer
+from rufous.pipelines.prompts import encode_prompts
+
+BATCH = 512
+
+_log = logger(__name__)
+
+
+class Text:
+    """The frozen text tower with its tokenizer: captions in, conditioning out."""
+
+    def __init__(self, folder: str, device: torch.device) -> None:
+        self.encoder: TextEncoder = load_component(folder, "text_encoder", dtype=torch.float32, device=device)
+        self.tokenizer: WordTokenizer = load_component(folder, "tokenizer")
+        self.encoder.eval().requires_grad_(False)
+        self.sha256 = sha256_of(Path(folder) / "text_encoder" / "model.safetensors")
+        self._device = device
+
+    def __call__(self, captions: list[str], fps: float) -> Conditioning:
+        """Embeddings, mask and fps of each caption, as the pipeline makes them."""
+        rate = torch.full((len(captions),), fps, device=self._device)
+        return replace(encode_prompts(captions, self.tokenizer, self.encoder), fps=rate)
+
+
+@dataclass(frozen=True)
+class EncodedCaptions:
+    """Embeddings ``float16 [n s d]`` and masks ``bool [n s]`` by memory mapping; caption ``j`` of clip ``i``
+    is row ``i * per_clip + j``. All are padded to the longest caption."""
+
+    embeds: np.ndarray
+    mask: np.ndarray
+    per_clip: int
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """``prompt_embeds`` [s d] in float32 and ``prompt_mask`` [s] of one caption."""
+        embeds = torch.from_numpy(self.embeds[index].astype(np.float32))
+        return embeds, torch.from_numpy(self.mask[index].copy())
+
+    def fitted(self, cond: Conditioning) -> Conditioning:
+        """Conditioning of a short caption, such as the empty one, cut to the same number of tokens.
+
+        Raises:
+            ValueError: It has words beyond that number.
+        """
+        length = self.mask.shape[1]
+        assert cond.prompt_embeds is not None
+        assert cond.prompt_mask is not None
+        if bool(cond.prompt_mask[:, length:].any()):
+            raise ValueError(f"the caption has more than the {length} tokens of the longest one")
+        return replace(
+            cond, prompt_embeds=cond.prompt_embeds[:, :length], prompt_mask=cond.prompt_mask[:, :length]
+        )
+
+
+def encode_captions(captions: list[list[str]], text: Text, folder: Path) -> EncodedCaptions:
+    """The embeddings of every clip's captions, made in ``folder`` unless they are there already.
+
+    Whether they are is told by the captions and the hash of the tower's weights.
+
+    Args:
+        captions: Equally many for each clip.
+        text: The tower.
+        folder: For ``captions.npy``, ``captions_mask.npy`` and ``captions_made_of.json``.
+    """
+    flat = [caption for each in captions for caption in each]
+    done, made_of = folder / "captions_made_of.json", {"text_encoder_sha256": text.sha256, "captions": flat}
+    if not done.is_file() or json.loads(done.read_text()) != made_of:
+        folder.mkdir(parents=True, exist_ok=True)
+        done.unlink(missing_ok=True)
+        _log.info("reading %d captions into %s", len(flat), folder)
+        _encode(flat, text, folder)
+        write_text(done, json.dumps(made_of))
+    embeds = np.load(folder / "captions.npy", mmap_mode="r")
+    return EncodedCaptions(embeds, np.load(folder / "captions_mask.npy"), len(captions[0]))
+
+
+def _encode(captions: list[str], text: Text, folder: Path) -> None:
+    _, mask = text.tokenizer.encode(captions, text.encoder.config.context_length)
+    longest = int(mask.sum(dim=1).max())
+    np.save(folder / "captions_mask.npy", mask[:, :longest].numpy())
+    shape = (len(captions), longest, text.encoder.config.width)
+    embeds = open_memmap(folder / "captions.npy", mode="w+", dtype=np.float16, shape=shape)
+    for start in range(0, len(captions), BATCH):
+        part = text(captions[start : start + BATCH], 1.0).prompt_embeds
+        assert part is not None
+        embeds[start : start + BATCH] = part[:, :longest].half().cpu().numpy()
+    embeds.flush()
