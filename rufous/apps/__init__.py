@@ -4,6 +4,9 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 
 * ``cli`` - the program: its commands, its error lines and exit codes.
 * ``generate`` - ``rufous generate``: prompts to clips.
+* ``compare`` - ``rufous compare``: models side by side.
+* ``reproduce`` - ``rufous reproduce``: a whole road by one command.
+* ``model_arguments`` - models on a command line with settings of their own.
 * ``outputs`` - which file each clip goes to, and what is refused before any work.
 * ``clips`` - one clip's file, metadata and manifest.
 * ``prompt_files`` - prompts from a text or JSONL file.
@@ -11,6 +14,7 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 * ``inspect`` - ``rufous models``, ``info``, ``verify``.
 * ``doctor`` - ``rufous doctor``: what this machine can run.
 * ``convert`` - ``rufous convert``: published files to a release folder.
+* ``prune`` - ``rufous prune``: a release to a smaller one.
 * ``train`` - ``rufous train`` and ``rufous recipes``.
 """
 

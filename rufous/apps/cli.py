@@ -12,10 +12,13 @@ from typing import Annotated, Any
 import typer
 
 import rufous
+from rufous.apps.compare import compare
 from rufous.apps.convert import convert
 from rufous.apps.doctor import doctor
 from rufous.apps.generate import generate
 from rufous.apps.inspect import info, models, verify
+from rufous.apps.prune import prune
+from rufous.apps.reproduce import reproduce
 from rufous.apps.train import recipes, train
 
 DONE, FAILURE, USAGE, STOPPED = 0, 1, 2, 130
@@ -36,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (generate, train, recipes, convert, models, info, verify, doctor):
+for _command in (generate, compare, reproduce, train, prune, recipes, convert, models, info, verify, doctor):
     app.command()(_command)
 
 

@@ -61,11 +61,11 @@ def generate(
     lines = _prompt_lines(prompt or [], prompts)
     paths = plan_outputs(lines, output)
     clips = [
-        Clip(prompt=line.prompt, seed=_checked_seed(line.seed, seed), path=path)
+        Clip(prompt=line.prompt, seed=checked_seed(line.seed, seed), path=path)
         for line, path in zip(lines, paths, strict=True)
     ]
     options = {"num_inference_steps": steps, "guidance_scale": guidance, "num_frames": frames, "fps": fps}
-    options |= {"solver": solver, **_parse_size(size)}
+    options |= {"solver": solver, **parse_size(size)}
     with timed(seconds, "import"):
         from rufous.pipelines import load
         from rufous.pipelines.estimate import check_memory
@@ -87,7 +87,7 @@ def generate(
             result = pipeline(
                 clip.prompt,
                 negative_prompt=negative,
-                generator=_generator(clip.seed),
+                generator=seeded(clip.seed),
                 callback_on_step_end=lambda *_, i=i: advance(f"clip {i} of {len(clips)}"),
                 **options,
             )
@@ -110,15 +110,16 @@ def _prompt_lines(arguments: Sequence[str], file: Path | None) -> list[PromptLin
     return lines
 
 
-def _checked_seed(own: int | None, default: int) -> int:
+def checked_seed(own: int | None, default: int) -> int:
+    """A prompt's own seed, or else the command line's; a ``ValueError`` if it is out of range."""
     seed = default if own is None else own
     if not 0 <= seed <= MAX_SEED:
         raise ValueError(f"seed={seed} is out of range: use 0 to {MAX_SEED}")
     return seed
 
 
-def _parse_size(text: str | None) -> dict[str, int | None]:
-    """Width and height of ``64x48``, or of ``64`` for a square."""
+def parse_size(text: str | None) -> dict[str, int | None]:
+    """Width and height of ``64x48``, or of ``64`` for a square; None leaves both to the model."""
     if text is None:
         return {"width": None, "height": None}
     match = re.fullmatch(r"(\d{1,6})(?:[xX](\d{1,6}))?", text.strip())
@@ -173,7 +174,8 @@ def _grammar_note(pipeline: "TextToVideoPipeline", prompt: str) -> str | None:
     )
 
 
-def _generator(seed: int) -> Any:
+def seeded(seed: int) -> Any:
+    """The generator that a clip of this seed is made with."""
     import torch
 
     return torch.Generator().manual_seed(seed)

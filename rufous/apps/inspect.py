@@ -1,11 +1,14 @@
 """``rufous models``, ``rufous info`` and ``rufous verify``: what there is, and what a path holds."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rufous.checkpoints import ChainLink
 
 
 def models(
@@ -80,14 +83,59 @@ def info(
 
 
 def verify(
-    path: Annotated[Path, typer.Argument(help="Release folder, or the name of an embedded model.")],
+    releases: Annotated[list[Path], typer.Argument(help="Release folders, or names of embedded models.")],
+    chain: Annotated[
+        bool, typer.Option("--chain", help="Check parents as well; always so for several releases.")
+    ] = False,
+    search: Annotated[
+        list[Path] | None,
+        typer.Option("--in", help="Folder that may hold parents, at any depth; repeatable; implies --chain."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail when a parent is missing; implies --chain.")
+    ] = False,
 ) -> None:
-    """Hash every file of a release again and compare with its manifest."""
-    from rufous.checkpoints import verify_release
+    """Hash every file of a release again and compare with its manifest; with --chain, of its parents too.
+
+    A chain is printed as a tree, each release above those it was made from. A file or a parent that changed
+    is a failure; a parent that is not found is one with --strict only.
+    """
+    from rufous.checkpoints import verify_chain, verify_release
     from rufous.checkpoints.lookup import embedded_models
 
-    manifest = verify_release(embedded_models().get(str(path), path))
-    typer.echo(f"{path}: {len(manifest.files)} files are as the manifest {manifest.id} says")
+    embedded = embedded_models()
+    folders = [embedded.get(str(path), path) for path in releases]
+    if chain or search or strict or len(folders) > 1:
+        _print_chain(verify_chain(folders, search=search or ()), strict=strict)
+        return
+    manifest = verify_release(folders[0])
+    typer.echo(f"{releases[0]}: {len(manifest.files)} files are as the manifest {manifest.id} says")
+
+
+def _print_chain(roots: Sequence["ChainLink"], *, strict: bool) -> None:
+    """The tree and a sum of it.
+
+    Raises:
+        CheckpointError: A link is changed, or missing with ``strict``.
+    """
+    from rufous.checkpoints.chain import walk
+    from rufous.core.errors import CheckpointError
+
+    found: dict[str, list[str]] = {"ok": [], "missing": [], "changed": []}
+    for depth, link, is_repeated in walk(roots):
+        notes = [f" ({link.role})" if link.role else "", f": {link.reason}" if link.reason else ""]
+        hashed = link.manifest_id or (link.sha256 or "no hash")[:12]
+        above = ", as above" if is_repeated else ""
+        typer.echo(f"{link.state:<8} {'  ' * depth}{link.name} {hashed}{''.join(notes)}{above}")
+        if not is_repeated:
+            found[link.state].append(link.name)
+    counts = ", ".join(f"{len(names)} {state}" for state, names in found.items() if names)
+    typer.echo(f"{sum(map(len, found.values()))} in the chain: {counts}")
+    if found["changed"]:
+        raise CheckpointError(f"changed: {', '.join(found['changed'])}; fetch or make them again")
+    if found["missing"] and strict:
+        names = ", ".join(found["missing"])
+        raise CheckpointError(f"missing: {names}; give their folders, or one that holds them with --in")
 
 
 def _total(sizes: Iterable[int | None]) -> int | None:

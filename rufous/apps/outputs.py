@@ -59,10 +59,11 @@ def check_outputs(paths: Sequence[Path], *, overwrite: bool) -> None:
             if existing.exists() and not overwrite:
                 raise ValueError(f"{existing} exists: add --overwrite, or choose another --output")
     for folder in {path.parent for path in paths}:
-        _check_folder(folder)
+        check_folder(folder)
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be made or written, and a full disk, with an ``OSError``."""
     present = folder.absolute()
     while not present.exists():
         present = present.parent

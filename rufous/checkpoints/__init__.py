@@ -2,6 +2,7 @@
 
 * ``release`` - release folders: save, load, verify; whole or absent.
 * ``manifest`` - what a release says about itself: hashes, parents, licences, figures.
+* ``chain`` - a release and all that it was made from, hashed again.
 * ``kinds`` - what a release can be made of, and how its network is sampled.
 * ``presets`` - sampling settings of the published families.
 * ``tensor_files`` - safetensors, written tensor by tensor, checked before they are read.
@@ -13,11 +14,13 @@
 * ``lora`` - T2V-Turbo v1's unnamed LoRA list, merged by module order.
 * ``convert`` - published files to a release folder.
 * ``published`` - the published releases that are known, and fetching them.
+* ``weights`` - files of published weights that the user has put in place.
 * ``hub`` - downloads, with errors that help without a network.
 * ``lookup`` - a name, folder or hub id to a release folder; the embedded models.
 * ``info`` - what a path holds.
 """
 
+from rufous.checkpoints.chain import ChainLink, verify_chain
 from rufous.checkpoints.convert import ConvertConfig, convert
 from rufous.checkpoints.info import describe_path
 from rufous.checkpoints.kinds import DiffusionConfig
@@ -34,6 +37,7 @@ from rufous.checkpoints.release import (
 
 __all__ = [
     "PUBLISHED",
+    "ChainLink",
     "ConvertConfig",
     "DiffusionConfig",
     "Manifest",
@@ -47,5 +51,6 @@ __all__ = [
     "load_component",
     "load_config",
     "save_release",
+    "verify_chain",
     "verify_release",
 ]

@@ -35,7 +35,8 @@ def download_release(hub_id: str, *, revision: str | None = None) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError
 
-    wanted = ["*.json", "*.safetensors", "*/merges.txt"]  # what a release is made of: never pickles or code
+    # what a release is made of: never pickles or code
+    wanted = ["*.json", "*.safetensors", "*/merges.txt", "*.md", "*.svg"]
     try:
         return Path(huggingface_hub.snapshot_download(hub_id, revision=revision, allow_patterns=wanted))
     except (HfHubHTTPError, OSError, ValueError) as error:

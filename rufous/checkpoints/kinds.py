@@ -16,6 +16,7 @@ from rufous.diffusion.prediction import PREDICTION_TYPES, PredictionType
 from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import ScheduleConfig
 from rufous.networks.text_encoders import CLIPTokenizer, TextEncoder, TextEncoderConfig, WordTokenizer
+from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
 from rufous.networks.video_text import VideoTextConfig, VideoTextModel
@@ -58,6 +59,7 @@ NETWORKS: dict[str, tuple[type[Any], type[nn.Module]]] = {
     "autoencoder_kl": (AutoencoderKLConfig, AutoencoderKL),
     "text_encoder": (TextEncoderConfig, TextEncoder),
     "video_text": (VideoTextConfig, VideoTextModel),
+    "tiny_decoder": (TinyDecoderConfig, TinyDecoder),
 }
 SETTINGS: dict[str, type[Any]] = {"diffusion": DiffusionConfig}
 TOKENIZERS: dict[str, tuple[str, ...]] = {

@@ -4,6 +4,7 @@
     rufous.json                 the manifest (see ``manifest``)
     unet/config.json            the component's config and kind
     unet/model.safetensors      its weights, with the config in the metadata as well
+    pruning.md                  a report, if the run that made the release wrote one
 
 A folder appears whole or not at all. Networks are built on the meta device and take the file's tensors as
 their weights, so loading needs the memory of the weights once.
@@ -35,6 +36,7 @@ from rufous.core.files import write_text
 INDEX_NAME = "model_index.json"
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
+DOCUMENT_SUFFIXES = (".json", ".md", ".svg")
 
 
 def save_release(
@@ -43,6 +45,7 @@ def save_release(
     manifest: Manifest,
     *,
     dtype: torch.dtype | None = None,
+    documents: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Manifest:
     """Write a release folder, whole or not at all.
@@ -53,6 +56,7 @@ def save_release(
             path of a component's folder in another release (or of CLIP's tokenizer files), copied unread.
         manifest: What to record; its ``files`` are filled in here.
         dtype: Stored dtype of all floating-point weights; None keeps each as it is.
+        documents: Reports to lie beside the components: texts by file name (``.json``, ``.md`` or ``.svg``).
         overwrite: Replace a release that stands there.
 
     Returns:
@@ -68,6 +72,9 @@ def save_release(
             part = temporary / name
             part.mkdir()
             index[name] = ["rufous", _save_component(part, component, dtype)]
+        for name, text in (documents or {}).items():
+            _check_document(name)
+            write_text(temporary / name, text)
         write_text(temporary / INDEX_NAME, json.dumps(index, indent=2) + "\n")
         manifest = replace(manifest, files=record_files(temporary))
         manifest.save(temporary)
@@ -169,6 +176,21 @@ def is_release(folder: Path | str) -> bool:
     return all((Path(folder) / name).is_file() for name in (INDEX_NAME, MANIFEST_NAME))
 
 
+def check_target(folder: Path | str, *, overwrite: bool) -> None:
+    """Refuse a place where ``save_release`` would refuse to write; call it before long work.
+
+    Raises:
+        CheckpointError: Something stands there that may not be overwritten.
+    """
+    folder = Path(folder)
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if not overwrite:
+        raise CheckpointError(f"{folder} exists: choose another folder, or ask for it to be overwritten")
+    if not is_release(folder):
+        raise CheckpointError(f"{folder} is not a release, so it is not overwritten: choose another folder")
+
+
 def empty_network(kind: str, config: Any) -> nn.Module:
     """A network on the meta device: names and shapes, no memory."""
     with torch.device("meta"), _WithoutRandomValues():
@@ -250,16 +272,19 @@ def _check_name(name: str) -> None:
         )
 
 
+def _check_document(name: str) -> None:
+    """Documents are plain files of a few kinds; the manifest covers them, which it does no ``README.md``."""
+    path, taken = Path(name), (INDEX_NAME, MANIFEST_NAME, "README.md")
+    if path.name != name or path.suffix not in DOCUMENT_SUFFIXES or name.startswith(".") or name in taken:
+        raise CheckpointError(
+            f"document {name!r} cannot lie in a release: use a file name with {', '.join(DOCUMENT_SUFFIXES)}"
+        )
+
+
 @contextlib.contextmanager
 def _whole_folder(folder: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary folder beside ``folder`` that takes its place on success and vanishes on failure."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        if not overwrite:
-            raise CheckpointError(f"{folder} exists: choose another folder, or ask for it to be overwritten")
-        if not is_release(folder):
-            raise CheckpointError(
-                f"{folder} is not a release, so it is not overwritten: choose another folder"
-            )
+    check_target(folder, overwrite=overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name[:40]}-", dir=folder.parent))
     try:

@@ -7,7 +7,7 @@ not g.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from einops import rearrange
@@ -129,6 +129,47 @@ def guided_prediction(
     if config.rescale > 0.0:
         guided = rescale_guidance(guided, cond_output, config.rescale)
     return denoiser.read(guided, latents, timesteps)
+
+
+def guided_output(
+    denoiser: Denoiser,
+    latents: Float[Tensor, "b c f h w"],
+    timesteps: Float[Tensor, " b"],
+    cond: Conditioning,
+    empty: Conditioning,
+    scale: Float[Tensor, " b"],
+) -> Float[Tensor, "b c f h w"]:
+    """A teacher's raw output after guidance, each sample at its own timestep and scale; one call of 2b.
+
+    Args:
+        denoiser: The teacher.
+        latents: Noisy latents.
+        timesteps: Noise level of each sample.
+        cond: What is wanted. The unconditional half differs in the prompt alone, so fps is the same in both.
+        empty: The empty prompt, batch of 1.
+        scale: g of each sample; 1 is the plain conditional output.
+    """
+    both = Conditioning.concatenate([cond, without_prompt(cond, empty)])
+    outputs = denoiser.output(torch.cat([latents, latents]), torch.cat([timesteps, timesteps]), both)
+    cond_output, uncond_output = outputs.chunk(2)
+    return classifier_free_guidance(cond_output, uncond_output, scale)
+
+
+def without_prompt(cond: Conditioning, empty: Conditioning) -> Conditioning:
+    """The same conditioning with the empty prompt (batch of 1) in place of every prompt.
+
+    Raises:
+        ValueError: The empty prompt has other tokens or features than the prompts, or only one has a mask.
+    """
+    embeds, nothing = cond.prompt_embeds, empty.prompt_embeds
+    if embeds is None or nothing is None or embeds.shape[1:] != nothing.shape[1:] or len(nothing) != 1:
+        raise ValueError(
+            "the empty prompt does not fit the prompts: use prompt_embeds [1 s d] and [b s d], padded alike"
+        )
+    if (cond.prompt_mask is None) != (empty.prompt_mask is None):
+        raise ValueError("prompt_mask is set on one of prompts and empty prompt: set it on both or neither")
+    mask = None if empty.prompt_mask is None else empty.prompt_mask.expand(len(embeds), -1)
+    return replace(cond, prompt_embeds=nothing.to(embeds).expand_as(embeds), prompt_mask=mask)
 
 
 def guidance_scale_from_lcm_weight(weight: float) -> float:

@@ -38,7 +38,7 @@ class AutoencodingObjective:
         posterior = self.trainable.encode(batch)
         output = self.trainable.decode(posterior.sample(generator)).float()
         pixels = ((output - batch).abs() * saliency(batch, self._edge_weight)).mean()
-        edges = sum((_difference(output, axis) - _difference(batch, axis)).abs().mean() for axis in (-1, -2))
+        edges = edge_error(output, batch)
         mean, logvar = posterior.mean.float(), posterior.logvar.float()
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         metrics: dict[str, Tensor | float] = {
@@ -68,6 +68,12 @@ def saliency(frames: Float[Tensor, "n 3 h w"], edge_weight: float) -> Float[Tens
     edges = F.avg_pool2d(steps.mean(dim=1, keepdim=True), 9, stride=1, padding=4)
     weight = 1 + edge_weight * edges / (edges.mean(dim=(1, 2, 3), keepdim=True) + 0.01)  # 0.01: flat frames
     return weight / weight.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def edge_error(output: Float[Tensor, "n 3 h w"], target: Float[Tensor, "n 3 h w"]) -> Float[Tensor, ""]:
+    """Mean absolute error of the differences between neighbouring pixels, summed over both axes."""
+    across, down = ((_difference(output, axis) - _difference(target, axis)).abs().mean() for axis in (-1, -2))
+    return across + down
 
 
 def psnr(output: Float[Tensor, "n 3 h w"], target: Float[Tensor, "n 3 h w"]) -> Float[Tensor, ""]:

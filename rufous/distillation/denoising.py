@@ -25,13 +25,15 @@ class LatentBatch:
 
     latents: Float[Tensor, "b c f h w"]
     cond: Conditioning
+    prompts: tuple[str, ...] | None = None
+    """The captions themselves, for rewards."""
 
     def __len__(self) -> int:
         return len(self.latents)
 
     def to(self, device: torch.device | str) -> "LatentBatch":
         """Move everything to ``device``."""
-        return LatentBatch(latents=self.latents.to(device), cond=self.cond.to(device))
+        return replace(self, latents=self.latents.to(device), cond=self.cond.to(device))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """VideoCrafter2's 3D U-Net: 2D spatial blocks interleaved with temporal attention and convolution.
 
-Pruned variants share this class; ``UNet3DConfig.removed_blocks`` says which published blocks are absent. No
-weight depends on the number of frames, so a network runs at any length.
+Pruned variants share this class; ``UNet3DConfig.removed_blocks`` says which published blocks are absent:
+stages, or parts of a stage. No weight depends on the number of frames, so a network runs at any length.
 
 Two things differ from the published code, neither of them in the numbers. Activations stay in one layout,
 channels last, so that 2D convolutions, 3-tap temporal convolutions, norms and attention all read views of the
@@ -58,7 +58,8 @@ class UNet3DConfig:
     motion_embed_dim: int | None = None
     """Width of T2V-Turbo-v2's embedded motion weight, which follows the scale in ``cond.guidance_embeds``."""
     removed_blocks: frozenset[str] = frozenset()
-    """Stages this variant leaves out, e.g. ``{"middle_block"}``; see ``prunable_blocks`` for the names."""
+    """What this variant leaves out: stages such as ``"middle_block"`` (see ``prunable_blocks``) and parts of
+    stages such as ``"middle_block.1"`` (see ``prunable_parts``)."""
     use_scale_shift_norm: bool = False
     """Time embedding scales and shifts a ResBlock's second norm (FiLM) instead of being added before it."""
     pooled_prompt: bool = False
@@ -67,6 +68,13 @@ class UNet3DConfig:
     """Learnt queries that pool the prompt by attention (arXiv:2205.11487, appendix D.1); 0 for the mean."""
     temporal_position: Literal["none", "sinusoidal"] = "none"
     """Sinusoid of the frame index, added at the entrance of every temporal transformer; has no weights."""
+    clip_attention: bool = False
+    """The second attention of temporal transformers is over all tokens of the clip, not over one place's
+    course; with positions, tokens then know their row and column too. Motion is a change of place, which
+    attention at one place sees only by way of the spatial layers; a small network needs long for that."""
+    frame_embedding: bool = False
+    """Each frame's own time embedding: its index, its share of the clip and the prompt, through a small
+    network, so that every ResBlock knows where in the motion its frame is."""
     skip_temporal_on_images: bool = False
     """A clip of one frame passes the temporal layers by, so that training on images costs half and leaves
     those layers alone; the published networks run them."""
@@ -90,12 +98,17 @@ class UNet3DConfig:
                 )
         if self.motion_embed_dim is not None and self.guidance_embed_dim is None:
             raise ConfigError("motion_embed_dim needs guidance_embed_dim: the two are merged")
-        legal = _prunable(self)
+        stages, parts = prunable_blocks(self), prunable_parts(self)
         for name in sorted(self.removed_blocks):
-            if name not in legal:
+            if name not in (*stages, *parts):
                 raise ValueError(
                     f"removed_blocks: {name!r} changes the width or the resolution, or does not exist: "
-                    f"use any of {', '.join(legal)}"
+                    f"use any of {', '.join(stages)}, or parts of stages: {', '.join(parts)}"
+                )
+            whole = next((each for each in self.removed_blocks if name.startswith(f"{each}.")), None)
+            if whole is not None:
+                raise ValueError(
+                    f"removed_blocks: {name!r} is a part of {whole!r}, which goes too: leave it out"
                 )
 
     @staticmethod
@@ -232,14 +245,46 @@ def prunable_blocks(config: UNet3DConfig) -> tuple[str, ...]:
     * ``output_blocks.i``: the skip it would have read is popped and dropped; its input passes on.
 
     All other stages keep their published numbers, so a pruned network loads the full one's matching keys.
+    ``prunable_parts`` names what can go inside a stage.
     """
-    return _prunable(config)
-
-
-def _prunable(config: UNet3DConfig) -> tuple[str, ...]:
     stages = [plan.name for plan in _plan_input(config) if plan.is_prunable]
     stages += ["middle_block"]
     return (*stages, *(plan.name for plan in _plan_output(config) if plan.is_prunable))
+
+
+def prunable_parts(config: UNet3DConfig) -> tuple[str, ...]:
+    """Names of parts of stages that ``removed_blocks`` may hold, in the order in which they run.
+
+    Each adds a residual to what it reads, so without it that passes on unchanged:
+
+    * ``init_attn``.
+    * ``input_blocks.4.1`` and ``.2``: the spatial and the temporal transformer of a stage.
+    * ``input_blocks.4.0.temopral_conv``: the temporal convolutions of a ResBlock.
+    * ``middle_block.0``: a ResBlock that keeps the width, in a stage with other parts. ResBlocks on the way
+      up read the skip as well, so they go only with their stage.
+
+    The parts beside it keep their published numbers.
+    """
+    names = ["init_attn"] if config.init_attention else []
+    for plan in _plan_input(config):
+        names += _stage_parts(plan)
+    names += [f"middle_block.{part}" for part in _MIDDLE_PARTS]
+    for plan in _plan_output(config):
+        names += _stage_parts(plan)
+    return tuple(names)
+
+
+_MIDDLE_PARTS = ("0", "0.temopral_conv", "1", "2", "3", "3.temopral_conv")
+
+
+def _stage_parts(plan: _StagePlan) -> list[str]:
+    if plan.resample == "down":
+        return []
+    parts = ["0.temopral_conv"]
+    if plan.attention:
+        keeps_width = plan.in_channels + plan.skip_channels == plan.out_channels
+        parts = [*(["0"] if keeps_width else []), *parts, "1", "2"]
+    return [f"{plan.name}.{part}" for part in parts]
 
 
 VIDEOCRAFTER2 = UNet3DConfig()
@@ -255,7 +300,8 @@ UNET_0_7B_GUIDED = replace(UNET_0_7B, guidance_embed_dim=256)
 class StageInputs:
     """What every block may read beside the activations."""
 
-    time_embeds: Float[Tensor, "b e"]
+    time_embeds: Float[Tensor, "bf e"]
+    """One for each frame of each clip."""
     prompt_embeds: Float[Tensor, "b s d"]
     prompt_mask: Bool[Tensor, "b s"] | None
     num_frames: int
@@ -326,9 +372,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf o h w"]:
         """Residual update of every frame, then of every pixel's course in time."""
         hidden = self.in_layers(x)
-        time = self.emb_layers(inputs.time_embeds).repeat_interleave(inputs.num_frames, dim=0)[
-            ..., None, None
-        ]
+        time = self.emb_layers(inputs.time_embeds)[..., None, None]
         if self.use_scale_shift_norm:
             scale, shift = time.chunk(2, dim=1)
             hidden = self.out_layers[0](hidden) * (1 + scale) + shift
@@ -345,18 +389,20 @@ class ResBlock(nn.Module):
 _GROUPS = {
     "space": ("b f n (k d) -> (b f) k n d", "b f n (k d) -> (b f) k n d"),
     "time": ("b f n (k d) -> (b n) k f d", "b f n (k d) -> (b n) k f d"),
+    "clip": ("b f n (k d) -> b k (f n) d", "b f n (k d) -> b k (f n) d"),
     "text": ("b f n (k d) -> b k (f n) d", "b s (k d) -> b k s d"),
 }
 
 
 class Attention(nn.Module):
-    """Multi-head attention of a clip's tokens over one frame, over time at one place, or over the text."""
+    """Multi-head attention of a clip's tokens over one frame, over time at one place, over the whole clip, or
+    over the text."""
 
     def __init__(
         self,
         width: int,
         num_heads: int,
-        over: Literal["space", "time", "text"],
+        over: Literal["space", "time", "clip", "text"],
         context_dim: int | None = None,
     ) -> None:
         super().__init__()
@@ -467,7 +513,7 @@ class SpatialTransformer(nn.Module):
 
 
 class TemporalTransformer(nn.Module):
-    """Attention over time at each pixel, twice; frame order is known only if a position is added."""
+    """Attention over time at each pixel, twice, or then over the clip; order is known only by a position."""
 
     def __init__(self, channels: int, config: UNet3DConfig, *, is_initial: bool = False) -> None:
         super().__init__()
@@ -475,11 +521,14 @@ class TemporalTransformer(nn.Module):
         width = heads * config.num_head_channels
         depth = config.transformer_depth if is_initial else config.temporal_transformer_depth
         self.has_position = config.temporal_position == "sinusoidal"
+        self.sees_clip = config.clip_attention
         self.norm = nn.GroupNorm(config.norm_groups, channels, eps=1e-6)
         self.proj_in = nn.Conv1d(channels, width, 1) if is_initial else nn.Linear(channels, width)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(
-                width, first=Attention(width, heads, "time"), second=Attention(width, heads, "time")
+                width,
+                first=Attention(width, heads, "time"),
+                second=Attention(width, heads, "clip" if config.clip_attention else "time"),
             )
             for _ in range(depth)
         )
@@ -493,12 +542,26 @@ class TemporalTransformer(nn.Module):
         tokens = self.norm(_frames_apart(x, inputs.num_frames))
         tokens = _project(self.proj_in, rearrange(tokens, "b c f h w -> b f (h w) c"))
         if self.has_position:
-            frames = torch.arange(inputs.num_frames, device=x.device)
-            position = sinusoidal_embedding(frames.float(), tokens.shape[-1]).to(tokens.dtype)
-            tokens = tokens + rearrange(position, "f c -> 1 f 1 c")
+            tokens = tokens + self._position(inputs.num_frames, height, x.shape[3], tokens)
         for block in self.transformer_blocks:
             tokens = block(tokens, inputs)
         return x + rearrange(_project(self.proj_out, tokens), "b f (h w) c -> (b f) c h w", h=height)
+
+    def _position(self, num_frames: int, height: int, width: int, like: Tensor) -> Tensor:
+        """Of the frame in all features; of frame, row and column in a half and two quarters if needed."""
+
+        def embed(count: int, num_features: int) -> Tensor:
+            return sinusoidal_embedding(torch.arange(count, device=like.device).float(), num_features)
+
+        features = like.shape[-1]
+        if not self.sees_clip:
+            return rearrange(embed(num_frames, features), "f c -> 1 f 1 c").to(like.dtype)
+        quarter = features // 4
+        frames = rearrange(embed(num_frames, features - 2 * quarter), "f c -> f 1 1 c")
+        rows, columns = embed(height, quarter)[None, :, None], embed(width, quarter)[None, None]
+        grid = (num_frames, height, width, -1)
+        position = torch.cat([part.expand(grid) for part in (frames, rows, columns)], dim=-1)
+        return rearrange(position, "f h w c -> 1 f (h w) c").to(like.dtype)
 
 
 class Downsample(nn.Module):
@@ -523,6 +586,14 @@ class Upsample(nn.Module):
     def forward(self, x: Float[Tensor, "bf c h w"], inputs: StageInputs) -> Float[Tensor, "bf c h2 w2"]:
         """Every frame by itself."""
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Removed(nn.Module):
+    """Stands where a part was removed, so that the parts beside it keep their published numbers."""
+
+    def forward(self, x: Tensor, *_: object) -> Tensor:
+        """``x`` as it is."""
+        return x
 
 
 class Stage(nn.ModuleList):
@@ -612,6 +683,12 @@ class UNet3D(nn.Module):
                 self.prompt_scores = nn.Linear(config.cross_attention_dim, config.prompt_queries, bias=False)
                 # sharp enough that every query starts with other words; near the mean they would stay alike
                 nn.init.normal_(self.prompt_scores.weight, std=2 * config.cross_attention_dim**-0.5)
+        if config.frame_embedding:
+            self.frame_embedding = nn.Sequential(
+                nn.Linear(2 * width + time_channels, time_channels),
+                nn.SiLU(),
+                zero_(nn.Linear(time_channels, time_channels)),
+            )
         first = Stage([nn.Conv2d(config.in_channels, width, 3, padding=1)])
         self.input_blocks = nn.ModuleList(
             [first, *(_build_stage(plan, config) for plan in _plan_input(config))]
@@ -625,6 +702,8 @@ class UNet3D(nn.Module):
             _silu(),
             zero_(nn.Conv2d(width, config.out_channels, 3, padding=1)),
         )
+        for name in config.removed_blocks.intersection(prunable_parts(config)):
+            self.set_submodule(name, Removed())
 
     @property
     def dtype(self) -> torch.dtype:
@@ -649,12 +728,17 @@ class UNet3D(nn.Module):
         """
         self._check(latents, cond)
         assert cond.prompt_embeds is not None
+        num_frames, is_image = latents.shape[2], latents.shape[2] == 1
+        time_embeds = self._embed_time(timesteps, cond).repeat_interleave(num_frames, dim=0)
+        is_temporal = not (is_image and self.config.skip_temporal_on_images)
+        if self.config.frame_embedding and is_temporal:
+            time_embeds = time_embeds + self._embed_frames(time_embeds, num_frames)
         inputs = StageInputs(
-            time_embeds=self._embed_time(timesteps, cond),
+            time_embeds=time_embeds,
             prompt_embeds=cond.prompt_embeds.to(self.dtype),
             prompt_mask=cond.prompt_mask,
-            num_frames=latents.shape[2],
-            is_temporal=latents.shape[2] > 1 or not self.config.skip_temporal_on_images,
+            num_frames=num_frames,
+            is_temporal=is_temporal,
         )
         x = rearrange(latents.to(self.dtype), "b c f h w -> (b f) c h w")
         x = x.contiguous(memory_format=torch.channels_last)
@@ -692,6 +776,19 @@ class UNet3D(nn.Module):
         if self.config.pooled_prompt:
             time_embeds = time_embeds + self.prompt_pooling(self._pool_prompt(cond, dtype))
         return time_embeds
+
+    def _embed_frames(self, time_embeds: Float[Tensor, "bf e"], num_frames: int) -> Float[Tensor, "bf e"]:
+        """What each frame's place in the clip adds to its time embedding, which has the prompt in it."""
+        frames, width = (
+            torch.arange(num_frames, device=time_embeds.device).float(),
+            self.config.model_channels,
+        )
+        share = frames / max(num_frames - 1, 1)
+        place = torch.cat(
+            [sinusoidal_embedding(frames, width), sinusoidal_embedding(100.0 * share, width)], dim=1
+        )
+        places = place.to(time_embeds.dtype).repeat(len(time_embeds) // num_frames, 1)
+        return self.frame_embedding(torch.cat([places, time_embeds], dim=1))
 
     def _pool_prompt(self, cond: Conditioning, dtype: torch.dtype) -> Tensor:
         """Weighted means of the embeddings of the tokens that count, one for each query, joined."""

@@ -6,7 +6,6 @@
 * ``prompts`` - texts to embeddings, and which texts a model can read.
 * ``loading`` - a pipeline by name, folder or hub id.
 * ``estimate`` - memory and time of a generation, predicted before it starts.
-* ``cost`` - operations and activations of one pass of each network.
 """
 
 from rufous.pipelines.loading import load

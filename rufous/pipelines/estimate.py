@@ -1,4 +1,4 @@
-"""Memory and time of a generation, predicted before it starts; ``cost`` counts, this adds up."""
+"""Memory and time of a generation, predicted before it starts; ``networks.cost`` counts, this adds up."""
 
 import math
 import time
@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from rufous.core.devices import free_memory_bytes
-from rufous.networks.text_encoders import TextEncoder
-from rufous.networks.unet3d import UNet3D
-from rufous.networks.vae2d import AutoencoderKL
-from rufous.pipelines.cost import (
+from rufous.networks.cost import (
     decoder_activation_bytes,
     decoder_flop,
     parameter_bytes,
@@ -20,6 +17,9 @@ from rufous.pipelines.cost import (
     unet_activation_bytes,
     unet_flop,
 )
+from rufous.networks.text_encoders import TextEncoder
+from rufous.networks.unet3d import UNet3D
+from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.request import GenerationRequest
 
 VIDEO_COPIES = 3  # the clip in float32, joined from its slices, and on its way to bytes

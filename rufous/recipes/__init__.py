@@ -6,17 +6,26 @@
 * ``world_autoencoder`` - the world's autoencoder.
 * ``world_video_text`` - the world's contrastive model, whose text tower the generators read.
 * ``world_latents`` - latents of those clips on disk.
+* ``world_tiny_decoder`` - a small decoder for those latents.
 * ``world_teacher`` - the text-to-video teacher.
+* ``world_captions``, ``world_data``, ``world_sets`` - what generators train on: captions, batches, lengths.
+* ``world_recovery`` - stage 1: a pruned U-Net recovers.
+* ``world_few_steps`` - stage 2: a few-step student, with reward feedback.
 * ``world_truth`` - how true a model of the world is.
+* ``world_reproduce`` - the whole road, from nothing to a few-step student.
 * ``world_ship`` - a finished release, stored small inside the package.
 """
 
 from rufous.recipes import (
     world_autoencoder,
     world_clips,
+    world_few_steps,
     world_latents,
+    world_recovery,
+    world_reproduce,
     world_ship,
     world_teacher,
+    world_tiny_decoder,
     world_truth,
     world_video_text,
 )
@@ -29,8 +38,12 @@ RECIPES: dict[str, Recipe] = {
         world_autoencoder.RECIPE,
         world_video_text.RECIPE,
         world_latents.RECIPE,
+        world_tiny_decoder.RECIPE,
         world_teacher.RECIPE,
+        world_recovery.RECIPE,
+        world_few_steps.RECIPE,
         world_truth.RECIPE,
+        world_reproduce.RECIPE,
         world_ship.RECIPE,
     )
 }

@@ -1,5 +1,8 @@
 """A finished release, stored in bf16 inside the package, with its measured truth in the manifest.
 
+The copy has an id of its own and tells whose it is (``stored_from``). A parent whose copy stands beside it is
+named by that copy, so that the chain of what ships closes.
+
 rufous train world_ship source=runs/world_teacher/release target=rufous/models/world-teacher
 """
 
@@ -10,11 +13,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import component_kinds, load_component, save_release
+from rufous.checkpoints.manifest import Manifest, Parent
+from rufous.checkpoints.release import component_kinds, is_release, load_component, save_release
 from rufous.core.errors import ConfigError
 from rufous.recipes.recipe import Recipe, portable_config
 
+STORED_FROM = "stored_from"
 STORED = torch.bfloat16  # what inference computes in; half the size
 
 
@@ -49,11 +53,25 @@ def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
             )
         figures["truth"] = {split: truth[split] for split in ("seen", "held_out")}
     parts = {name: _stored(config.source, name) for name in component_kinds(config.source)}
-    made_by, notes = portable_config(manifest.config), (*manifest.notes, *config.notes)
+    made_by = {**portable_config(manifest.config), STORED_FROM: manifest.id}
+    notes = (*manifest.notes, *config.notes)
+    parents = tuple(_shipped_parent(parent, Path(config.target).parent) for parent in manifest.parents)
     licences = {**manifest.licences, "weights": config.licence}
-    manifest = replace(manifest, config=made_by, figures=figures, notes=notes, licences=licences)
+    manifest = replace(
+        manifest, config=made_by, figures=figures, notes=notes, licences=licences, parents=parents
+    )
     save_release(config.target, parts, manifest, overwrite=True)
     return Path(config.target)
+
+
+def _shipped_parent(parent: Parent, folder: Path) -> Parent:
+    """The parent's copy in ``folder``, if there is one."""
+    copy = folder / parent.name
+    if not is_release(copy):
+        return parent
+    found = Manifest.load(copy)
+    is_copy = found.config.get(STORED_FROM) == parent.manifest_id
+    return replace(parent, manifest_id=found.id) if is_copy else parent
 
 
 def _stored(source: str, name: str) -> object:

@@ -4,28 +4,25 @@
 
 It differs from VideoCrafter2 where a small network on redundant latents wants it: few norm groups; the
 prompt, pooled by attention, joins the time embedding and modulates every ResBlock (FiLM), a second road for
-the words beside cross-attention; frames know their index; the noise is shifted and ends at pure noise, or
-brightness would leak through the last timestep and backgrounds would never be learnt from noise. Hence
-v-prediction.
+the words beside cross-attention; frames know their index in every block, and attention at 4x4 latents sees
+the whole clip; the noise is shifted and ends at pure noise, or brightness would leak through the last
+timestep and backgrounds would never be learnt from noise. Hence v-prediction.
 
-Images first: single frames, which pass the temporal layers by, teach looks at a small part of the cost; then
-clips teach motion.
+Images first: single frames, which pass the temporal layers by, teach looks at a small part of the cost. Then
+every step has clips, which teach motion, and images, of which the same time shows 20 times as many scenes.
 """
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeAlias
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import load_component, save_release
-from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import ScheduleConfig, make_schedule
@@ -33,9 +30,10 @@ from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, L
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, portable_config
-from rufous.recipes.world_captions import EncodedCaptions, Text, encode_captions
-from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
-from rufous.training.batches import ShuffledBatches
+from rufous.recipes.world_captions import Text
+from rufous.recipes.world_data import Example, open_world_data
+from rufous.recipes.world_latents import WorldLatentsConfig
+from rufous.training.batches import InterleavedBatches, ShuffledBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
 
@@ -52,6 +50,8 @@ WORLD_UNET = UNet3DConfig(
     use_scale_shift_norm=True,
     pooled_prompt=True,
     prompt_queries=8,
+    clip_attention=True,
+    frame_embedding=True,
     skip_temporal_on_images=True,
     temporal_position="sinusoidal",
     norm_groups=8,
@@ -82,7 +82,7 @@ class WorldTeacherConfig:
     diffusion: DiffusionConfig = WORLD_DIFFUSION
     objective: DenoisingConfig = field(default_factory=DenoisingConfig)
     batch_size: int = 16
-    """Clips a step; the image phase has ``images_per_clip`` as many single frames."""
+    """Clips a step; a batch of images has ``images_per_clip`` as many single frames."""
     images_per_clip: int = 8
     image_train: TrainConfig | None = field(
         default_factory=lambda: TrainConfig(
@@ -96,6 +96,7 @@ class WorldTeacherConfig:
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=5000,
+            accumulation=2,  # a batch of clips and one of images
             optimizer=OptimizerConfig(
                 name="muon", learning_rate=2e-3, warmup_steps=50, schedule="wsd", decay_steps=1500
             ),
@@ -108,29 +109,6 @@ class WorldTeacherConfig:
     """Release folder whose ``unet`` the run starts from; there is no image phase then."""
 
 
-Example: TypeAlias = tuple[Tensor, Tensor, Tensor]
-"""Latents [c f h w], ``prompt_embeds`` [s d] and ``prompt_mask`` [s]."""
-
-
-@dataclass(frozen=True)
-class CaptionedLatents:
-    """Each clip as often as it has captions; with ``single_frames`` one frame of it, chosen by the index."""
-
-    clips: EncodedClips
-    captions: EncodedCaptions
-    single_frames: bool
-
-    def __len__(self) -> int:
-        return len(self.captions.mask)
-
-    def __getitem__(self, index: int) -> Example:
-        latents = self.clips.latents[index // self.captions.per_clip]
-        if self.single_frames:
-            frame = int(np.random.default_rng(index).integers(latents.shape[1]))
-            latents = latents[:, frame : frame + 1]
-        return torch.from_numpy(latents.astype(np.float32)), *self.captions[index]
-
-
 def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path:
     """Train images, then clips, and write ``run_dir/release``, a complete text-to-video release."""
     with joined(device) as processes:
@@ -139,27 +117,16 @@ def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path
 
 def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
-    with processes.first_alone():
-        clips = encode_clips(config.latents, Path(config.latents_dir), device)
-        text = Text(config.text, device)
-        captions = encode_captions(clips.captions, text, Path(config.latents_dir))
+    data = open_world_data(config.latents, config.latents_dir, config.text, processes)
     network = _initial_network(config).to(device)
     processes.spread(network, _blocks(network))
     schedule = make_schedule(config.diffusion.schedule)
     denoiser = Denoiser(network=network, schedule=schedule, prediction_type=config.diffusion.prediction_type)
-    objective = DenoisingObjective(denoiser, captions.fitted(text([""], clips.fps)), config.objective)
-
-    def collate(part: list[Example]) -> LatentBatch:
-        latents, embeds, mask = (torch.stack(each).to(device) for each in zip(*part, strict=True))
-        fps = torch.full((len(part),), clips.fps, device=device)
-        return LatentBatch(
-            latents=latents, cond=Conditioning(prompt_embeds=embeds, prompt_mask=mask, fps=fps)
-        )
+    objective = DenoisingObjective(denoiser, data.empty, config.objective)
 
     def batches(*, single_frames: bool) -> ShuffledBatches[Example, LatentBatch]:
         size = config.batch_size * (config.images_per_clip if single_frames else 1)
-        dataset = CaptionedLatents(clips, captions, single_frames)
-        return processes.batches(dataset, collate, batch_size=size, seed=config.seed, prefetch=2)
+        return data.batches(batch_size=size, seed=config.seed, single_frames=single_frames)
 
     if config.image_train is not None and config.init_from is None:
         with contextlib.closing(batches(single_frames=True)) as images:
@@ -173,11 +140,14 @@ def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> P
     def save(step: int, folder: Path) -> None:
         whole = processes.whole(network, lambda: UNet3D(network.config))
         if processes.is_first:
-            save_teacher(config, whole, text, run_dir / "release", {"steps": step})
+            save_teacher(config, whole, data.text, run_dir / "release", {"steps": step})
 
-    with contextlib.closing(batches(single_frames=False)) as videos:
-        folder = run_dir / "clips"
-        train(objective, videos, config.train, run_dir=folder, device=device, save=save)
+    with (
+        contextlib.closing(batches(single_frames=False)) as videos,
+        contextlib.closing(batches(single_frames=True)) as images,
+    ):
+        both = InterleavedBatches([videos, images])
+        train(objective, both, config.train, run_dir=run_dir / "clips", device=device, save=save)
     return run_dir / "release"
 
 
@@ -186,9 +156,12 @@ def save_teacher(
 ) -> None:
     """Write a release that generates: U-Net, autoencoder, text tower, tokenizer and settings."""
     autoencoder, words = Path(config.latents.autoencoder), Path(config.text)
+    made_of = {"autoencoder": autoencoder, "text_encoder": words}
+    if config.init_from is not None:
+        made_of["start"] = Path(config.init_from)
     parents = tuple(
         Parent(name=Manifest.load(part).name, manifest_id=Manifest.load(part).id, role=role)
-        for part, role in ((autoencoder, "autoencoder"), (words, "text_encoder"))
+        for role, part in made_of.items()
     )
     manifest = Manifest(
         name="world-teacher",
@@ -215,11 +188,14 @@ def _blocks(network: UNet3D) -> list[nn.Module]:
 
 
 def _initial_network(config: WorldTeacherConfig) -> UNet3D:
-    if config.init_from is not None:
-        return load_component(config.init_from, "unet", dtype=torch.float32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return UNet3D(config.network)
+        network = UNet3D(config.network)
+    if config.init_from is not None:
+        old = load_component(config.init_from, "unet", dtype=torch.float32).state_dict()
+        # layers that the old network lacks stay fresh; they must begin at zero to change nothing yet
+        network.load_state_dict({**network.state_dict(), **old})
+    return network
 
 
 SMALL = WorldTeacherConfig()

@@ -4,7 +4,8 @@
 
 Seen and held-out prompts are reported apart, with 95 % bootstrap intervals. Prompts mention every attribute,
 and their scenes come from a seed that no training uses. With ``autoencoder_only`` real clips with the same
-captions go through the autoencoder instead: what it loses, no generator can regain.
+captions go through the autoencoder instead: what it loses, no generator can regain. With ``features`` the
+generated clips are also compared to those real ones as a set: the Frechet distance of video-text embeddings.
 """
 
 import json
@@ -13,16 +14,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.release import load_component
 from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
+from rufous.evaluation.frechet import frechet_distance
+from rufous.networks.video_text import VideoTextModel
 from rufous.pipelines.loading import load
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.recipe import Recipe
-from rufous.video.frames import to_uint8, video_from_frames
+from rufous.video.frames import from_uint8, to_uint8, video_from_frames
 from rufous.world.dataset import WorldClip, WorldClips
 from rufous.world.scene import Level
 from rufous.world.truth import Verdict, measure, score, truth_of
@@ -47,6 +53,16 @@ class WorldTruthConfig:
     seed: int = 4_000_000
     autoencoder_only: bool = False
     """Judge real clips after encoding and decoding, and generate nothing."""
+    features: str | None = None
+    """Release with a ``video_text`` model, for example world-video-text; None leaves that distance out."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """Clips, and the seconds that one of them took in each stage (nothing where none was generated)."""
+
+    frames: list[Tensor]
+    seconds: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -58,8 +74,12 @@ class Judged:
 
 
 def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str, object]:
-    """Figures of one model: for ``seen`` and ``held_out``, the share that is right of each attribute."""
+    """Figures of one model: for ``seen`` and ``held_out`` the share that is right of each attribute; for both
+    together the seconds a clip took, and the Frechet distance if asked for.
+    """
     report: dict[str, object] = {}
+    sets: list[tuple[list[Tensor], list[WorldClip]]] = []
+    seconds: dict[str, float] = {}
     for split, name in (("train", "seen"), ("held_out", "held_out")):
         clips = WorldClips(
             seed=config.seed,
@@ -72,10 +92,34 @@ def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str
         made = _decoded(pipe, real) if config.autoencoder_only else _generated(pipe, real, config)
         judged = [
             Judged(truth_of(frames, clip.fps, clip.caption), measure(frames, clip.fps).motion_magnitude)
-            for frames, clip in zip(made, real, strict=True)
+            for frames, clip in zip(made.frames, real, strict=True)
         ]
         report[name] = summarize(judged)
+        sets.append((made.frames, real))
+        for stage, value in made.seconds.items():
+            seconds[stage] = round(seconds.get(stage, 0.0) + value / 2, 4)
+    if seconds:
+        report["seconds_per_clip"] = seconds
+    if config.features is not None:
+        model: VideoTextModel = load_component(
+            find_release(config.features), "video_text", device=pipe.device
+        )
+        made_clips, real_clips = (
+            torch.cat([embed(model, clips) for clips in each])
+            for each in ([made for made, _ in sets], [[c.frames for c in real] for _, real in sets])
+        )
+        report["frechet"] = round(frechet_distance(made_clips, real_clips), 5)
     return report
+
+
+@torch.no_grad()
+def embed(model: VideoTextModel, clips: list[Tensor]) -> Float[Tensor, "n e"]:
+    """Embeddings of uint8 clips [f 3 h w] of one length, every other frame read, as the model was trained."""
+    model = model.float().eval()
+    device = model.frame_position.device
+    parts = [torch.stack(clips[start : start + 16]) for start in range(0, len(clips), 16)]
+    videos = (from_uint8(part[:, ::2].to(device).transpose(1, 2)) for part in parts)
+    return torch.cat([model.encode_video(video).cpu() for video in videos])
 
 
 def summarize(judged: list[Judged]) -> dict[str, object]:
@@ -99,12 +143,13 @@ def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, flo
     return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
-def _generated(pipe: TextToVideoPipeline, real: list[WorldClip], config: WorldTruthConfig) -> list[Tensor]:
+def _generated(pipe: TextToVideoPipeline, real: list[WorldClip], config: WorldTruthConfig) -> Made:
     """One clip for each caption; the noise depends on the seed and the position alone."""
     frames: list[Tensor] = []
+    seconds: dict[str, float] = {}
     for start in range(0, len(real), config.batch_size):
         part = real[start : start + config.batch_size]
-        frames += pipe(
+        made = pipe(
             [clip.caption for clip in part],
             num_frames=config.num_frames,
             num_inference_steps=config.num_inference_steps,
@@ -112,20 +157,23 @@ def _generated(pipe: TextToVideoPipeline, real: list[WorldClip], config: WorldTr
             solver=config.solver,
             generator=[generator_from(config.seed, "truth", start + i) for i in range(len(part))],
             batch_size=config.batch_size,
-        ).frames
+        )
+        frames += [clip.cpu() for clip in made.frames]
+        for stage, value in made.seconds.items():
+            seconds[stage] = seconds.get(stage, 0.0) + value / len(real)
         _log.info("judged clips: %d of %d generated", len(frames), len(real))
-    return [clip.cpu() for clip in frames]
+    return Made(frames, seconds)
 
 
 @torch.no_grad()
-def _decoded(pipe: TextToVideoPipeline, real: list[WorldClip]) -> list[Tensor]:
+def _decoded(pipe: TextToVideoPipeline, real: list[WorldClip]) -> Made:
     """The real clips, through the autoencoder and back."""
     frames: list[Tensor] = []
     for clip in real:
         video = video_from_frames(clip.frames.to(pipe.device))
         decoded = pipe.autoencoder.decode_video(pipe.autoencoder.encode_video(video))
         frames.append(to_uint8(decoded[0].transpose(0, 1).float()).cpu())
-    return frames
+    return Made(frames, {})
 
 
 def run(config: WorldTruthConfig, run_dir: Path, device: torch.device) -> Path:

@@ -15,7 +15,7 @@
 * ``parallel`` - torchrun, FSDP2 and the device mesh.
 """
 
-from rufous.training.batches import BatchSource, ShuffledBatches
+from rufous.training.batches import BatchSource, InterleavedBatches, ShuffledBatches
 from rufous.training.ema import EMA
 from rufous.training.loop import TrainConfig, TrainResult, train
 from rufous.training.objective import Objective
@@ -24,6 +24,7 @@ from rufous.training.optim import OptimizerConfig
 __all__ = [
     "EMA",
     "BatchSource",
+    "InterleavedBatches",
     "Objective",
     "OptimizerConfig",
     "ShuffledBatches",

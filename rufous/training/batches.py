@@ -1,4 +1,4 @@
-"""Where batches come from: a source with an exact position, and the shuffled one that most runs use."""
+"""Where batches come from: a source with an exact position, shuffled data, and several sources in turn."""
 
 import queue
 import threading
@@ -164,6 +164,51 @@ class ShuffledBatches(Generic[Example, Batch]):
                 indices = order[start : start + self._batch_size].tolist()
                 yield self._collate([self._dataset[index] for index in indices])
             epoch, first = epoch + 1, 0
+
+
+class InterleavedBatches(Generic[Batch]):
+    """Micro-batches of several sources in turn; with as many accumulated, a step has one of each.
+
+    Owns the turn; the sources own their positions.
+    """
+
+    def __init__(self, sources: Sequence[BatchSource[Batch]]) -> None:
+        """Begin with the first.
+
+        Raises:
+            ValueError: There is none.
+        """
+        if not sources:
+            raise ValueError("there is no source of batches: pass one or more")
+        self._sources = tuple(sources)
+        self._turn = 0
+
+    def take(self, n: int) -> list[Batch]:
+        """The next ``n`` micro-batches."""
+        taken: list[Batch] = []
+        for offset in range(n):
+            taken += self._sources[(self._turn + offset) % len(self._sources)].take(1)
+        self._turn = (self._turn + n) % len(self._sources)
+        return taken
+
+    def state_dict(self) -> dict[str, Any]:
+        """The turn and each source's position."""
+        return {"turn": self._turn, "sources": [source.state_dict() for source in self._sources]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go to a saved position.
+
+        Raises:
+            CheckpointError: It has another number of sources.
+        """
+        if len(state["sources"]) != len(self._sources):
+            raise CheckpointError(
+                f"the data is not what the run began with: {len(state['sources'])} sources of batches, "
+                f"and now {len(self._sources)}"
+            )
+        for source, saved in zip(self._sources, state["sources"], strict=True):
+            source.load_state_dict(saved)
+        self._turn = int(state["turn"])
 
 
 def _all_ranks(order: Mapping[str, int]) -> int:

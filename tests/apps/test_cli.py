@@ -27,7 +27,20 @@ def test_help_imports_neither_torch_nor_anything_heavy():
 def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]):
     assert cli.run(["--help"]) == cli.DONE
     listed = capsys.readouterr().out
-    for command in ("generate", "train", "recipes", "convert", "models", "info", "verify", "doctor"):
+    for command in (
+        "generate",
+        "compare",
+        "reproduce",
+        "train",
+        "prune",
+        "prune",
+        "recipes",
+        "convert",
+        "models",
+        "info",
+        "verify",
+        "doctor",
+    ):
         assert f"  {command} " in listed
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rufous.apps import cli
+from rufous.checkpoints import DiffusionConfig, Manifest, Parent, save_release
 
 
 def test_models_lists_published_releases_with_what_was_verified(capsys: pytest.CaptureFixture[str]):
@@ -47,3 +48,51 @@ def test_verify_notices_one_changed_byte(
     words.write_bytes(words.read_bytes().replace(b"circle", b"circus"))
     assert cli.run(["verify", str(copy)]) == cli.FAILURE
     assert "changed tokenizer/words.json" in capsys.readouterr().err
+
+
+@pytest.fixture
+def child(tiny_release: Path, tmp_path: Path) -> Path:
+    """A release that names ``tiny_release`` as its teacher."""
+    teacher = Parent(name="tiny", manifest_id=Manifest.load(tiny_release).id, role="teacher")
+    folder = tmp_path / "child"
+    save_release(folder, {"scheduler": DiffusionConfig()}, Manifest(name="child", parents=(teacher,)))
+    return folder
+
+
+def test_verify_prints_the_chain_of_several_releases(
+    child: Path, tiny_release: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert cli.run(["verify", str(tiny_release), str(child)]) == cli.DONE
+    ids = [Manifest.load(folder).id for folder in (child, tiny_release)]
+    assert capsys.readouterr().out.splitlines() == [
+        f"ok       child {ids[0]}",
+        f"ok         tiny {ids[1]} (teacher)",
+        "2 in the chain: 2 ok",
+    ]
+    assert cli.run(["verify", str(child), "--in", str(tiny_release.parent)]) == cli.DONE
+    assert "ok         tiny" in capsys.readouterr().out
+
+
+def test_a_missing_parent_fails_only_when_it_must_be_there(child: Path, capsys: pytest.CaptureFixture[str]):
+    assert cli.run(["verify", str(child)]) == cli.DONE
+    assert "files are as the manifest" in capsys.readouterr().out
+    assert cli.run(["verify", str(child), "--chain"]) == cli.DONE
+    assert "missing    tiny" in capsys.readouterr().out
+    assert cli.run(["verify", str(child), "--strict"]) == cli.FAILURE
+    shown = capsys.readouterr()
+    assert "missing    tiny" in shown.out
+    assert shown.err == "rufous: missing: tiny; give their folders, or one that holds them with --in\n"
+
+
+def test_a_changed_parent_fails_after_the_whole_tree_is_shown(
+    child: Path, tiny_release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    other = Path(shutil.copytree(tiny_release, tmp_path / "other"))
+    words = other / "tokenizer" / "words.json"
+    words.write_bytes(words.read_bytes().replace(b"circle", b"circus"))
+    assert cli.run(["verify", str(child), str(other)]) == cli.FAILURE
+    shown = capsys.readouterr()
+    assert "changed    tiny" in shown.out
+    assert "changed tokenizer/words.json" in shown.out
+    assert shown.out.splitlines()[-1] == "2 in the chain: 1 ok, 1 changed"
+    assert shown.err.startswith("rufous: changed: tiny; ")

@@ -10,6 +10,7 @@ from torch import nn
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import FORMAT_VERSION, Manifest, Parent
 from rufous.checkpoints.release import (
+    check_target,
     component_kinds,
     is_release,
     load_component,
@@ -122,6 +123,33 @@ def test_another_folder_is_never_overwritten(components: dict[str, Any], tmp_pat
     with pytest.raises(CheckpointError, match="not a release, so it is not overwritten"):
         save_release(tmp_path / "home", components, MANIFEST, overwrite=True)
     assert (tmp_path / "home" / "thesis.txt").is_file()
+
+
+def test_reports_lie_in_the_release_and_are_verified(components: dict[str, Any], tmp_path: Path):
+    documents = {"pruning.md": "# Report", "importance.svg": "<svg/>"}
+    save_release(tmp_path / "tiny", components, MANIFEST, documents=documents)
+    assert documents.keys() <= verify_release(tmp_path / "tiny").files.keys()
+    (tmp_path / "tiny" / "pruning.md").write_text("# Better report")
+    with pytest.raises(CheckpointError, match=r"changed pruning\.md"):
+        verify_release(tmp_path / "tiny")
+
+
+@pytest.mark.parametrize(
+    "name", ["../up.md", "model_index.json", "rufous.json", "README.md", "run.py", ".md"]
+)
+def test_a_document_cannot_take_another_place(name: str, components: dict[str, Any], tmp_path: Path):
+    with pytest.raises(CheckpointError, match="cannot lie in a release"):
+        save_release(tmp_path / "tiny", components, MANIFEST, documents={name: "text"})
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_a_place_that_would_be_refused_is_known_before_the_work(folder: Path, tmp_path: Path):
+    check_target(tmp_path / "new", overwrite=False)
+    check_target(folder, overwrite=True)
+    with pytest.raises(CheckpointError, match="ask for it to be overwritten"):
+        check_target(folder, overwrite=False)
+    with pytest.raises(CheckpointError, match="not a release"):
+        check_target(folder / "unet", overwrite=True)
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", "_class_name", "a b", ".."])

@@ -3,7 +3,7 @@ import torch
 
 from rufous.core.randomness import generator_from
 from rufous.distillation import AutoencodingObjective
-from rufous.distillation.autoencoding import psnr, saliency
+from rufous.distillation.autoencoding import edge_error, psnr, saliency
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig, Posterior
 
 TINY = AutoencoderKLConfig(
@@ -140,3 +140,10 @@ def test_it_carries_no_state_from_step_to_step():
     objective = AutoencodingObjective(tiny_network())
     assert objective.state_dict() == {}
     objective.load_state_dict({})
+
+
+def test_edge_error_counts_every_difference_of_neighbours():
+    step = torch.zeros(1, 3, 4, 4)
+    step[..., 2:] = 0.3  # one of three differences across, none down
+    assert float(edge_error(step, torch.zeros(1, 3, 4, 4))) == pytest.approx(0.1)
+    assert float(edge_error(step + 0.5, step)) == pytest.approx(0, abs=1e-6)

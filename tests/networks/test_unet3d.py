@@ -13,9 +13,11 @@ from rufous.networks.unet3d import (
     UNET_0_7B_GUIDED,
     UNET_0_9B,
     VIDEOCRAFTER2,
+    StageInputs,
     UNet3D,
     UNet3DConfig,
     prunable_blocks,
+    prunable_parts,
 )
 
 TINY = UNet3DConfig(
@@ -121,7 +123,9 @@ def test_activation_checkpointing_changes_no_value_and_no_gradient():
 
 
 def test_every_parameter_of_a_trained_network_gets_a_gradient():
-    config = replace(TINY, guidance_embed_dim=6, pooled_prompt=True, use_scale_shift_norm=True)
+    config = replace(
+        TINY, guidance_embed_dim=6, pooled_prompt=True, use_scale_shift_norm=True, frame_embedding=True
+    )
     unet, cond = tiny_unet(config), replace(conditioning(), guidance_embeds=torch.randn(2, 6))
     unet(latents(), torch.tensor([10.0, 900.0]), cond).square().mean().backward()
     assert not [name for name, p in unet.named_parameters() if p.grad is None or not p.grad.any()]
@@ -201,6 +205,37 @@ def test_a_temporal_position_tells_frames_apart():
     assert not torch.allclose(run(plain), run(placed), atol=1e-4)
 
 
+@pytest.mark.parametrize("option", ["clip_attention", "frame_embedding"])
+def test_a_clip_knows_its_frames_apart_and_any_length_runs(option):
+    unet = tiny_unet(replace(TINY, **{option: True}, temporal_position="sinusoidal"))
+    for frames in (1, 2, 5):
+        assert run(unet, latents(frames=frames)).shape[2] == frames
+    still = latents(frames=1).expand(-1, -1, 4, -1, -1)
+    answer = run(unet, still)
+    assert not torch.allclose(answer[:, :, 1], answer[:, :, 2], atol=1e-4)
+
+
+def test_clip_attention_sees_other_places_of_other_frames():
+    config = replace(TINY, clip_attention=True, channel_mult=(1,), attention_resolutions=(1,))
+    attention = tiny_unet(config).middle_block[2].transformer_blocks[0].attn2
+    tokens = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(3), requires_grad=True)
+    nothing = torch.zeros(3, 1)
+    inputs = StageInputs(
+        time_embeds=nothing, prompt_embeds=nothing[None], prompt_mask=None, num_frames=3, is_temporal=True
+    )
+    attention(tokens, inputs)[0, 0, 0].sum().backward()
+    assert tokens.grad is not None
+    assert bool((tokens.grad[0, 2, 5].abs() > 0).all())
+
+
+def test_new_layers_of_a_frame_embedding_start_at_nothing():
+    torch.manual_seed(0)
+    plain, told = UNet3D(TINY), UNet3D(replace(TINY, frame_embedding=True))
+    told.load_state_dict({**told.state_dict(), **plain.state_dict()})
+    features = torch.randn(6, 32)
+    assert torch.equal(told._embed_frames(features, 3), torch.zeros(6, 32))
+
+
 def test_removing_no_blocks_changes_nothing():
     assert torch.equal(run(tiny_unet(TINY)), run(tiny_unet(replace(TINY, removed_blocks=frozenset()))))
 
@@ -232,6 +267,49 @@ def test_the_prunable_blocks_of_videocrafter2_keep_width_and_resolution():
 def test_blocks_that_change_width_or_size_are_refused(name):
     with pytest.raises(ValueError, match="use any of input_blocks"):
         replace(TINY, removed_blocks=frozenset({name}))
+
+
+@pytest.mark.parametrize("name", prunable_parts(TWO_BLOCKS))
+def test_each_part_can_go_leaves_no_key_and_the_parts_beside_it_keep_their_numbers(name):
+    pruned, full = UNet3D(replace(TWO_BLOCKS, removed_blocks=frozenset({name}))), tiny_unet(TWO_BLOCKS)
+    expected = {key: value for key, value in full.state_dict().items() if not key.startswith(f"{name}.")}
+    pruned.load_state_dict(expected)
+    assert len(expected) < len(full.state_dict())
+    assert not torch.allclose(run(pruned.eval()), run(full), atol=1e-4)
+
+
+def test_a_removed_part_passes_on_what_one_of_zero_residual_does():
+    full, name = tiny_unet(TWO_BLOCKS), "output_blocks.1.2"
+    torch.nn.init.zeros_(full.get_submodule(name).proj_out.weight)
+    torch.nn.init.zeros_(full.get_submodule(name).proj_out.bias)
+    pruned = UNet3D(replace(TWO_BLOCKS, removed_blocks=frozenset({name}))).eval()
+    pruned.load_state_dict({k: v for k, v in full.state_dict().items() if not k.startswith(f"{name}.")})
+    assert torch.equal(run(pruned), run(full))
+
+
+def test_everything_prunable_can_go_together():
+    names = (*prunable_blocks(TWO_BLOCKS), *prunable_parts(TWO_BLOCKS))
+    whole = [name for name in names if not any(name.startswith(f"{each}.") for each in names)]
+    unet = tiny_unet(replace(TWO_BLOCKS, removed_blocks=frozenset(whole)))
+    assert run(unet).isfinite().all()
+    assert not [key for key in unet.state_dict() if "transformer" in key or "temopral" in key]
+
+
+def test_the_parts_of_videocrafter2_are_its_residual_ones():
+    parts = prunable_parts(VIDEOCRAFTER2)
+    first = [f"input_blocks.1.{part}" for part in ("0", "0.temopral_conv", "1", "2")]
+    assert parts[:5] == ("init_attn", *first)
+    assert {name for name in parts if name.startswith("output_blocks.5.")} == {
+        f"output_blocks.5.{part}" for part in ("0.temopral_conv", "1", "2")
+    }
+    assert "input_blocks.4.0" not in parts  # 320 to 640 channels
+    assert "input_blocks.10.0" not in parts  # its stage has nothing else
+    assert len(parts) == 61
+
+
+def test_a_part_of_a_removed_stage_is_refused():
+    with pytest.raises(ValueError, match=r"'middle_block.1' is a part of 'middle_block'"):
+        replace(TINY, removed_blocks=frozenset({"middle_block", "middle_block.1"}))
 
 
 def test_a_hook_on_a_removed_block_sees_what_passes_it():

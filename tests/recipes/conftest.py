@@ -6,11 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from rufous.compression.prune import PruneConfig
+from rufous.compression.release import prune_release
 from rufous.networks.video_text import VideoTextConfig
 from rufous.recipes import RECIPES
 from rufous.recipes.world_autoencoder import WORLD_AUTOENCODER, WorldAutoencoderConfig
 from rufous.recipes.world_clips import WorldClipsConfig
+from rufous.recipes.world_few_steps import FeedbackConfig, WorldFewStepsConfig
 from rufous.recipes.world_latents import WorldLatentsConfig
+from rufous.recipes.world_recovery import WorldRecoveryConfig
+from rufous.recipes.world_sets import WorldSet
 from rufous.recipes.world_teacher import WORLD_DIFFUSION, WORLD_UNET, WorldTeacherConfig
 from rufous.recipes.world_video_text import WORLD_TEXT, WorldVideoTextConfig
 from rufous.training import OptimizerConfig, TrainConfig
@@ -86,7 +91,7 @@ def toy_road(root: Path) -> Road:
             batch_size=4,
             images_per_clip=1,
             image_train=brief(2),
-            train=brief(2),
+            train=replace(brief(2), accumulation=2),
         ),
     )
 
@@ -100,3 +105,43 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Road:
     RECIPES["world_latents"].run(road.latents, road.root / "latents", CPU)
     RECIPES["world_teacher"].run(road.teacher, road.root / "teacher", CPU)
     return road
+
+
+@dataclass(frozen=True)
+class StudentRoad:
+    """What follows the teacher: configs and folders of pruning, recovery and few steps."""
+
+    root: Path
+    recovery: WorldRecoveryConfig
+    few_steps: WorldFewStepsConfig
+
+
+@pytest.fixture(scope="session")
+def student_road(road: Road) -> StudentRoad:
+    teacher, pruned = road.root / "teacher" / "release", road.root / "pruned"
+    prune_release(teacher, pruned, PruneConfig(remove=("middle_block",), importance="none"))
+    sixteen = WorldSet(
+        clips=road.clips,
+        clips_dir=str(road.root / "clips"),
+        latents_dir=str(road.root / "latents"),
+        batch_size=2,
+    )
+    longer = WorldSet(
+        clips=replace(road.clips, num_frames=6, seed=3),
+        clips_dir=str(road.root / "clips_6"),
+        latents_dir=str(road.root / "latents_6"),
+        batch_size=2,
+    )
+    recovery = WorldRecoveryConfig(
+        teacher=str(teacher), student=str(pruned), sets=(sixteen, longer), train=brief(2)
+    )
+    RECIPES["world_recovery"].run(recovery, road.root / "recovery", CPU)
+    few_steps = WorldFewStepsConfig(
+        teacher=str(teacher),
+        student=str(road.root / "recovery" / "release"),
+        feedback=FeedbackConfig(rewards=str(road.root / "video_text" / "release"), image_frames=2),
+        sets=(sixteen, longer),
+        num_validation_clips=2,
+        train=brief(2),
+    )
+    return StudentRoad(road.root, recovery, few_steps)

@@ -34,6 +34,17 @@ def test_the_shipped_release_has_the_same_weights_in_bf16_and_its_truth(road, tm
     assert torch.equal(old.time_embed[0].weight.bfloat16(), new.time_embed[0].weight)
 
 
+def test_a_parent_that_ships_too_is_named_by_its_copy(road, tmp_path):
+    words = road.root / "video_text" / "release"
+    copied = WorldShipConfig(source=str(words), target=str(tmp_path / "world-video-text"))
+    RECIPES["world_ship"].run(copied, tmp_path, CPU)
+    _, target = ship(road, tmp_path)
+    parents = {parent.role: parent.manifest_id for parent in Manifest.load(target).parents}
+    assert parents["text_encoder"] == Manifest.load(tmp_path / "world-video-text").id
+    assert parents["text_encoder"] != Manifest.load(words).id
+    assert parents["autoencoder"] == Manifest.load(road.latents.autoencoder).id
+
+
 def test_truth_of_another_release_is_refused(road, tmp_path):
     with pytest.raises(ConfigError, match="judged release other"):
         ship(road, tmp_path, manifest_id="other")

@@ -5,11 +5,6 @@ import torch
 import rufous
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import verify_release
-from rufous.recipes.world_captions import Text, encode_captions
-from rufous.recipes.world_latents import encode_clips
-from rufous.recipes.world_teacher import CaptionedLatents
-
-CPU = torch.device("cpu")
 
 
 def test_the_release_generates_and_names_its_parents(road):
@@ -33,18 +28,3 @@ def test_images_come_first_and_clips_start_from_their_averaged_weights(road):
     ]
     assert images[-1]["step"] == 2
     assert clips[-1]["step"] == 2
-
-
-def test_single_frames_are_frames_of_the_clip(road):
-    encoded = encode_clips(road.latents, road.root / "latents", CPU)
-    captions = encode_captions(encoded.captions, Text(road.teacher.text, CPU), road.root / "latents")
-    clips, frames = (
-        CaptionedLatents(encoded, captions, single_frames=False),
-        CaptionedLatents(encoded, captions, single_frames=True),
-    )
-    assert len(clips) == len(frames) == 16
-    clip, caption, _ = clips[5]
-    frame, same_caption, _ = frames[5]
-    assert torch.equal(caption, same_caption)
-    assert frame.shape == (4, 1, 8, 8)
-    assert any(torch.equal(frame[:, 0], clip[:, i]) for i in range(4))

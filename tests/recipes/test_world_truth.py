@@ -39,9 +39,12 @@ def test_a_model_is_judged_on_seen_and_held_out_prompts(road, tmp_path, autoenco
         batch_size=2,
         num_frames=4,
         autoencoder_only=autoencoder_only,
+        features=str(road.root / "video_text" / "release"),
     )
     path = RECIPES["world_truth"].run(replace(config), tmp_path, torch.device("cpu"))
     report = json.loads(path.read_text())
+    assert report["frechet"] >= 0
+    assert ("seconds_per_clip" in report) is not autoencoder_only
     for split in ("seen", "held_out"):
         assert report[split]["num_clips"] == 2
         assert 0 <= report[split]["all_right_95"][0] <= report[split]["all_right"] <= 1

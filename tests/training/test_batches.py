@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rufous.core.errors import CheckpointError
-from rufous.training import ShuffledBatches
+from rufous.training import InterleavedBatches, ShuffledBatches
 
 
 def numbers(**settings):
@@ -100,3 +100,24 @@ def test_a_batch_larger_than_the_data_is_refused():
 def test_a_rank_outside_the_world_is_refused():
     with pytest.raises(ValueError, match="rank=2"):
         numbers(rank=2, world_size=2)
+
+
+def counting_from(first: int) -> ShuffledBatches:
+    return ShuffledBatches(range(first, first + 6), list, batch_size=2, seed=5)
+
+
+def test_sources_take_turns_and_go_on_at_a_saved_turn():
+    both = InterleavedBatches([counting_from(0), counting_from(100)])
+    taken = both.take(3)
+    assert [min(batch) >= 100 for batch in taken] == [False, True, False]
+    again = InterleavedBatches([counting_from(0), counting_from(100)])
+    again.load_state_dict(both.state_dict())
+    assert again.take(5) == both.take(5)
+
+
+def test_the_number_of_sources_may_not_change():
+    state = InterleavedBatches([counting_from(0)]).state_dict()
+    with pytest.raises(CheckpointError, match="1 sources of batches, and now 2"):
+        InterleavedBatches([counting_from(0), counting_from(9)]).load_state_dict(state)
+    with pytest.raises(ValueError, match="no source"):
+        InterleavedBatches([])

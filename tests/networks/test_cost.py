@@ -9,10 +9,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rufous.checkpoints.release import empty_network
 from rufous.core.types import Conditioning
+from rufous.networks import cost
 from rufous.networks.text_encoders import TextEncoder, TextEncoderConfig
 from rufous.networks.unet3d import UNET_0_7B, UNet3D, UNet3DConfig
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
-from rufous.pipelines import cost
 
 SMALL = UNet3DConfig(
     model_channels=16,
@@ -38,7 +38,12 @@ def conditioning(config: UNet3DConfig, tokens: int) -> Conditioning:
 
 
 @pytest.mark.parametrize(
-    "config", [SMALL, replace(SMALL, removed_blocks=frozenset({"middle_block"}), init_attention=False)]
+    "config",
+    [
+        SMALL,
+        replace(SMALL, removed_blocks=frozenset({"middle_block"}), init_attention=False),
+        replace(SMALL, removed_blocks=frozenset({"init_attn", "middle_block.0", "output_blocks.1.1"})),
+    ],
 )
 def test_operations_of_a_unet_are_those_torch_counts(config: UNet3DConfig):
     unet = UNet3D(config)

@@ -1,0 +1,61 @@
+"""Files of published weights that a user has put in place; nothing is downloaded here.
+
+A file is looked for where the caller says, else in ``~/.cache/rufous/weights``, else in the hub's own cache.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from rufous.checkpoints.formats import read_source
+from rufous.checkpoints.published import PublishedFile, default_cache
+from rufous.checkpoints.torch_files import read_torch_file
+from rufous.core.errors import CheckpointError
+
+
+def find_weights(wanted: PublishedFile, path: Path | str | None = None) -> Path:
+    """Where a published file lies on this machine.
+
+    Args:
+        wanted: Which file.
+        path: The file itself; None to look where it is kept.
+
+    Raises:
+        CheckpointError: It is not there; names the file, where it was looked for and where to get it.
+    """
+    import huggingface_hub
+
+    if path is not None:
+        places = [Path(path)]
+    else:
+        places = [default_cache() / "weights" / wanted.hub_id.split("/")[-1] / wanted.file]
+        cached = huggingface_hub.try_to_load_from_cache(wanted.hub_id, wanted.file, revision=wanted.revision)
+        places += [Path(cached)] if isinstance(cached, str) else []
+    for place in places:
+        if place.is_file():
+            return place
+    looked_for = str(places[0]) if path is not None else f"{places[0]} and in the hub's cache"
+    raise CheckpointError(
+        f"{wanted.file} is missing: looked for {looked_for}. "
+        f"Get it from https://huggingface.co/{wanted.hub_id} (hf download {wanted.hub_id} {wanted.file})"
+    )
+
+
+def read_weights(path: Path | str, *, key: str | None = None) -> dict[str, Tensor]:
+    """Names and tensors of a file of weights; nothing in it is executed.
+
+    Args:
+        path: A safetensors file or one of ``torch.save``.
+        key: Where in the pickled dict the weights are, if it is none of the layouts of ``formats``.
+
+    Raises:
+        CheckpointError: Missing, damaged, or without weights there.
+    """
+    if key is None:
+        return read_source(path).tensors
+    content = read_torch_file(path)
+    weights = content.get(key) if isinstance(content, Mapping) else None
+    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise CheckpointError(f"{path} has no weights under {key!r}: it is not the published file")
+    return {str(name): value for name, value in weights.items()}

@@ -1,0 +1,176 @@
+"""Weights of a large network in a smaller one: which tensor of the teacher fills which of the student.
+
+The map is found in the data, the names and shapes that the two configs give. A network with blocks removed
+keeps the published names. A shallower one numbers its stages anew: then each of its stages takes the weights
+of a stage of the same shape, in order, from the entrance on the way down and from the exit on the way up. For
+VideoCrafter2 and Hummingbird's depth that is the published map (arXiv:2503.18559).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from rufous.checkpoints.matching import load_strictly
+from rufous.compression.blocks import Row, empty, is_part, kind_of_config, named_blocks, outermost
+from rufous.core.errors import ConfigError
+
+_LISTED = 6  # tensors named in an error
+Shapes: TypeAlias = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CarryOver:
+    """Where each tensor of a student comes from."""
+
+    tensors: dict[str, str]
+    """Student's name to teacher's name, for every tensor of the student."""
+    stages: dict[str, str]
+    """Student's stage to teacher's stage, for every stage that both have; for matching their features."""
+    removed: tuple[str, ...]
+    """The teacher's blocks that the student lacks, in the teacher's names."""
+    dropped: tuple[str, ...]
+    """Names of the teacher's tensors that the student has no place for."""
+
+
+def plan_carry_over(teacher: Any, student: Any) -> CarryOver:
+    """The map between two networks, from their configs alone.
+
+    Args:
+        teacher: Config of a network that names its blocks.
+        student: Config of the same class: fewer stages, more removed blocks.
+
+    Raises:
+        ConfigError: The student differs in more than what it leaves out, or has a tensor that no tensor of
+            the teacher fits.
+    """
+    _check_fields(teacher, student)
+    theirs = _whole_shapes(teacher)
+    ours = theirs if _whole(student) == _whole(teacher) else _whole_shapes(student)
+    stages: dict[str, str] = {}
+    for row in named_blocks(teacher).rows:
+        stages |= _align(row, ours, theirs)
+    wanted, given = _left(ours, student), _left(theirs, teacher)
+    tensors = {name: _renamed(name, stages) for name in wanted}
+    unfit = [name for name, source in tensors.items() if given.get(source) != wanted[name]]
+    if unfit:
+        named = ", ".join(unfit[:_LISTED]) + (f" and {len(unfit) - _LISTED} more" * (len(unfit) > _LISTED))
+        raise ConfigError(
+            f"the student has {len(unfit)} tensors that no tensor of the teacher fits ({named}): leave out "
+            "blocks of the teacher, and add none"
+        )
+    used = set(tensors.values())
+    dropped = tuple(name for name in given if name not in used)
+    return CarryOver(
+        tensors=tensors,
+        stages={name: source for name, source in stages.items() if _has(name, wanted)},
+        removed=_blocks_of(dropped, given),
+        dropped=dropped,
+    )
+
+
+def carry_over(teacher: nn.Module, student: Any, plan: CarryOver | None = None) -> nn.Module:
+    """A network of the config ``student`` whose weights are the teacher's very tensors, uncopied.
+
+    Without training it computes what the teacher would if the blocks were skipped.
+
+    Args:
+        teacher: With a ``config``; its weights are shared.
+        student: Config.
+        plan: From ``plan_carry_over``, if it is there already.
+
+    Raises:
+        ConfigError: As ``plan_carry_over``.
+    """
+    plan = plan or plan_carry_over(teacher.config, student)
+    given = teacher.state_dict()
+    network = empty(student)
+    tensors = {name: given[source] for name, source in plan.tensors.items()}
+    load_strictly(network, tensors, where="the student")
+    return network.train(teacher.training)
+
+
+def _check_fields(teacher: Any, student: Any) -> None:
+    """Refuse students whose tensors may fit but mean something else."""
+    if kind_of_config(teacher) != kind_of_config(student):
+        raise ConfigError(
+            f"the student is a {type(student).__name__}, the teacher a {type(teacher).__name__}: "
+            "use one class"
+        )
+    free = named_blocks(teacher).may_differ
+    for name in (field.name for field in fields(teacher) if field.name not in free):
+        wanted, given = getattr(student, name), getattr(teacher, name)
+        if wanted != given:
+            raise ConfigError(
+                f"the student has {name}={wanted!r}, the teacher {given!r}: pruning changes nothing but "
+                f"{', '.join(sorted(free))}"
+            )
+
+
+def _whole(config: Any) -> Any:
+    """The config with no block removed."""
+    return replace(config, removed_blocks=frozenset())
+
+
+def _whole_shapes(config: Any) -> Shapes:
+    """Names and shapes of the network with no block removed, which tell its stages apart."""
+    return {name: tuple(tensor.shape) for name, tensor in empty(_whole(config)).state_dict().items()}
+
+
+def _left(shapes: Shapes, config: Any) -> Shapes:
+    """What is left of a whole network's tensors without the removed blocks."""
+    gone = config.removed_blocks
+    return {name: shape for name, shape in shapes.items() if not any(is_part(name, block) for block in gone)}
+
+
+def _align(row: Row, student: Shapes, teacher: Shapes) -> dict[str, str]:
+    """Student's stage to teacher's stage within one row: the same shapes, in the same order."""
+    theirs, ours = _stages(row.name, teacher), _stages(row.name, student)
+    step = 1 if row.kept == "first" else -1
+    left = list(theirs.items())[::step]
+    pairs: dict[str, str] = {}
+    for name, shapes in list(ours.items())[::step]:
+        while left and left[0][1] != shapes:
+            left.pop(0)
+        if not left:
+            raise ConfigError(
+                f"the student's stage {name} has no counterpart in the teacher: {row.name} has {len(ours)} "
+                f"stages there and {len(theirs)} in the teacher, and a student adds none"
+            )
+        pairs[name] = left.pop(0)[0]
+    return pairs
+
+
+def _stages(row: str, shapes: Shapes) -> dict[str, Shapes]:
+    """The stages of a row in order, each with its tensors' names inside of it, and their shapes."""
+    stages: defaultdict[str, Shapes] = defaultdict(dict)
+    for name, shape in shapes.items():
+        if match := re.match(rf"({re.escape(row)}\.\d+)\.(.*)", name):
+            stages[match[1]][match[2]] = shape
+    return dict(sorted(stages.items(), key=lambda item: int(item[0].rpartition(".")[2])))
+
+
+def _has(stage: str, tensors: Iterable[str]) -> bool:
+    return any(name.startswith(f"{stage}.") for name in tensors)
+
+
+def _blocks_of(dropped: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
+    """The modules, as large as possible, that the dropped tensors make up."""
+    kept = {module for name in set(given).difference(dropped) for module in _modules_of(name)}
+    whole = dict.fromkeys(module for name in dropped for module in _modules_of(name) if module not in kept)
+    found = outermost(whole)
+    return tuple(name for name in whole if name in found)
+
+
+def _modules_of(tensor: str) -> list[str]:
+    """``a`` and ``a.b`` of ``a.b.weight``."""
+    parts = tensor.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def _renamed(name: str, stages: Mapping[str, str]) -> str:
+    match = re.match(r"(\w+\.\d+)(\..*)", name)
+    return stages[match[1]] + match[2] if match and match[1] in stages else name

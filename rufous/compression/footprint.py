@@ -1,0 +1,144 @@
+"""What a network costs: parameters, bytes, operations, and time measured on this machine."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rufous.compression.blocks import empty, named_blocks, outermost
+from rufous.compression.calls import ClipSize, NetworkCall
+
+MAX_TIMING_S = 60.0  # nothing more is timed after this; a full-size pass takes a CPU as long
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footprint:
+    """Cost of one network, and of one of its passes."""
+
+    parameters: int
+    size_bytes: int
+    """Of the weights, as they are stored."""
+    flop: float
+    """Operations of one pass for one clip, a multiply and an add counted as two."""
+    latency_s: float | None = None
+    """Median time of one pass for one clip; None if it was not measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scales:
+    """Weighs a network and its students in the same way."""
+
+    size: ClipSize
+    """Of the clip whose pass is counted and timed."""
+    stored_dtype: torch.dtype
+    """Of the weights whose bytes are counted."""
+    example: NetworkCall
+    """What is timed, on the device of the networks."""
+    num_latency_calls: int
+    """Calls that a latency is the median of; 0 leaves time unmeasured."""
+
+    def count(self, config: Any) -> Footprint:
+        """Cost of the network of a config, without its time."""
+        network = empty(config)
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return Footprint(
+            parameters=parameters,
+            size_bytes=parameters * self.stored_dtype.itemsize,
+            flop=named_blocks(config).flop(network, self.size),
+        )
+
+    def weigh(self, network: nn.Module) -> Footprint:
+        """Cost of a network, with its time."""
+        counted, calls = self.count(network.config), self.num_latency_calls
+        if not calls:
+            return counted
+        return replace(counted, latency_s=measure_latency_s(network, self.example, num_calls=calls))
+
+    def time_blocks(self, network: nn.Module, names: Iterable[str]) -> dict[str, float]:
+        """Seconds of a pass that each block takes; empty if time is not measured."""
+        if not self.num_latency_calls:
+            return {}
+        return measure_block_latencies_s(network, names, self.example, num_calls=self.num_latency_calls)
+
+
+def block_parameters(config: Any, names: Iterable[str]) -> dict[str, int]:
+    """Number of parameters of each block."""
+    network = empty(config)
+    return {name: sum(p.numel() for p in network.get_submodule(name).parameters()) for name in names}
+
+
+def total_of(costs: Mapping[str, float | int], names: Iterable[str]) -> float:
+    """Cost of several blocks together; that of a part is within its whole's."""
+    return float(sum(costs[name] for name in outermost(names)))
+
+
+@torch.no_grad()
+def measure_latency_s(network: nn.Module, call: NetworkCall, *, num_calls: int = 5) -> float:
+    """Median time of one call, in seconds, after one that is not counted.
+
+    Slow networks are timed less often: nothing more is measured once ``MAX_TIMING_S`` have passed.
+
+    Args:
+        network: On the call's device.
+        call: Repeated.
+        num_calls: At least 1.
+    """
+    return statistics.median(_repeat(lambda: call.of(network), call.latents.device, num_calls))
+
+
+@torch.no_grad()
+def measure_block_latencies_s(
+    network: nn.Module, names: Iterable[str], call: NetworkCall, *, num_calls: int = 5
+) -> dict[str, float]:
+    """Median time that each block takes within a call, in seconds; 0 for one that never runs.
+
+    See ``measure_latency_s``.
+    """
+    device = call.latents.device
+    started: dict[str, float] = {}
+    spent: dict[str, list[float]] = {name: [] for name in names}
+
+    def start(name: str) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            started[name] = _now(device)
+
+        return hook
+
+    def stop(name: str) -> Callable[..., None]:
+        def hook(*_: object) -> None:
+            spent[name].append(_now(device) - started[name])
+
+        return hook
+
+    hooks = []
+    for name in spent:
+        block = network.get_submodule(name)
+        hooks += [block.register_forward_pre_hook(start(name)), block.register_forward_hook(stop(name))]
+    try:
+        _repeat(lambda: call.of(network), device, num_calls)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: statistics.median(times[1:] or times or [0.0]) for name, times in spent.items()}
+
+
+def _repeat(function: Callable[[], Tensor], device: torch.device, num_calls: int) -> list[float]:
+    """Times of up to ``num_calls`` calls, after a first one that counts only if it takes all the time."""
+    times: list[float] = []
+    begin = _now(device)
+    while not times or (len(times) <= num_calls and _now(device) - begin < MAX_TIMING_S):
+        start = _now(device)
+        function()
+        times.append(_now(device) - start)
+    return times[1:] or times
+
+
+def _now(device: torch.device) -> float:
+    """The clock, once the device has done all that it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,137 @@
+"""What every distillation asks of a teacher: frozen weights, one drawn guidance scale, blocks to compare.
+
+Shapes: b batch, c channels, f latent frames, h w latent height and width.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from rufous.core.types import Conditioning
+from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.guidance import embed_guidance_scale
+
+
+def network_of(denoiser: Denoiser, role: str) -> nn.Module:
+    """The module inside a denoiser.
+
+    Raises:
+        ValueError: It is a plain function; ``role`` says whose.
+    """
+    if not isinstance(denoiser.network, nn.Module):
+        raise ValueError(f"the {role}'s network is no nn.Module: there are no weights to train or to freeze")
+    return denoiser.network
+
+
+def frozen(teacher: Denoiser) -> Denoiser:
+    """The teacher in eval mode and without gradients. Objectives keep it out of what they train and save."""
+    network_of(teacher, "teacher").eval().requires_grad_(False)
+    return teacher
+
+
+@dataclass(frozen=True)
+class GuidanceRange:
+    """Guidance scales g that a student learns, drawn evenly; equal ends for one scale.
+
+    With ``embed_dim`` the student is told the scale (``cond.guidance_embeds``), as the weight w = g - 1.
+    """
+
+    lowest: float
+    highest: float
+    embed_dim: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.lowest <= self.highest:
+            raise ValueError(
+                f"guidance from {self.lowest} to {self.highest}: use two scales from 0, the lower one first"
+            )
+        if self.lowest != self.highest and self.embed_dim is None:
+            raise ValueError(
+                f"guidance from {self.lowest} to {self.highest} needs a student that is told the scale: "
+                "use one scale, or a network with guidance_embed_dim"
+            )
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> Float[Tensor, " b"]:
+        """One scale g for each sample."""
+        share = torch.rand(batch_size, generator=generator, device=generator.device)
+        return self.lowest + (self.highest - self.lowest) * share
+
+    def told(self, cond: Conditioning, scale: Float[Tensor, " b"]) -> Conditioning:
+        """The student's conditioning: with the embedded scale, if it reads one."""
+        if self.embed_dim is None:
+            return cond
+        return replace(cond, guidance_embeds=embed_guidance_scale(scale - 1.0, self.embed_dim))
+
+
+class BlockFeatures:
+    """The outputs of pairs of blocks, the student's beside the teacher's, caught while the networks run.
+
+    Owns the hooks; ``catching`` is the only time when they keep anything.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[nn.Module, nn.Module]]) -> None:
+        """Watch ``pairs`` of (student block, teacher block), for example U-Net stages of one name."""
+        self._caught: dict[tuple[str, int], Tensor] = {}
+        self._is_catching = False
+        self.count = len(pairs)
+        for index, (student, teacher) in enumerate(pairs):
+            for role, block in (("student", student), ("teacher", teacher)):
+                block.register_forward_hook(self._hook(role, index))
+
+    @contextmanager
+    def catching(self) -> Generator[None, None, None]:
+        """Keep the blocks' outputs of the passes inside; they are dropped at the end."""
+        self._is_catching = True
+        try:
+            yield
+        finally:
+            self._is_catching = False
+            self._caught = {}
+
+    def loss(self, batch_size: int) -> Float[Tensor, ""]:
+        """Mean over pairs of the squared difference, relative to the teacher's mean square.
+
+        The teacher may have run on more samples than the student, the student's first (guidance).
+        Source: the feature term of BK-SDM (arXiv:2305.15798), here relative so that no block drowns others.
+
+        Raises:
+            ValueError: A pair of blocks differs in shape, or did not run.
+        """
+        terms: list[Tensor] = []
+        for index in range(self.count):
+            student, teacher = (self._caught.get((role, index)) for role in ("student", "teacher"))
+            if student is None or teacher is None:
+                raise ValueError(f"pair {index} of blocks to compare did not run in both networks")
+            teacher = teacher[: len(student)] if len(teacher) > len(student) else teacher
+            if student.shape != teacher.shape:
+                raise ValueError(
+                    f"pair {index} of blocks to compare has shapes {list(student.shape)} and "
+                    f"{list(teacher.shape)}: compare stages of equal width and resolution"
+                )
+            difference = (student.float() - teacher.float()).square().mean()
+            terms.append(difference / teacher.float().square().mean().clamp(min=1e-6))
+        return torch.stack(terms).mean()
+
+    def _hook(self, role: str, index: int) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+            if self._is_catching:
+                self._caught[role, index] = output
+
+        return keep
+
+
+@contextmanager
+def in_eval_mode(module: nn.Module) -> Generator[None, None, None]:
+    """No dropout and no gradients for a target pass of the network that is being trained."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train(was_training)

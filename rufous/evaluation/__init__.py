@@ -1,0 +1,29 @@
+"""Evaluation: models and clips measured; how the clips were made is the caller's business.
+
+* ``side_by_side`` - models on the same prompts and seeds, and what can be told about every clip.
+* ``comparison_page`` - a comparison as one HTML file with the clips in it.
+* ``contact_sheet`` - a comparison as one picture.
+* ``frechet`` - the distance between two sets of features.
+"""
+
+from rufous.evaluation.comparison_page import write_page
+from rufous.evaluation.contact_sheet import write_contact_sheet
+from rufous.evaluation.frechet import frechet_distance
+from rufous.evaluation.side_by_side import (
+    ComparedModel,
+    Comparison,
+    GeneratedClip,
+    SeededPrompt,
+    compare_models,
+)
+
+__all__ = [
+    "ComparedModel",
+    "Comparison",
+    "GeneratedClip",
+    "SeededPrompt",
+    "compare_models",
+    "frechet_distance",
+    "write_contact_sheet",
+    "write_page",
+]

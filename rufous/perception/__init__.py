@@ -1,0 +1,13 @@
+"""Frozen models that look at pixels and read text; rewards and measurements share them.
+
+* ``preprocessing`` - frames in [-1, 1] to what an image model reads, differentiable.
+* ``clip`` - CLIP's two towers, for weights of transformers and of open_clip.
+* ``viclip`` - ViCLIP: clips of 8 frames and text.
+* ``prompts`` - prompts to embeddings, and whether a tokenizer fits a text tower.
+"""
+
+from rufous.perception.clip import CLIP, CLIPConfig
+from rufous.perception.preprocessing import Preprocessing, preprocess
+from rufous.perception.viclip import ViCLIP, ViCLIPConfig
+
+__all__ = ["CLIP", "CLIPConfig", "Preprocessing", "ViCLIP", "ViCLIPConfig", "preprocess"]

@@ -1,0 +1,165 @@
+"""Stage 1 on the world: a pruned U-Net learns its teacher's output after guidance.
+
+    rufous prune world-teacher -o runs/world_pruned --budget=-45%
+    rufous train world_recovery
+
+Against the published first stage: it starts from the teacher's own weights, the teacher runs in eval mode,
+the clip's fps reaches all passes, blocks are compared too, and clips of 16 and of 26 frames take turns.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rufous.checkpoints.kinds import DiffusionConfig
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.manifest import Manifest, Parent
+from rufous.checkpoints.release import component_kinds, load_component, load_config, save_release
+from rufous.core.errors import ConfigError
+from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.schedules import make_schedule
+from rufous.distillation.structural import StructuralConfig, StructuralObjective
+from rufous.distillation.teaching import GuidanceRange
+from rufous.networks.unet3d import UNet3D
+from rufous.recipes.processes import Processes, joined
+from rufous.recipes.recipe import Recipe, portable_config
+from rufous.recipes.world_sets import SIXTEEN, TWENTY_SIX, WorldSet, alternating, open_sets
+from rufous.training.loop import TrainConfig, train
+from rufous.training.optim import OptimizerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldRecoveryConfig:
+    """Settings of the run."""
+
+    teacher: str = "world-teacher"
+    """Embedded name or release folder."""
+    student: str = "runs/world_pruned"
+    """Release that ``rufous prune`` made of it."""
+    sets: tuple[WorldSet, ...] = (SIXTEEN, TWENTY_SIX)
+    objective: StructuralConfig = field(
+        default_factory=lambda: StructuralConfig(guidance=GuidanceRange(3.0, 3.0), feature_weight=0.5)
+    )
+    """The guidance is the teacher's own, so that the student needs none."""
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=3000,
+            optimizer=OptimizerConfig(
+                name="muon", learning_rate=1e-3, warmup_steps=50, schedule="wsd", decay_steps=1000
+            ),
+            ema_decay=0.998,
+            save_every=250,
+        )
+    )
+    seed: int = 14
+
+
+def run(config: WorldRecoveryConfig, run_dir: Path, device: torch.device) -> Path:
+    """Train and write ``run_dir/release``, the teacher's release with the student's U-Net.
+
+    Raises:
+        ConfigError: The student was not made of this teacher.
+    """
+    teacher = find_release(config.teacher)
+    _check_parent(Path(config.student), teacher)
+    with joined(device) as processes:
+        return _train(config, teacher, run_dir, processes)
+
+
+def _train(config: WorldRecoveryConfig, teacher: Path, run_dir: Path, processes: Processes) -> Path:
+    data = open_sets(config.sets, teacher, processes)
+    student = load_denoiser(config.student, processes.device)
+    network = student.network
+    assert isinstance(network, UNet3D)
+    original = load_denoiser(teacher, processes.device)
+    blocks = shared_stages(network, original.network) if config.objective.feature_weight else []
+    processes.spread(network)
+    objective = StructuralObjective(student, original, data[0].empty, config.objective, blocks=blocks)
+    diffusion = load_config(teacher, "diffusion")
+    plain = replace(diffusion, sampling=replace(diffusion.sampling, guidance_scale=1.0))
+
+    def save(step: int, folder: Path) -> None:
+        if processes.is_first:
+            manifest = student_manifest(
+                "world-recovered",
+                config,
+                seeds={"training": config.seed},
+                parents={"teacher": teacher, "student": Path(config.student)},
+                figures={"steps": step},
+            )
+            save_student(run_dir / "release", teacher, network, plain, manifest)
+
+    with alternating(config.sets, data, config.seed) as batches:
+        train(objective, batches, config.train, run_dir=run_dir, device=processes.device, save=save)
+    return run_dir / "release"
+
+
+def load_denoiser(release: str | Path, device: torch.device) -> Denoiser:
+    """The U-Net of a release in float32 with its schedule; its weights are trainable."""
+    diffusion: DiffusionConfig = load_config(release, "diffusion")
+    network = load_component(release, "unet", dtype=torch.float32, device=device)
+    return Denoiser(network, make_schedule(diffusion.schedule), diffusion.prediction_type)
+
+
+def shared_stages(student: nn.Module, teacher: Any) -> list[tuple[nn.Module, nn.Module]]:
+    """The stages of one name that both networks run, as pairs to compare: U-Nets of one numbering."""
+    assert isinstance(student, UNet3D)
+    pairs = [(student.middle_block, teacher.middle_block)]
+    pairs += list(zip(student.input_blocks, teacher.input_blocks, strict=True))
+    pairs += list(zip(student.output_blocks, teacher.output_blocks, strict=True))
+    return [(mine, its) for mine, its in pairs if len(mine) and len(its)]
+
+
+def student_manifest(
+    name: str,
+    config: Any,
+    *,
+    seeds: Mapping[str, int],
+    parents: Mapping[str, Path],
+    figures: Mapping[str, float | int],
+) -> Manifest:
+    """A manifest that names the releases it came from, by role and hash."""
+    named = tuple(
+        Parent(name=Manifest.load(path).name, manifest_id=Manifest.load(path).id, role=role)
+        for role, path in parents.items()
+    )
+    return Manifest(
+        name=name,
+        config=portable_config(config),
+        seeds=dict(seeds),
+        parents=named,
+        licences={"weights": "Apache-2.0"},
+        figures=dict(figures),
+    )
+
+
+def save_student(
+    folder: Path, teacher: Path, network: nn.Module, diffusion: DiffusionConfig, manifest: Manifest
+) -> None:
+    """The teacher's release with another U-Net and other sampling settings."""
+    parts: dict[str, object] = {name: teacher / name for name in component_kinds(teacher)}
+    save_release(folder, {**parts, "unet": network, "diffusion": diffusion}, manifest, overwrite=True)
+
+
+def _check_parent(student: Path, teacher: Path) -> None:
+    wanted = Manifest.load(teacher).id
+    found = [parent.manifest_id for parent in Manifest.load(student).parents]
+    if wanted not in found:
+        raise ConfigError(
+            f"student={str(student)!r} was made of release {', '.join(found) or 'nothing'}, not of {wanted} "
+            f"({teacher.name}): prune that teacher again"
+        )
+
+
+SMALL = WorldRecoveryConfig()
+RECIPE = Recipe(
+    name="world_recovery",
+    summary="Stage 1: a pruned U-Net recovers by its teacher's guided output.",
+    config=SMALL,
+    presets={"small": SMALL},
+    run=run,
+)

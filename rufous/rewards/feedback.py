@@ -1,0 +1,143 @@
+"""Reward feedback: a mixture of rewards on the student's clean estimates, and a guard against cheating.
+
+The feedback is added to a distillation loss, as in T2V-Turbo and Hummingbird. A student that is pushed by a
+reward learns what the reward overlooks: it stops moving, first of all. So the guard watches numbers that no
+gradient reaches (a reward held out, motion against the teacher's, truth on the world) and turns the feedback
+down when one of them falls.
+
+Source: T2V-Turbo (arXiv:2405.18750), eq. 8; Hummingbird (arXiv:2503.18559), stage 2.
+Shapes: b batch, c latent channels, f latent frames, h w latent height and width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rufous.core.console import logger
+from rufous.rewards.reward import Decode, Mixture
+
+_log = logger(__name__)
+
+
+@runtime_checkable
+class Prompted(Protocol):
+    """A batch that knows its captions."""
+
+    @property
+    def prompts(self) -> Sequence[str] | None:
+        """One for each clip."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardConfig:
+    """When the feedback is turned down."""
+
+    lowest: Mapping[str, float] = field(default_factory=dict)
+    """Watched numbers and the share of their first value below which each has fallen, for example
+    ``{"motion_magnitude": 0.95, "truth": 0.97}``."""
+    factor: float = 0.5
+    """The feedback's strength after a fall, relative to before."""
+    num_falls: int = 4
+    """Falls after which the feedback is off."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.factor < 1.0 or self.num_falls < 1:
+            raise ValueError(f"factor={self.factor}, num_falls={self.num_falls}: use [0, 1) and 1 or more")
+
+
+class RewardFeedback:
+    """A loss term for a distillation objective; owns the feedback's strength and the guard's first values.
+
+    loss = -strength * mean_b mixture(decode(pred_x0))
+    """
+
+    def __init__(
+        self, mixture: Mixture, decode: Decode, *, guard: GuardConfig | None = None, strength: float = 1.0
+    ) -> None:
+        """Start at full strength.
+
+        Args:
+            mixture: Rewards with their weights; a part of weight 0 is logged and not trained on.
+            decode: Scaled latents to pixels, for example of ``decoding.sliced_decoder``.
+            guard: None to watch nothing.
+            strength: Factor of the mixture's mean.
+
+        Raises:
+            ValueError: ``strength`` is negative.
+        """
+        if strength < 0.0:
+            raise ValueError(f"strength={strength}: use 0 or more")
+        self.strength = strength
+        self._mixture, self._decode, self._guard = mixture, decode, guard
+        self._first: dict[str, float] = {}
+        self._num_falls = 0
+
+    def __call__(
+        self, pred_x0: Float[Tensor, "b c f h w"], batch: Prompted, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """The loss term, and each reward's mean to log.
+
+        Raises:
+            ValueError: The batch has no captions.
+            FloatingPointError: A score is not finite.
+        """
+        if batch.prompts is None:
+            raise ValueError("rewards read captions, and this batch has none: pass LatentBatch(prompts=...)")
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.strength > 0.0):
+            scores = self._mixture.score_latents(pred_x0, batch.prompts, generator, decode=self._decode)
+        loss = -self.strength * scores.total.mean()
+        metrics = {name: _mean(value) for name, value in scores.metrics().items()}
+        return loss, {**metrics, "feedback_strength": self.strength}
+
+    def watch(self, measured: Mapping[str, float]) -> bool:
+        """Compare a validation's numbers to the first ones, and turn the feedback down if one has fallen.
+
+        Args:
+            measured: Holds every watched name; the first call sets what is compared with.
+
+        Returns:
+            Whether something had fallen.
+
+        Raises:
+            KeyError: A watched number is missing.
+        """
+        if self._guard is None:
+            return False
+        watched = {name: float(measured[name]) for name in self._guard.lowest}
+        if not self._first:
+            self._first = watched
+            return False
+        fallen = [name for name, value in watched.items() if self._has_fallen(name, value)]
+        if not fallen:
+            return False
+        self._num_falls += 1
+        is_off = self._num_falls >= self._guard.num_falls
+        self.strength = 0.0 if is_off else self.strength * self._guard.factor
+        told = ", ".join(f"{name} from {self._first[name]:.4g} to {watched[name]:.4g}" for name in fallen)
+        _log.warning("the student cheats its rewards: %s; feedback is now %.3g", told, self.strength)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Strength, first values and falls so far."""
+        return {"strength": self.strength, "first": dict(self._first), "num_falls": self._num_falls}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where a saved feedback was."""
+        self.strength = float(state["strength"])
+        self._first = {name: float(value) for name, value in state["first"].items()}
+        self._num_falls = int(state["num_falls"])
+
+    def _has_fallen(self, name: str, value: float) -> bool:
+        """Below its share; a negative first value (a cosine) may fall by the same part of its size."""
+        assert self._guard is not None
+        first, share = self._first[name], self._guard.lowest[name]
+        return value < first - (1.0 - share) * abs(first)
+
+
+def _mean(value: Tensor | float) -> Tensor | float:
+    return value.mean() if isinstance(value, Tensor) else value

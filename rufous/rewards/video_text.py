@@ -1,0 +1,90 @@
+"""How well a whole clip shows the prompt: the cosine of video and text embeddings.
+
+InternVideo2, which Hummingbird used, is left out: no source at hand describes its attention pooling and its
+key names.
+
+Source: Li et al. 2024 (arXiv:2405.18750), T2V-Turbo, for the use as a reward.
+
+Shapes: b batch, f frames, h w pixels, e embedding features.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rufous.checkpoints.published import PublishedFile
+from rufous.networks.video_text import VideoTextModel
+from rufous.perception.prompts import Tokenizer, check_tokenizer, encode_prompts
+from rufous.perception.viclip import ViCLIP, ViCLIPConfig
+from rufous.rewards.pairs import clip_tokenizer, load_viclip, load_world_pair
+from rufous.rewards.reward import check_clips
+
+VICLIP_FILE = PublishedFile(hub_id="OpenGVLab/VBench_Used_Models", file="ViClip-InternVid-10M-FLT.pth")
+VICLIP_L_14 = ViCLIPConfig(gradient_checkpointing=True)
+
+
+class VideoTextReward:
+    """Cosine between a clip and its prompt, in [-1, 1]. Owns a frozen network."""
+
+    def __init__(self, name: str, network: ViCLIP | VideoTextModel, tokenizer: Tokenizer) -> None:
+        """Freeze ``network`` in place.
+
+        Raises:
+            ConfigError: The tokenizer is not the one its text tower was trained with.
+        """
+        check_tokenizer(tokenizer, network.config.text, name=name)
+        self.name = name
+        self.network = network.eval().requires_grad_(False)
+        self._tokenizer = tokenizer
+
+    def score(self, video: Float[Tensor, "b 3 f h w"], prompts: Sequence[str]) -> Float[Tensor, " b"]:
+        """Cosine of each clip.
+
+        Raises:
+            ValueError: Clips and prompts do not match, or the model reads another number of frames.
+        """
+        check_clips(video, prompts, name=self.name)
+        text = encode_prompts(
+            self.network,
+            self._tokenizer,
+            prompts,
+            context_length=self.network.config.text.context_length,
+            device=video.device,
+        )
+        return (self.network.encode_video(video) * text).sum(dim=1)
+
+
+def world_video_text(
+    release: str | Path = "world-video-text", *, device: torch.device | str = "cpu"
+) -> VideoTextReward:
+    """The video head of the world's own model: looks and motion.
+
+    Raises:
+        CheckpointError: No such release, or one without ``video_text`` and ``tokenizer``.
+    """
+    return VideoTextReward("world_video_text", *load_world_pair(release, device=device))
+
+
+def viclip(
+    path: Path | str | None = None,
+    *,
+    tokenizer: Path | str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> VideoTextReward:
+    """ViCLIP-L/14; give it 8 frames. Unverified against published code.
+
+    Args:
+        path: The file ``ViClip-InternVid-10M-FLT.pth``; None to look where weights are kept.
+        tokenizer: Folder with CLIP's ``vocab.json`` and ``merges.txt``; None to look there as well.
+        device: Where the weights go.
+        dtype: Of the weights.
+
+    Raises:
+        CheckpointError: A file is missing or does not fit.
+    """
+    network = load_viclip(VICLIP_L_14, VICLIP_FILE, path, device=device, dtype=dtype)
+    return VideoTextReward("viclip", network, clip_tokenizer(tokenizer))

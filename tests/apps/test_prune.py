@@ -1,0 +1,88 @@
+"""``rufous prune``: the command line; choosing and carrying over have their own tests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rufous.apps import cli
+from rufous.checkpoints import load_component, verify_release
+
+
+def test_a_budget_needs_nothing_but_the_release(
+    tiny_release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = [
+        "prune",
+        str(tiny_release),
+        "-o",
+        str(tmp_path / "small"),
+        "--budget",
+        "-25%",
+        "--steps",
+        "1",
+    ]
+    arguments += ["--blocks", "stages", "--device", "cpu", "--latency-calls", "1", "--quiet"]
+    assert cli.run(arguments) == cli.DONE
+    shown = capsys.readouterr().out
+    assert "pruned to -25%" in shown
+    assert "  middle_block " in shown
+    manifest = verify_release(tmp_path / "small")
+    assert {"pruning.json", "pruning.md", "importance.svg"} <= manifest.files.keys()
+    report = json.loads((tmp_path / "small" / "pruning.json").read_text())
+    assert report["after"]["parameters"] <= 0.75 * report["before"]["parameters"]
+    assert report["num_calls"] == 4  # prompts, each with and without guidance at once
+
+
+def test_a_preset_prints_json_and_samples_nothing(
+    tiny_release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["prune", str(tiny_release), "-o", str(tmp_path / "small"), "--preset", "hummingbird-0.7b"]
+    assert cli.run([*arguments, "--json", "--quiet", "--device", "cpu"]) == cli.DONE
+    report = json.loads(capsys.readouterr().out)
+    assert report["removed"] == ["middle_block"]
+    assert report["num_calls"] == 0
+    assert report["after"]["latency_s"] > 0
+
+
+def test_a_students_config_file_is_read(tiny_release: Path, tmp_path: Path):
+    values = json.loads((tiny_release / "unet" / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"removed_blocks": ["middle_block.1"]}))
+    arguments = ["prune", str(tiny_release), "-o", str(tmp_path / "small"), "--latency-calls", "0", "--quiet"]
+    assert cli.run([*arguments, "--student", str(tmp_path / "config.json")]) == cli.DONE
+    assert load_component(tmp_path / "small", "unet").config.removed_blocks == {"middle_block.1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "0 goals were given"),
+        (["--budget=45%"], "budget '45%' asks for nothing"),
+        (["--budget=-99%", "--latency-calls=0", "--steps=1"], "budget '-99%' cannot be reached"),
+        (["--preset=hummingbird-0.9b"], "removes nothing"),
+        (["--preset=small"], "preset='small' is unknown: use one of hummingbird-0.9b"),
+        (["--remove=middle"], "block 'middle' is none that can go: did you mean 'middle_block'?"),
+    ],
+)
+def test_a_wrong_goal_is_one_line_and_leaves_nothing(
+    options: list[str],
+    message: str,
+    tiny_release: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+):
+    arguments = ["prune", str(tiny_release), "-o", str(tmp_path / "small"), "--device=cpu", "--quiet"]
+    assert cli.run([*arguments, *options]) == cli.USAGE
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_exists_is_kept(tiny_release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "notes.txt").write_text("mine")
+    arguments = ["prune", str(tiny_release), "-o", str(tmp_path / "small"), "--remove=middle_block"]
+    assert cli.run([*arguments, "--overwrite"]) == cli.FAILURE
+    assert "is not a release, so it is not overwritten" in capsys.readouterr().err
+    assert (tmp_path / "small" / "notes.txt").read_text() == "mine"

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from rufous.compression import footprint
+from rufous.compression.calls import unet3d_call
+from rufous.compression.footprint import Scales, block_parameters, total_of
+from rufous.networks.cost import unet_flop
+from tests.compression.conftest import TINY
+
+
+def scales(size, num_latency_calls: int) -> Scales:
+    return Scales(
+        size=size,
+        stored_dtype=torch.bfloat16,
+        example=unet3d_call(TINY, size),
+        num_latency_calls=num_latency_calls,
+    )
+
+
+def test_counts_are_those_of_the_network(teacher, size):
+    found = scales(size, 0).weigh(teacher)
+    assert found.parameters == sum(parameter.numel() for parameter in teacher.parameters())
+    assert found.size_bytes == 2 * found.parameters
+    assert found.flop == unet_flop(teacher, 3, 4, 6, num_tokens=5)
+    assert found.latency_s is None
+
+
+def test_the_parameters_of_blocks_are_those_of_their_modules(teacher):
+    found = block_parameters(TINY, ["middle_block", "middle_block.1"])
+    assert found["middle_block.1"] == sum(p.numel() for p in teacher.middle_block[1].parameters())
+    assert found["middle_block"] > found["middle_block.1"]
+    assert total_of(found, found) == found["middle_block"]
+
+
+def test_time_is_measured_and_a_part_takes_no_more_than_its_whole(teacher, size):
+    names = ["middle_block", "middle_block.1"]
+    whole = scales(size, 2).weigh(teacher).latency_s
+    found = scales(size, 2).time_blocks(teacher, names)
+    assert 0 < found["middle_block.1"] < found["middle_block"] < 100 * whole
+    assert not any(module._forward_hooks for module in teacher.modules())
+    assert scales(size, 0).time_blocks(teacher, names) == {}
+
+
+def test_a_network_that_is_too_slow_is_timed_once(teacher, size, monkeypatch):
+    calls = []
+    teacher.register_forward_hook(lambda *_: calls.append(1))
+    monkeypatch.setattr(footprint, "MAX_TIMING_S", 0.0)
+    assert scales(size, 5).weigh(teacher).latency_s > 0
+    assert len(calls) == 1
+
+
+def test_a_warm_up_does_not_count(size, monkeypatch):
+    times = iter([0.0, 0.0, 9.0, 9.0, 9.0, 10.0, 10.0, 10.0, 12.0])
+    monkeypatch.setattr(footprint, "_now", lambda device: next(times))
+    found = footprint._repeat(lambda: torch.zeros(1), torch.device("cpu"), 2)
+    assert found == [1.0, 2.0]
+
+
+def test_a_block_that_never_runs_takes_no_time(size):
+    from rufous.networks.unet3d import UNet3D
+
+    unet = UNet3D(TINY)
+    unet.spare = torch.nn.Identity()
+    assert scales(size, 1).time_blocks(unet, ["spare"]) == {"spare": pytest.approx(0.0)}

@@ -1,0 +1,72 @@
+import pytest
+import torch
+from torch import nn
+
+from rufous.core.types import Conditioning
+from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.guidance import embed_guidance_scale
+from rufous.distillation.teaching import BlockFeatures, GuidanceRange, frozen, in_eval_mode, network_of
+from tests.distillation.conftest import SCHEDULE, denoiser
+
+
+def test_a_frozen_teacher_neither_drops_nor_learns():
+    teacher = frozen(denoiser())
+    assert not teacher.network.training
+    assert not any(parameter.requires_grad for parameter in teacher.network.parameters())
+
+
+def test_a_plain_function_has_nothing_to_train():
+    function = Denoiser(lambda latents, timesteps, cond: latents, SCHEDULE, "v_prediction")
+    with pytest.raises(ValueError, match="student's network is no"):
+        network_of(function, "student")
+
+
+def test_scales_are_drawn_evenly_between_the_ends():
+    drawn = GuidanceRange(2.0, 6.0, 8).draw(4000, torch.Generator().manual_seed(0))
+    assert drawn.min() >= 2.0
+    assert drawn.max() <= 6.0
+    assert float(drawn.mean()) == pytest.approx(4.0, abs=0.1)
+    assert GuidanceRange(3.0, 3.0).draw(2, torch.Generator()).tolist() == [3.0, 3.0]
+
+
+def test_the_student_is_told_the_weight_below_the_scale():
+    cond = GuidanceRange(2.0, 6.0, 8).told(Conditioning(), torch.tensor([3.0]))
+    assert torch.equal(cond.guidance_embeds, embed_guidance_scale(torch.tensor([2.0]), 8))
+    assert GuidanceRange(3.0, 3.0).told(Conditioning(), torch.tensor([3.0])).guidance_embeds is None
+
+
+@pytest.mark.parametrize(("ends", "says"), [((5.0, 2.0), "lower one"), ((2.0, 5.0), "is told the scale")])
+def test_ranges_that_mean_nothing_are_refused(ends, says):
+    with pytest.raises(ValueError, match=says):
+        GuidanceRange(*ends)
+
+
+def test_blocks_are_compared_relative_to_the_teacher():
+    student, teacher = nn.Identity(), nn.Identity()
+    features = BlockFeatures([(student, teacher)])
+    with features.catching():
+        student(torch.full((2, 3), 1.0))
+        teacher(torch.cat([torch.full((2, 3), 2.0), torch.full((2, 3), 9.0)]))  # guided: twice the samples
+        assert features.loss(2).item() == pytest.approx(1.0 / 4.0)
+
+
+def test_blocks_outside_are_not_kept_and_missing_or_unequal_ones_are_named():
+    student, teacher = nn.Identity(), nn.Identity()
+    features = BlockFeatures([(student, teacher)])
+    student(torch.ones(1))
+    with features.catching(), pytest.raises(ValueError, match="did not run"):
+        features.loss(1)
+    with features.catching():
+        student(torch.ones(1, 2))
+        teacher(torch.ones(1, 3))
+        with pytest.raises(ValueError, match="equal width"):
+            features.loss(1)
+
+
+def test_a_target_pass_has_no_dropout_and_no_gradient_and_leaves_the_mode():
+    module = nn.Dropout(0.5).train()
+    with in_eval_mode(module):
+        assert not module.training
+        assert not torch.is_grad_enabled()
+    assert module.training
+    assert torch.is_grad_enabled()

@@ -1,0 +1,100 @@
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from rufous.rewards.feedback import GuardConfig, RewardFeedback
+from rufous.rewards.reward import Mixture, Weighted
+
+
+class Brightness:
+    """The mean of all pixels."""
+
+    name = "brightness"
+
+    def score(self, video, prompts):
+        return video.mean(dim=(1, 2, 3, 4))
+
+
+class Redness(Brightness):
+    name = "redness"
+
+    def score(self, video, prompts):
+        return video[:, 0].mean(dim=(1, 2, 3))
+
+
+@dataclass
+class Batch:
+    prompts: list[str] | None
+
+
+GUARD = GuardConfig(lowest={"motion_magnitude": 0.9}, num_falls=2)
+
+
+def feedback(**options) -> RewardFeedback:
+    mixture = Mixture([Weighted(reward=Brightness(), weight=2.0), Weighted(reward=Redness(), weight=0.0)])
+    return RewardFeedback(mixture, lambda latents: latents[:, :3].clamp(-1, 1), **options)
+
+
+def call(term: RewardFeedback, latents: torch.Tensor):
+    return term(latents, Batch(["a red circle"] * len(latents)), torch.Generator().manual_seed(0))
+
+
+def test_the_loss_is_minus_the_mixtures_mean_and_reaches_the_latents():
+    latents = torch.full((2, 4, 3, 2, 2), 0.25, requires_grad=True)
+    loss, metrics = call(feedback(strength=3.0), latents)
+    assert loss.item() == pytest.approx(-3.0 * 2.0 * 0.25)
+    loss.backward()
+    assert latents.grad is not None
+    assert float(latents.grad[:, :3].sum()) == pytest.approx(-6.0)  # whatever the size, as a mean's gradient
+    assert float(metrics["reward_brightness"]) == pytest.approx(0.25)
+    assert float(metrics["reward_redness"]) == pytest.approx(0.25)
+    assert metrics["feedback_strength"] == 3.0
+
+
+def test_without_captions_there_is_no_reward():
+    with pytest.raises(ValueError, match="this batch has none"):
+        feedback()(torch.zeros(1, 4, 1, 2, 2), Batch(None), torch.Generator())
+
+
+def test_a_fall_halves_the_feedback_and_the_last_one_turns_it_off(caplog):
+    term = feedback(guard=GUARD)
+    assert not term.watch({"motion_magnitude": 0.2})
+    assert not term.watch({"motion_magnitude": 0.185})
+    assert term.watch({"motion_magnitude": 0.17})
+    assert term.strength == 0.5
+    assert term.watch({"motion_magnitude": 0.1})
+    assert term.strength == 0.0
+    latents = torch.zeros(1, 4, 1, 2, 2, requires_grad=True)
+    loss, _ = call(term, latents)
+    assert loss.item() == 0.0
+
+
+def test_a_negative_first_value_falls_downwards():
+    term = feedback(guard=GUARD)
+    term.watch({"motion_magnitude": -0.5})
+    assert not term.watch({"motion_magnitude": -0.54})
+    assert term.watch({"motion_magnitude": -0.56})
+
+
+def test_a_saved_guard_goes_on():
+    first = feedback(guard=GUARD)
+    first.watch({"motion_magnitude": 0.2})
+    first.watch({"motion_magnitude": 0.1})
+    second = feedback(guard=GUARD)
+    second.load_state_dict(first.state_dict())
+    assert second.strength == 0.5
+    assert second.watch({"motion_magnitude": 0.1})
+    assert second.strength == 0.0
+
+
+def test_a_watched_number_that_is_missing_is_an_error():
+    with pytest.raises(KeyError):
+        feedback(guard=GUARD).watch({"truth": 1.0})
+
+
+def test_settings_that_mean_nothing_are_refused():
+    with pytest.raises(ValueError, match="factor="):
+        GuardConfig(factor=1.0)
+    with pytest.raises(ValueError, match="strength=-1"):
+        feedback(strength=-1.0)
