@@ -3,6 +3,7 @@
 #
 #   nohup scripts/train_world.sh > runs/train_world.log 2>&1 &
 #   PRESET=large DEVICE=cuda scripts/train_world.sh
+#   PROCESSES=2 DEVICE=cpu scripts/train_world.sh    (one thread each: faster than one process of two threads)
 #
 # Where runs/ is gone, the stages before the teacher start from the model that ships, unless FROM_NOTHING=1.
 set -eu
@@ -17,6 +18,12 @@ mkdir -p runs
 export OMP_WAIT_POLICY=passive
 export GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=99999999999:glibc.malloc.hugetlb=1
 
+TRAIN="$RUFOUS train"
+if [ -n "${PROCESSES:-}" ]; then
+  export OMP_NUM_THREADS=1
+  TRAIN="python3 -m torch.distributed.run --standalone --nproc_per_node $PROCESSES -m rufous train"
+fi
+
 autoencoder=runs/world_autoencoder/release
 text=runs/world_video_text/release
 start=
@@ -28,12 +35,12 @@ elif [ ! -f runs/train_world_start ]; then
 fi
 if [ "$(cat runs/train_world_start)" = shipped ]; then
   autoencoder=$SHIPPED
-  text=$SHIPPED
+  text=rufous/models/world-video-text
   start=init_from=$SHIPPED
 else
-  $RUFOUS train world_autoencoder --preset "$PRESET" --device "$DEVICE"
-  $RUFOUS train world_video_text --preset "$PRESET" --device "$DEVICE"
+  $TRAIN world_autoencoder --preset "$PRESET" --device "$DEVICE"
+  $TRAIN world_video_text --preset "$PRESET" --device "$DEVICE"
 fi
-$RUFOUS train world_teacher --preset "$PRESET" --device "$DEVICE" \
+$TRAIN world_teacher --preset "$PRESET" --device "$DEVICE" \
   latents.autoencoder="$autoencoder" text="$text" $start "$@"
 $RUFOUS train world_truth model=runs/world_teacher/release --device "$DEVICE"

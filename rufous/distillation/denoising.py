@@ -17,6 +17,7 @@ from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.losses import min_snr_weight, mse
 from rufous.diffusion.timesteps import check_shift, draw_timesteps
+from rufous.distillation.alignment import FeatureAlignment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,17 @@ class LatentBatch:
     cond: Conditioning
     prompts: tuple[str, ...] | None = None
     """The captions themselves, for rewards."""
+    features: Float[Tensor, "b f e"] | None = None
+    """What a frozen model sees in each clean frame, for alignment."""
 
     def __len__(self) -> int:
         return len(self.latents)
 
     def to(self, device: torch.device | str) -> "LatentBatch":
         """Move everything to ``device``."""
-        return replace(self, latents=self.latents.to(device), cond=self.cond.to(device))
+        features = None if self.features is None else self.features.to(device)
+        latents, cond = self.latents.to(device), self.cond.to(device)
+        return replace(self, latents=latents, cond=cond, features=features)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +51,8 @@ class DenoisingConfig:
     timestep_shift: float = 1.0
     """Above 1 favours noisy timesteps; rectified flow only (see ``diffusion.timesteps.draw_timesteps``)."""
     loss_weighting: Literal["none", "min_snr"] = "none"
+    alignment_weight: float = 0.5
+    """Of the alignment term, if there is one; REPA uses 0.5."""
     min_snr_gamma: float = 5.0  # Hang et al. 2023 (arXiv:2303.09556), section 3.4
 
     def __post_init__(self) -> None:
@@ -64,12 +71,17 @@ class DenoisingObjective:
 
         loss = mean over examples of  w(t) * mean((output(x_t, t, cond) - target)^2)
 
-    Frames with ``cond.frame_mask`` False are given: they stay clean and carry no loss.
-    Owns nothing that changes but the network's weights.
+    Frames with ``cond.frame_mask`` False are given: they stay clean and carry no loss. With an alignment its
+    loss is added, and ``trainable`` holds ``network`` and ``alignment``. Owns nothing but their weights.
     """
 
     def __init__(
-        self, denoiser: Denoiser, uncond: Conditioning, config: DenoisingConfig | None = None
+        self,
+        denoiser: Denoiser,
+        uncond: Conditioning,
+        config: DenoisingConfig | None = None,
+        *,
+        alignment: FeatureAlignment | None = None,
     ) -> None:
         """Train the network inside ``denoiser``.
 
@@ -77,6 +89,7 @@ class DenoisingObjective:
             denoiser: Its network must be an ``nn.Module``; it becomes ``trainable``.
             uncond: The empty caption, batch of 1: ``prompt_embeds``, and ``prompt_mask`` if captions have it.
             config: Noise levels, weights and caption dropout; the defaults when None.
+            alignment: Of one of the network's blocks; batches must have features then.
 
         Raises:
             ValueError: The denoiser's network is a plain function, or its schedule allows no timestep shift.
@@ -84,6 +97,9 @@ class DenoisingObjective:
         if not isinstance(denoiser.network, nn.Module):
             raise ValueError("denoiser.network is no nn.Module: there is nothing to train")
         self.trainable: nn.Module = denoiser.network
+        if alignment is not None:
+            self.trainable = nn.ModuleDict({"network": denoiser.network, "alignment": alignment})
+        self._alignment = alignment
         self._denoiser = denoiser
         self._uncond = uncond
         self._config = config or DenoisingConfig()
@@ -114,7 +130,13 @@ class DenoisingObjective:
         output = denoiser.output(noisy, timesteps, cond)
         error = mse(output, denoiser.target(latents, noise, timesteps), frame_mask=cond.frame_mask)
         loss = (error * self._weight(timesteps)).mean()
-        return loss, self._by_quarter(error.detach(), timesteps)
+        metrics = self._by_quarter(error.detach(), timesteps)
+        if self._alignment is None:
+            return loss, metrics
+        if batch.features is None:
+            raise ValueError("this batch has no features to align with: pass LatentBatch(features=...)")
+        aligned = self._alignment.loss(batch.features)
+        return loss + config.alignment_weight * aligned, {**metrics, "alignment": aligned.detach()}
 
     def after_step(self) -> None:
         """Nothing follows a step."""

@@ -8,7 +8,7 @@
 * ``world_latents`` - latents of those clips on disk.
 * ``world_tiny_decoder`` - a small decoder for those latents.
 * ``world_teacher`` - the text-to-video teacher.
-* ``world_captions``, ``world_data``, ``world_sets`` - what generators train on: captions, batches, lengths.
+* ``world_captions``, ``world_features``, ``world_data``, ``world_sets`` - what generators train on.
 * ``world_recovery`` - stage 1: a pruned U-Net recovers.
 * ``world_few_steps`` - stage 2: a few-step student, with reward feedback.
 * ``world_truth`` - how true a model of the world is.

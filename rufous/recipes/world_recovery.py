@@ -111,7 +111,7 @@ def shared_stages(student: nn.Module, teacher: Any) -> list[tuple[nn.Module, nn.
     pairs = [(student.middle_block, teacher.middle_block)]
     pairs += list(zip(student.input_blocks, teacher.input_blocks, strict=True))
     pairs += list(zip(student.output_blocks, teacher.output_blocks, strict=True))
-    return [(mine, its) for mine, its in pairs if len(mine) and len(its)]
+    return [(mine, its) for mine, its in pairs if any(mine.children()) and any(its.children())]
 
 
 def student_manifest(
@@ -147,7 +147,7 @@ def save_student(
 
 def _check_parent(student: Path, teacher: Path) -> None:
     wanted = Manifest.load(teacher).id
-    found = [parent.manifest_id for parent in Manifest.load(student).parents]
+    found = [str(parent.manifest_id) for parent in Manifest.load(student).parents]
     if wanted not in found:
         raise ConfigError(
             f"student={str(student)!r} was made of release {', '.join(found) or 'nothing'}, not of {wanted} "

@@ -26,12 +26,13 @@ from rufous.checkpoints.release import load_component, save_release
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import ScheduleConfig, make_schedule
+from rufous.distillation.alignment import FeatureAlignment
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, LatentBatch
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, portable_config
 from rufous.recipes.world_captions import Text
-from rufous.recipes.world_data import Example, open_world_data
+from rufous.recipes.world_data import Example, WorldData, open_world_data
 from rufous.recipes.world_latents import WorldLatentsConfig
 from rufous.training.batches import InterleavedBatches, ShuffledBatches
 from rufous.training.loop import TrainConfig, train
@@ -81,6 +82,9 @@ class WorldTeacherConfig:
     network: UNet3DConfig = WORLD_UNET
     diffusion: DiffusionConfig = WORLD_DIFFUSION
     objective: DenoisingConfig = field(default_factory=DenoisingConfig)
+    is_aligned: bool = True
+    """The middle block learns what the video-text model of ``text`` sees in each clean frame; without it
+    2,500 steps taught no motion word (docs/benchmarks.md)."""
     batch_size: int = 16
     """Clips a step; a batch of images has ``images_per_clip`` as many single frames."""
     images_per_clip: int = 8
@@ -117,12 +121,15 @@ def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path
 
 def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
-    data = open_world_data(config.latents, config.latents_dir, config.text, processes)
+    data = open_world_data(
+        config.latents, config.latents_dir, config.text, processes, with_features=config.is_aligned
+    )
     network = _initial_network(config).to(device)
-    processes.spread(network, _blocks(network))
+    alignment = _alignment(config, network, data).to(device) if config.is_aligned else None
     schedule = make_schedule(config.diffusion.schedule)
     denoiser = Denoiser(network=network, schedule=schedule, prediction_type=config.diffusion.prediction_type)
-    objective = DenoisingObjective(denoiser, data.empty, config.objective)
+    objective = DenoisingObjective(denoiser, data.empty, config.objective, alignment=alignment)
+    processes.spread(objective.trainable, _blocks(network))
 
     def batches(*, single_frames: bool) -> ShuffledBatches[Example, LatentBatch]:
         size = config.batch_size * (config.images_per_clip if single_frames else 1)
@@ -135,7 +142,7 @@ def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> P
         if result.stopped_by is not None:
             return folder
         if result.ema is not None:  # clips start from the averaged weights
-            network.load_state_dict(result.ema.state_dict()["averages"])
+            objective.trainable.load_state_dict(result.ema.state_dict()["averages"])
 
     def save(step: int, folder: Path) -> None:
         whole = processes.whole(network, lambda: UNet3D(network.config))
@@ -179,6 +186,20 @@ def save_teacher(
         "diffusion": config.diffusion,
     }
     save_release(folder, parts, manifest, overwrite=True)
+
+
+def _alignment(config: WorldTeacherConfig, network: UNet3D, data: WorldData) -> FeatureAlignment:
+    """Of the middle block, all its places together."""
+    assert data.features is not None
+    latents = data.clips.latents
+    factor = 2 ** (len(config.network.channel_mult) - 1)
+    places = (latents.shape[-2] // factor) * (latents.shape[-1] // factor)
+    width = config.network.channel_mult[-1] * config.network.model_channels
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return FeatureAlignment(
+            network.middle_block, in_features=width * places, num_features=data.features.shape[-1]
+        )
 
 
 def _blocks(network: UNet3D) -> list[nn.Module]:

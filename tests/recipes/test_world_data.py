@@ -20,6 +20,21 @@ def test_a_batch_has_clips_their_captions_and_their_rate(data):
     torch.testing.assert_close(batch.cond.prompt_embeds, read.prompt_embeds, rtol=1e-3, atol=2e-3)
 
 
+def test_features_are_those_of_the_frames_and_are_made_once(road, data):
+    alone = data.processes
+    with_features = open_world_data(
+        road.latents, road.root / "latents", road.teacher.text, alone, with_features=True
+    )
+    clips = with_features.batches(batch_size=4, seed=0).take(1)[0]
+    images = with_features.batches(batch_size=4, seed=0, single_frames=True).take(1)[0]
+    assert clips.features.shape == (4, 4, 16)
+    assert images.features.shape == (4, 1, 16)
+    matches = (clips.features == images.features).all(dim=-1).any(dim=1)
+    assert bool(matches.all())  # the same order of clips, and one frame of each
+    assert float(with_features.features.astype("float32").std()) == pytest.approx(1.0, abs=0.05)
+    assert data.batches(batch_size=4, seed=0).take(1)[0].features is None
+
+
 def test_the_empty_caption_is_as_long_as_the_others(data):
     assert data.empty.prompt_mask.shape == (1, data.captions.mask.shape[1])
     assert data.empty.prompt_mask.sum() == 2
