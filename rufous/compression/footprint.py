@@ -2,8 +2,9 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,12 +52,13 @@ class Scales:
             flop=named_blocks(config).flop(network, self.size),
         )
 
-    def weigh(self, network: nn.Module) -> Footprint:
-        """Cost of a network, with its time."""
-        counted, calls = self.count(network.config), self.num_latency_calls
-        if not calls:
+    def weigh(self, *networks: nn.Module) -> list[Footprint]:
+        """Cost of several networks, timed in turn, so that a busy machine slows all of them alike."""
+        counted = [self.count(network.config) for network in networks]
+        if not self.num_latency_calls:
             return counted
-        return replace(counted, latency_s=measure_latency_s(network, self.example, num_calls=calls))
+        times = measure_latencies_s(networks, self.example, num_calls=self.num_latency_calls)
+        return [replace(one, latency_s=time) for one, time in zip(counted, times, strict=True)]
 
     def time_blocks(self, network: nn.Module, names: Iterable[str]) -> dict[str, float]:
         """Seconds of a pass that each block takes; empty if time is not measured."""
@@ -77,17 +79,21 @@ def total_of(costs: Mapping[str, float | int], names: Iterable[str]) -> float:
 
 
 @torch.no_grad()
-def measure_latency_s(network: nn.Module, call: NetworkCall, *, num_calls: int = 5) -> float:
-    """Median time of one call, in seconds, after one that is not counted.
+def measure_latencies_s(
+    networks: Sequence[nn.Module], call: NetworkCall, *, num_calls: int = 5
+) -> list[float]:
+    """Median time of one call of each network, in seconds, after one that is not counted.
 
-    Slow networks are timed less often: nothing more is measured once ``MAX_TIMING_S`` have passed.
+    They are called in turn. Slow networks are timed less often: nothing more is measured once
+    ``MAX_TIMING_S`` have passed.
 
     Args:
-        network: On the call's device.
+        networks: On the call's device.
         call: Repeated.
         num_calls: At least 1.
     """
-    return statistics.median(_repeat(lambda: call.of(network), call.latents.device, num_calls))
+    calls = [partial(call.of, network) for network in networks]
+    return [statistics.median(times) for times in _repeat(calls, call.latents.device, num_calls)]
 
 
 @torch.no_grad()
@@ -96,7 +102,7 @@ def measure_block_latencies_s(
 ) -> dict[str, float]:
     """Median time that each block takes within a call, in seconds; 0 for one that never runs.
 
-    See ``measure_latency_s``.
+    See ``measure_latencies_s``.
     """
     device = call.latents.device
     started: dict[str, float] = {}
@@ -119,22 +125,29 @@ def measure_block_latencies_s(
         block = network.get_submodule(name)
         hooks += [block.register_forward_pre_hook(start(name)), block.register_forward_hook(stop(name))]
     try:
-        _repeat(lambda: call.of(network), device, num_calls)
+        _repeat([partial(call.of, network)], device, num_calls)
     finally:
         for hook in hooks:
             hook.remove()
     return {name: statistics.median(times[1:] or times or [0.0]) for name, times in spent.items()}
 
 
-def _repeat(function: Callable[[], Tensor], device: torch.device, num_calls: int) -> list[float]:
-    """Times of up to ``num_calls`` calls, after a first one that counts only if it takes all the time."""
-    times: list[float] = []
+def _repeat(
+    functions: Sequence[Callable[[], Tensor]], device: torch.device, num_calls: int
+) -> list[list[float]]:
+    """Times of up to ``num_calls`` calls of each function, in turn.
+
+    The first round only warms up, unless it takes all the time.
+    """
+    rounds: list[list[float]] = []
     begin = _now(device)
-    while not times or (len(times) <= num_calls and _now(device) - begin < MAX_TIMING_S):
-        start = _now(device)
-        function()
-        times.append(_now(device) - start)
-    return times[1:] or times
+    while not rounds or (len(rounds) <= num_calls and _now(device) - begin < MAX_TIMING_S):
+        rounds.append([])
+        for function in functions:
+            start = _now(device)
+            function()
+            rounds[-1].append(_now(device) - start)
+    return [list(times) for times in zip(*(rounds[1:] or rounds), strict=True)]
 
 
 def _now(device: torch.device) -> float:

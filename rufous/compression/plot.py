@@ -17,6 +17,8 @@ class Bars:
     title: str
     values: Sequence[float]
     """At least 0."""
+    has_root_scale: bool = False
+    """Bars are as long as the square roots of their values, so that small ones show."""
 
 
 def bar_chart(labels: Sequence[str], panels: Sequence[Bars], *, marked: Sequence[bool], mark: str) -> str:
@@ -50,10 +52,11 @@ def bar_chart(labels: Sequence[str], panels: Sequence[Bars], *, marked: Sequence
 
 
 def _panel(bars: Bars, left: int, marked: Sequence[bool]) -> list[str]:
+    power = 0.5 if bars.has_root_scale else 1.0
     longest = max(bars.values, default=0.0) or 1.0
     parts = [_text(left, TOP_PX - 12, bars.title)]
     for i, (value, is_marked) in enumerate(zip(bars.values, marked, strict=True)):
-        length = PANEL_PX * value / longest
+        length = PANEL_PX * (value / longest) ** power
         top, colour = TOP_PX + ROW_PX * i + 3, MARKED if is_marked else PLAIN
         parts.append(
             f'<rect x="{left}" y="{top}" width="{length:.1f}" height="{ROW_PX - 6}" fill="{colour}"/>'

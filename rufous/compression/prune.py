@@ -116,25 +116,28 @@ def prune(
     names = block_names(teacher, config.blocks)
     parameters = block_parameters(teacher, names)
     budget = parse_budget(config.budget) if config.budget else None
+    is_timed = budget is not None and budget.measure == "latency_s"
     wanted = _named_student(teacher, config)
     if wanted is not None:
         plan_carry_over(teacher, wanted)
-    if budget is not None and budget.measure != "latency_s":
-        check_reachable(budget, scales.count(teacher), _savings(budget.measure, parameters, {}, scales))
+    unpruned = scales.count(teacher)
+    if budget is not None and not is_timed:
+        check_reachable(budget, unpruned, _savings(budget.measure, parameters, {}, scales))
     # 2. time and importance of the teacher's blocks
-    before, latencies = scales.weigh(network), scales.time_blocks(network, names)
-    if budget is not None and budget.measure == "latency_s":
-        check_reachable(budget, before, latencies)
+    latencies = scales.time_blocks(network, names)
+    if budget is not None and is_timed:
+        unpruned = scales.weigh(network)[0]
+        check_reachable(budget, unpruned, latencies)
     measured = _measure(network, names, config, data)
     # 3. the student
     if budget is not None:
         savings = _savings(budget.measure, parameters, latencies, scales)
-        student, after = meet_budget(
-            network, budget, before, savings, measured, scales=scales, remeasure=config.remeasure
+        student, before, after = meet_budget(
+            network, budget, unpruned, savings, measured, scales=scales, remeasure=config.remeasure
         )
     else:
         student = carry_over(network, wanted)
-        after = scales.weigh(student)
+        before, after = scales.weigh(network, student)
     figures = tuple(
         BlockFigures(
             name=name,

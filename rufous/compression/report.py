@@ -84,15 +84,13 @@ def importance_picture(report: PruningReport) -> str:
         ValueError: The report holds no importance.
     """
     blocks = report.blocks
-    series = {
-        "output change when skipped": [block.output_change for block in blocks],
-        "block influence": [block.influence for block in blocks],
-    }
+    changes = [block.output_change for block in blocks if block.output_change is not None]
+    influences = [max(block.influence, 0.0) for block in blocks if block.influence is not None]
     bars = [
-        Bars(title=title, values=[value for value in values if value is not None])
-        for title, values in series.items()
-        if None not in values and values
+        Bars(title="output change when skipped (square-root scale)", values=changes, has_root_scale=True),
+        Bars(title="block influence", values=influences),
     ]
+    bars = [each for each in bars if each.values]
     if not bars:
         raise ValueError("no importance was measured: there is nothing to draw")
     return bar_chart(

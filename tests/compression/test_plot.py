@@ -8,15 +8,23 @@ from rufous.compression.plot import MARKED, PANEL_PX, PLAIN, Bars, bar_chart
 def test_bars_are_as_long_as_their_values_and_marked_ones_have_their_colour():
     chart = bar_chart(
         ["first", "a < b & c"],
-        [Bars(title="change", values=[1.0, 4.0]), Bars(title="none", values=[0.0, 0.0])],
+        [
+            Bars(title="change", values=[1.0, 4.0]),
+            Bars(title="root", values=[1.0, 4.0], has_root_scale=True),
+            Bars(title="none", values=[0.0, 0.0]),
+        ],
         marked=[True, False],
         mark="removed",
     )
     root = ElementTree.fromstring(chart)
     space = "{http://www.w3.org/2000/svg}"
     bars = root.findall(f"{space}rect")[2:]
-    assert [float(bar.get("width", "")) for bar in bars] == [PANEL_PX / 4, PANEL_PX, 0.0, 0.0]
-    assert [bar.get("fill") for bar in bars] == [MARKED, PLAIN] * 2
+    assert [float(bar.get("width", "")) for bar in bars] == [
+        *(PANEL_PX / 4, PANEL_PX),
+        *(PANEL_PX / 2, PANEL_PX),
+        *(0.0, 0.0),
+    ]
+    assert [bar.get("fill") for bar in bars] == [MARKED, PLAIN] * 3
     texts = [text.text for text in root.findall(f"{space}text")]
     assert {"first", "a < b & c", "change", "removed", "4"} <= set(texts)
 

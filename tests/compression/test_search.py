@@ -15,13 +15,14 @@ NAMES = ("input_blocks.2", "middle_block", "output_blocks.1")
 
 @dataclass(frozen=True, kw_only=True)
 class SlowScales(Scales):
-    """A clock on which removals save half of what their blocks took."""
+    """A clock on which each removal saves the same."""
 
     saving: float
 
-    def weigh(self, network: torch.nn.Module) -> Footprint:
-        gone = len(network.config.removed_blocks)
-        return replace(self.count(network.config), latency_s=1.0 - self.saving * gone)
+    def weigh(self, *networks: torch.nn.Module) -> list[Footprint]:
+        times = [1.0 - self.saving * len(network.config.removed_blocks) for network in networks]
+        counted = [self.count(network.config) for network in networks]
+        return [replace(one, latency_s=time) for one, time in zip(counted, times, strict=True)]
 
 
 def scales(size, saving: float) -> SlowScales:
@@ -46,7 +47,7 @@ def test_more_goes_until_the_measured_time_is_met(teacher, size):
     )  # 0.714 s: two blocks, one by their own times
     measured = Measured(influences={"input_blocks.2": 0.2, "middle_block": 0.1, "output_blocks.1": 0.3})
     savings = dict.fromkeys(NAMES, 0.3)
-    student, after = meet_budget(teacher, budget, clock.weigh(teacher), savings, measured, scales=clock)
+    student, _, after = meet_budget(teacher, budget, clock.weigh(teacher)[0], savings, measured, scales=clock)
     assert student.config.removed_blocks == {"middle_block", "input_blocks.2"}
     assert after.latency_s == pytest.approx(0.7)
 
@@ -54,17 +55,30 @@ def test_more_goes_until_the_measured_time_is_met(teacher, size):
 def test_a_time_that_is_never_met_is_refused_with_the_best_that_was(teacher, size):
     clock, budget = scales(size, saving=0.1), parse_budget("2x")
     measured = Measured(influences=dict.fromkeys(NAMES, 0.2))
-    with pytest.raises(ValueError, match=r"'2x' cannot be reached: it leaves 0.5 of 1 .* measured is 0.7;"):
-        meet_budget(teacher, budget, clock.weigh(teacher), dict.fromkeys(NAMES, 0.3), measured, scales=clock)
+    with pytest.raises(ValueError, match=r"'2x' cannot be reached: the least seconds of a pass .* are 70.0%"):
+        meet_budget(
+            teacher, budget, clock.weigh(teacher)[0], dict.fromkeys(NAMES, 0.3), measured, scales=clock
+        )
 
 
 def test_measuring_anew_meets_the_budget_too(teacher, size, calls):
     clock, budget = scales(size, saving=0.0), parse_budget("-20%")
-    before = clock.weigh(teacher)
+    before = clock.weigh(teacher)[0]
     measured = Measured(calls=calls, changes=output_changes(teacher, NAMES, calls))
     savings = {
         name: float(sum(p.numel() for p in teacher.get_submodule(name).parameters())) for name in NAMES
     }
-    student, after = meet_budget(teacher, budget, before, savings, measured, scales=clock, remeasure=True)
+    student, _, after = meet_budget(teacher, budget, before, savings, measured, scales=clock, remeasure=True)
     assert after.parameters <= 0.8 * before.parameters
     assert after.parameters == sum(parameter.numel() for parameter in student.parameters())
+
+
+def test_a_stage_whose_every_part_goes_is_named_itself(teacher, size):
+    clock, names = scales(size, saving=0.0), [f"middle_block.{i}" for i in range(4)]
+    savings = {
+        name: float(sum(p.numel() for p in teacher.get_submodule(name).parameters())) for name in names
+    }
+    before, measured = clock.weigh(teacher)[0], Measured(influences=dict.fromkeys(names, 0.1))
+    budget = parse_budget(f"-{99.9 * sum(savings.values()) / before.parameters}%")
+    student, *_ = meet_budget(teacher, budget, before, savings, measured, scales=clock)
+    assert student.config.removed_blocks == {"middle_block"}
