@@ -75,12 +75,17 @@ def check_reachable(budget: Budget, before: Footprint, savings: Mapping[str, flo
     cost, limit = getattr(before, budget.measure), budget.most(before)
     word, most = WORDS[budget.measure], total_of(savings, savings)
     if limit >= cost:
-        raise ValueError(f"budget {budget.text!r} is met already: the network has {cost:,} {word}")
+        raise ValueError(f"budget {budget.text!r} is met already: the network has {_amount(cost)} {word}")
     if most < cost - limit:
+        least = f"{_amount(cost - most)} (-{most / cost:.1%})"
         raise ValueError(
-            f"budget {budget.text!r} cannot be reached: it leaves {limit:,.4g} of {cost:,.4g} {word}, and "
-            f"{cost - most:,.4g} (-{most / cost:.1%}) stay when all blocks go that can; use a smaller budget"
+            f"budget {budget.text!r} cannot be reached: it leaves {_amount(limit)} of {_amount(cost)} "
+            f"{word}, and {least} stay when all blocks go that can; use a smaller budget"
         )
+
+
+def _amount(value: float | int) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def choose_blocks(

@@ -21,7 +21,7 @@ def count(network: torch.nn.Module) -> int:
 
 def test_a_budget_is_met_by_blocks_that_matter_least(teacher, size, calls):
     config = PruneConfig(budget="-30%", blocks="stages", num_latency_calls=0)
-    student, report = prune(teacher, config, size=size, data=lambda: calls)
+    student, report = prune(teacher, config, size=size, data=lambda: calls[:1])
     assert count(student) == report.after.parameters <= 0.7 * count(teacher)
     assert student.config.removed_blocks == set(report.removed)
     removed = [block for block in report.blocks if block.is_removed]
@@ -31,7 +31,7 @@ def test_a_budget_is_met_by_blocks_that_matter_least(teacher, size, calls):
         for other in kept:
             saved = report.before.parameters - report.after.parameters - one.parameters + other.parameters
             assert saved < 0.3 * count(teacher) or other.output_change >= one.output_change
-    assert report.output_change == pytest.approx(output_change(teacher, report.removed, calls))
+    assert report.output_change == pytest.approx(output_change(teacher, report.removed, calls[:1]))
     assert from_json_dict(UNet3DConfig, report.student_config) == student.config
 
 
