@@ -36,7 +36,7 @@ fi
 if [ "$(cat runs/train_world_start)" = shipped ]; then
   autoencoder=$SHIPPED
   text=rufous/models/world-video-text
-  start=init_from=$SHIPPED
+  start="init_from=$SHIPPED images=null sparse=null"
 else
   $TRAIN world_autoencoder --preset "$PRESET" --device "$DEVICE"
   $TRAIN world_video_text --preset "$PRESET" --device "$DEVICE"

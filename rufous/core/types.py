@@ -30,6 +30,10 @@ class Conditioning:
     image_latents: Float[Tensor, "b c f h w"] | None = None
     frame_mask: Bool[Tensor, "b f"] | None = None
     """True where a frame is to be generated, False where it is given."""
+    frame_indices: Float[Tensor, "b f"] | None = None
+    """Which frames of the clip these are, counted from 0; None: all of them, in order."""
+    clip_frames: Float[Tensor, " b"] | None = None
+    """Frames of the whole clip, where ``frame_indices`` says that these are some of them."""
     height: Float[Tensor, " b"] | None = None
     """Height of the clip in pixels."""
     width: Float[Tensor, " b"] | None = None

@@ -1,7 +1,6 @@
 """Training objectives: what each stage of making a model small and fast minimises.
 
 * ``denoising`` - plain diffusion training, for pre-training and for recovery after pruning.
-* ``alignment`` - a block of a denoiser learns what a frozen model sees in the clean clip.
 * ``teaching`` - what every distillation asks of a teacher: frozen weights, guidance, blocks to compare.
 * ``structural`` - recovery after pruning, towards the teacher's output after guidance.
 * ``consistency`` - few steps by agreement along the teacher's path.

@@ -108,8 +108,8 @@ def _stage_flop(stage: nn.Module, num_frames: int, height: int, width: int, num_
     for block in stage.modules():
         if isinstance(block, unet3d.Attention):
             total += _attention_layer_flop(block, num_frames, height * width, num_tokens)
-        elif isinstance(block, unet3d.ResBlock):
-            total -= 2.0 * (positions - 1) * _num_weights(block.emb_layers)  # once per clip, not per position
+        elif isinstance(block, unet3d.ResBlock):  # once per frame, not per position
+            total -= 2.0 * (positions - num_frames) * _num_weights(block.emb_layers)
         elif isinstance(block, unet3d.Upsample):
             total += 2.0 * 3 * positions * _num_weights(block)  # runs at four times the positions
     return total + 2.0 * positions * _num_weights(stage)
@@ -122,6 +122,8 @@ def _attention_layer_flop(layer: unet3d.Attention, num_frames: int, pixels: int,
         return attention_flop(num_frames, pixels, pixels, width)
     if layer.over == "time":
         return attention_flop(pixels, num_frames, num_frames, width)
+    if layer.over == "clip":
+        return attention_flop(1, num_frames * pixels, num_frames * pixels, width)
     saved = num_frames * pixels - num_tokens
     from_text = _num_weights(layer.to_k) + _num_weights(layer.to_v)
     return attention_flop(1, num_frames * pixels, num_tokens, width) - 2.0 * saved * from_text

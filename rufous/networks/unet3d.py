@@ -73,8 +73,8 @@ class UNet3DConfig:
     course; with positions, tokens then know their row and column too. Motion is a change of place, which
     attention at one place sees only by way of the spatial layers; a small network needs long for that."""
     frame_embedding: bool = False
-    """Each frame's own time embedding: its index, its share of the clip and the prompt, through a small
-    network, so that every ResBlock knows where in the motion its frame is."""
+    """Each frame's own time embedding (see ``FrameEmbedding``), so that every ResBlock knows where in the
+    motion its frame is; single frames that know theirs learn motion too. Needs ``pooled_prompt``."""
     skip_temporal_on_images: bool = False
     """A clip of one frame passes the temporal layers by, so that training on images costs half and leaves
     those layers alone; the published networks run them."""
@@ -96,6 +96,8 @@ class UNet3DConfig:
                     f"width {width} does not fit: use a multiple of norm_groups={self.norm_groups} and of "
                     f"num_head_channels={self.num_head_channels}"
                 )
+        if self.frame_embedding and not self.pooled_prompt:
+            raise ConfigError("frame_embedding needs pooled_prompt=True: a frame's place says little alone")
         if self.motion_embed_dim is not None and self.guidance_embed_dim is None:
             raise ConfigError("motion_embed_dim needs guidance_embed_dim: the two are merged")
         stages, parts = prunable_blocks(self), prunable_parts(self)
@@ -304,9 +306,14 @@ class StageInputs:
     """One for each frame of each clip."""
     prompt_embeds: Float[Tensor, "b s d"]
     prompt_mask: Bool[Tensor, "b s"] | None
-    num_frames: int
+    frame_indices: Float[Tensor, "b f"]
     is_temporal: bool
     """Whether the temporal layers run."""
+
+    @property
+    def num_frames(self) -> int:
+        """Of each clip."""
+        return self.frame_indices.shape[1]
 
 
 def _frames_apart(x: Tensor, num_frames: int) -> Tensor:
@@ -542,26 +549,27 @@ class TemporalTransformer(nn.Module):
         tokens = self.norm(_frames_apart(x, inputs.num_frames))
         tokens = _project(self.proj_in, rearrange(tokens, "b c f h w -> b f (h w) c"))
         if self.has_position:
-            tokens = tokens + self._position(inputs.num_frames, height, x.shape[3], tokens)
+            tokens = tokens + self._position(inputs.frame_indices, height, x.shape[3], tokens)
         for block in self.transformer_blocks:
             tokens = block(tokens, inputs)
         return x + rearrange(_project(self.proj_out, tokens), "b f (h w) c -> (b f) c h w", h=height)
 
-    def _position(self, num_frames: int, height: int, width: int, like: Tensor) -> Tensor:
+    def _position(self, frame_indices: Float[Tensor, "b f"], height: int, width: int, like: Tensor) -> Tensor:
         """Of the frame in all features; of frame, row and column in a half and two quarters if needed."""
-
-        def embed(count: int, num_features: int) -> Tensor:
-            return sinusoidal_embedding(torch.arange(count, device=like.device).float(), num_features)
-
         features = like.shape[-1]
         if not self.sees_clip:
-            return rearrange(embed(num_frames, features), "f c -> 1 f 1 c").to(like.dtype)
+            return rearrange(_embed_indices(frame_indices, features), "b f c -> b f 1 c").to(like.dtype)
         quarter = features // 4
-        frames = rearrange(embed(num_frames, features - 2 * quarter), "f c -> f 1 1 c")
-        rows, columns = embed(height, quarter)[None, :, None], embed(width, quarter)[None, None]
-        grid = (num_frames, height, width, -1)
+        frames = rearrange(_embed_indices(frame_indices, features - 2 * quarter), "b f c -> b f 1 1 c")
+        rows, columns = (torch.arange(count, device=like.device).float() for count in (height, width))
+        rows, columns = sinusoidal_embedding(rows, quarter)[:, None], sinusoidal_embedding(columns, quarter)
+        grid = (*frame_indices.shape, height, width, -1)
         position = torch.cat([part.expand(grid) for part in (frames, rows, columns)], dim=-1)
-        return rearrange(position, "f h w c -> 1 f (h w) c").to(like.dtype)
+        return rearrange(position, "b f h w c -> b f (h w) c").to(like.dtype)
+
+
+def _embed_indices(indices: Float[Tensor, "b f"], num_features: int) -> Float[Tensor, "b f c"]:
+    return sinusoidal_embedding(indices.flatten(), num_features).unflatten(0, indices.shape)
 
 
 class Downsample(nn.Module):
@@ -644,6 +652,39 @@ def _build_middle(config: UNet3DConfig) -> Stage:
     )
 
 
+class FrameEmbedding(nn.Module):
+    """What a frame's place in its clip means under this prompt: the product of the two, mapped linearly.
+
+    Only both together say where a thing is: over all prompts no frame differs from another, over all frames
+    no motion from another. Of a sum, a network learns that after thousands of steps, of a product after
+    hundreds (docs/benchmarks.md).
+    """
+
+    def __init__(self, prompt_features: int, place_features: int, out_features: int) -> None:
+        super().__init__()
+        width = 4 * out_features
+        self.place_features = place_features
+        self.place = nn.Linear(2 * place_features, width)
+        self.prompt = nn.Linear(prompt_features, width)
+        self.out = zero_(nn.Linear(width, out_features))
+
+    def forward(
+        self,
+        frame_indices: Float[Tensor, "b f"],
+        clip_frames: Float[Tensor, " b"],
+        prompts: Float[Tensor, "b d"],
+    ) -> Float[Tensor, "b f e"]:
+        """Of each frame, from its index, its share of the clip and the pooled prompt."""
+        share = frame_indices / rearrange((clip_frames - 1).clamp(min=1), "b -> b 1")
+        places = (_embed_indices(values, self.place_features) for values in (frame_indices, 100.0 * share))
+        place = torch.cat(list(places), dim=-1).to(prompts.dtype)
+        return self.out(self.place(place) * rearrange(self.prompt(prompts), "b e -> b 1 e"))
+
+
+def _pooled_features(config: UNet3DConfig) -> int:
+    return config.cross_attention_dim * max(1, config.prompt_queries)
+
+
 def _two_layers(in_features: int, out_features: int) -> nn.Sequential:
     """Linear, SiLU, Linear."""
     return nn.Sequential(
@@ -655,7 +696,7 @@ class UNet3D(nn.Module):
     """The denoising network of VideoCrafter2, its pruned variants, and its small relatives.
 
     Reads ``cond.prompt_embeds`` always; ``cond.fps`` and ``cond.guidance_embeds`` if its config says so;
-    ``cond.prompt_mask`` if it is given.
+    ``cond.prompt_mask``, ``cond.frame_indices`` and ``cond.clip_frames`` if they are given.
 
     A fresh network has torch's default weights (uniform within 1 / sqrt(fan_in)), except zeros for the last
     layer of every residual branch, the output convolution, and what joins the time embedding beside the time.
@@ -676,19 +717,14 @@ class UNet3D(nn.Module):
             self.motion_cond_proj = nn.Linear(config.motion_embed_dim, width, bias=False)
             self.combine_proj = zero_(nn.Linear(2 * width, width, bias=False))
         if config.pooled_prompt:
-            pooled = config.cross_attention_dim * max(1, config.prompt_queries)
-            self.prompt_pooling = _two_layers(pooled, time_channels)
+            self.prompt_pooling = _two_layers(_pooled_features(config), time_channels)
             zero_(self.prompt_pooling[2])
             if config.prompt_queries:
                 self.prompt_scores = nn.Linear(config.cross_attention_dim, config.prompt_queries, bias=False)
                 # sharp enough that every query starts with other words; near the mean they would stay alike
                 nn.init.normal_(self.prompt_scores.weight, std=2 * config.cross_attention_dim**-0.5)
         if config.frame_embedding:
-            self.frame_embedding = nn.Sequential(
-                nn.Linear(2 * width + time_channels, time_channels),
-                nn.SiLU(),
-                zero_(nn.Linear(time_channels, time_channels)),
-            )
+            self.frame_embedding = FrameEmbedding(_pooled_features(config), width, time_channels)
         first = Stage([nn.Conv2d(config.in_channels, width, 3, padding=1)])
         self.input_blocks = nn.ModuleList(
             [first, *(_build_stage(plan, config) for plan in _plan_input(config))]
@@ -728,17 +764,16 @@ class UNet3D(nn.Module):
         """
         self._check(latents, cond)
         assert cond.prompt_embeds is not None
-        num_frames, is_image = latents.shape[2], latents.shape[2] == 1
-        time_embeds = self._embed_time(timesteps, cond).repeat_interleave(num_frames, dim=0)
-        is_temporal = not (is_image and self.config.skip_temporal_on_images)
-        if self.config.frame_embedding and is_temporal:
-            time_embeds = time_embeds + self._embed_frames(time_embeds, num_frames)
+        num_frames = latents.shape[2]
+        frame_indices = cond.frame_indices
+        if frame_indices is None:
+            frame_indices = torch.arange(num_frames, device=latents.device).float().expand(len(latents), -1)
         inputs = StageInputs(
-            time_embeds=time_embeds,
+            time_embeds=rearrange(self._embed_time(timesteps, cond, frame_indices), "b f e -> (b f) e"),
             prompt_embeds=cond.prompt_embeds.to(self.dtype),
             prompt_mask=cond.prompt_mask,
-            num_frames=num_frames,
-            is_temporal=is_temporal,
+            frame_indices=frame_indices,
+            is_temporal=num_frames > 1 or not self.config.skip_temporal_on_images,
         )
         x = rearrange(latents.to(self.dtype), "b c f h w -> (b f) c h w")
         x = x.contiguous(memory_format=torch.channels_last)
@@ -762,9 +797,11 @@ class UNet3D(nn.Module):
                 x = stage(torch.cat([x, skip], dim=1), inputs, checkpointed)
         return x
 
-    def _embed_time(self, timesteps: Tensor, cond: Conditioning) -> Tensor:
-        """Time embedding and what joins it: guidance before the small network, fps and prompt after it."""
-        width, dtype = self.config.model_channels, self.dtype
+    def _embed_time(
+        self, timesteps: Tensor, cond: Conditioning, frame_indices: Float[Tensor, "b f"]
+    ) -> Float[Tensor, "b f e"]:
+        """Time embedding and what joins it: guidance before the small network; fps, prompt, frame after."""
+        width, dtype, num_frames = self.config.model_channels, self.dtype, frame_indices.shape[1]
         features = sinusoidal_embedding(timesteps, width).to(dtype)
         if self.config.guidance_embed_dim is not None:
             assert cond.guidance_embeds is not None
@@ -773,22 +810,16 @@ class UNet3D(nn.Module):
         if self.config.fps_conditioning:
             assert cond.fps is not None
             time_embeds = time_embeds + self.fps_embedding(sinusoidal_embedding(cond.fps, width).to(dtype))
-        if self.config.pooled_prompt:
-            time_embeds = time_embeds + self.prompt_pooling(self._pool_prompt(cond, dtype))
-        return time_embeds
-
-    def _embed_frames(self, time_embeds: Float[Tensor, "bf e"], num_frames: int) -> Float[Tensor, "bf e"]:
-        """What each frame's place in the clip adds to its time embedding, which has the prompt in it."""
-        frames, width = (
-            torch.arange(num_frames, device=time_embeds.device).float(),
-            self.config.model_channels,
-        )
-        share = frames / max(num_frames - 1, 1)
-        place = torch.cat(
-            [sinusoidal_embedding(frames, width), sinusoidal_embedding(100.0 * share, width)], dim=1
-        )
-        places = place.to(time_embeds.dtype).repeat(len(time_embeds) // num_frames, 1)
-        return self.frame_embedding(torch.cat([places, time_embeds], dim=1))
+        if not self.config.pooled_prompt:
+            return rearrange(time_embeds, "b e -> b 1 e").expand(-1, num_frames, -1)
+        prompts = self._pool_prompt(cond, dtype)
+        time_embeds = rearrange(time_embeds + self.prompt_pooling(prompts), "b e -> b 1 e")
+        if not self.config.frame_embedding:
+            return time_embeds.expand(-1, num_frames, -1)
+        clip_frames = cond.clip_frames
+        if clip_frames is None:
+            clip_frames = frame_indices.new_full((len(frame_indices),), num_frames)
+        return time_embeds + self.frame_embedding(frame_indices, clip_frames, prompts)
 
     def _pool_prompt(self, cond: Conditioning, dtype: torch.dtype) -> Tensor:
         """Weighted means of the embeddings of the tokens that count, one for each query, joined."""

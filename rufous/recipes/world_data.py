@@ -1,8 +1,7 @@
-"""What the world's generators train on: cached latents and read captions, in batches of clips or images."""
+"""What the world generators train on: cached latents and read captions, in batches of clips or frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -12,38 +11,70 @@ from rufous.core.types import Conditioning
 from rufous.distillation.denoising import LatentBatch
 from rufous.recipes.processes import Processes
 from rufous.recipes.world_captions import EncodedCaptions, Text, encode_captions
-from rufous.recipes.world_clips import render_clips
-from rufous.recipes.world_features import encode_features
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.batches import ShuffledBatches
 
-Example: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor, str]
-"""Latents [c f h w], ``prompt_embeds`` [s d], ``prompt_mask`` [s], features [f e] (or [f 0]), the caption."""
+LONE_IMAGES = 8
+"""One of so many single frames is shown as an image by itself, the first frame of one."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """Some or all frames of one clip, with one of its captions."""
+
+    latents: Tensor
+    """[c f h w]"""
+    prompt_embeds: Tensor
+    """[s d]"""
+    prompt_mask: Tensor
+    """[s]"""
+    frame_indices: Tensor
+    """[f]"""
+    clip_frames: int
+    fps: float
+    prompt: str
 
 
 @dataclass(frozen=True)
 class CaptionedLatents:
-    """Each clip as often as it has captions; with ``single_frames`` one frame of it, chosen by the index."""
+    """Each clip as often as it has captions, or of each so many evenly spaced frames, from every start."""
 
     clips: EncodedClips
     captions: EncodedCaptions
-    single_frames: bool
-    features: np.ndarray | None = None
+    num_frames: int | None = None
+    """Frames of an example: 1 for images, None for whole clips."""
+
+    def __post_init__(self) -> None:
+        if self.num_frames is not None and not 1 <= self.num_frames <= self._clip_frames:
+            raise ValueError(f"num_frames={self.num_frames}: clips have 1 to {self._clip_frames} frames")
 
     def __len__(self) -> int:
-        return len(self.captions.mask)
+        return len(self.captions.mask) * self._stride
+
+    @property
+    def _clip_frames(self) -> int:
+        return self.clips.latents.shape[2]
+
+    @property
+    def _stride(self) -> int:
+        return self._clip_frames // (self.num_frames or self._clip_frames)
 
     def __getitem__(self, index: int) -> Example:
-        clip, caption = divmod(index, self.captions.per_clip)
-        latents = self.clips.latents[clip]
-        features = np.zeros((latents.shape[1], 0)) if self.features is None else self.features[clip]
-        if self.single_frames:
-            frame = int(np.random.default_rng(index).integers(latents.shape[1]))
-            latents, features = latents[:, frame : frame + 1], features[frame : frame + 1]
-        embeds, mask = self.captions[index]
-        seen = torch.from_numpy(features.astype(np.float32))
-        latents = torch.from_numpy(latents.astype(np.float32))
-        return latents, embeds, mask, seen, self.clips.captions[clip][caption]
+        captioned, start = divmod(index, self._stride)
+        clip, caption = divmod(captioned, self.captions.per_clip)
+        frames = np.arange(start, self._clip_frames, self._stride)[: self.num_frames]
+        latents = self.clips.latents[clip][:, frames].astype(np.float32)
+        is_alone = self.num_frames == 1 and captioned % LONE_IMAGES == 0
+        embeds, mask = self.captions[captioned]
+        return Example(
+            latents=torch.from_numpy(latents),
+            prompt_embeds=embeds,
+            prompt_mask=mask,
+            frame_indices=torch.from_numpy((0 if is_alone else frames) * np.ones(len(frames), np.float32)),
+            clip_frames=1 if is_alone else self._clip_frames,
+            fps=self.clips.fps / (1 if len(frames) == 1 else self._stride),
+            prompt=self.clips.captions[clip][caption],
+        )
 
 
 @dataclass(frozen=True)
@@ -54,8 +85,6 @@ class WorldData:
     captions: EncodedCaptions
     text: Text
     processes: Processes
-    features: np.ndarray | None = None
-    """See ``world_features``; None unless asked for."""
 
     @property
     def empty(self) -> Conditioning:
@@ -63,29 +92,34 @@ class WorldData:
         return self.captions.fitted(self.text([""], self.clips.fps))
 
     def batches(
-        self, *, batch_size: int, seed: int, single_frames: bool = False
+        self, *, batch_size: int, seed: int, num_frames: int | None = None
     ) -> ShuffledBatches[Example, LatentBatch]:
-        """This process's share of batches of clips, or of single frames; the fps is the clips' own."""
-        dataset = CaptionedLatents(self.clips, self.captions, single_frames, self.features)
+        """This process's share of batches of clips, or of ``num_frames`` frames of each, 1 for images."""
+        dataset = CaptionedLatents(self.clips, self.captions, num_frames)
         return self.processes.batches(dataset, self._collate, batch_size=batch_size, seed=seed, prefetch=2)
 
     def _collate(self, part: list[Example]) -> LatentBatch:
         device = self.processes.device
-        *tensors, prompts = zip(*part, strict=True)
-        latents, embeds, mask, features = (torch.stack(each).to(device) for each in tensors)
-        fps = torch.full((len(part),), self.clips.fps, device=device)
-        cond = Conditioning(prompt_embeds=embeds, prompt_mask=mask, fps=fps)
-        seen = features if features.shape[-1] else None
-        return LatentBatch(latents=latents, cond=cond, prompts=tuple(prompts), features=seen)
+
+        def stacked(name: str) -> Tensor:
+            return torch.stack([getattr(example, name) for example in part]).to(device)
+
+        def numbers(name: str) -> Tensor:
+            return torch.tensor([float(getattr(example, name)) for example in part], device=device)
+
+        cond = Conditioning(
+            prompt_embeds=stacked("prompt_embeds"),
+            prompt_mask=stacked("prompt_mask"),
+            fps=numbers("fps"),
+            frame_indices=stacked("frame_indices"),
+            clip_frames=numbers("clip_frames"),
+        )
+        prompts = tuple(example.prompt for example in part)
+        return LatentBatch(latents=stacked("latents"), cond=cond, prompts=prompts)
 
 
 def open_world_data(
-    latents: WorldLatentsConfig,
-    folder: Path | str,
-    text: str,
-    processes: Processes,
-    *,
-    with_features: bool = False,
+    latents: WorldLatentsConfig, folder: Path | str, text: str, processes: Processes
 ) -> WorldData:
     """Encode clips and read captions into ``folder``, unless they are there already.
 
@@ -94,14 +128,9 @@ def open_world_data(
         folder: Of the cached latents and captions.
         text: Release folder with the components ``text_encoder`` and ``tokenizer``.
         processes: The first one encodes, alone.
-        with_features: Also what the ``video_text`` model of ``text`` sees in each frame.
     """
     with processes.first_alone():
         clips = encode_clips(latents, Path(folder), processes.device)
         tower = Text(text, processes.device)
         captions = encode_captions(clips.captions, tower, Path(folder))
-        features = None
-        if with_features:
-            rendered = render_clips(latents.clips, Path(latents.clips_dir))
-            features = encode_features(rendered, text, Path(folder), processes.device)
-    return WorldData(clips, captions, tower, processes, features)
+    return WorldData(clips, captions, tower, processes)

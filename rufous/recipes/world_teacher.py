@@ -8,8 +8,9 @@ the words beside cross-attention; frames know their index in every block, and at
 the whole clip; the noise is shifted and ends at pure noise, or brightness would leak through the last
 timestep and backgrounds would never be learnt from noise. Hence v-prediction.
 
-Images first: single frames, which pass the temporal layers by, teach looks at a small part of the cost. Then
-every step has clips, which teach motion, and images, of which the same time shows 20 times as many scenes.
+Images first: single frames, which pass the temporal layers by but know which frame of their clip they are,
+teach looks and what a motion word means for each frame, at a small part of a clip's cost. Then four frames of
+each clip, far apart, teach which frames go together, at a quarter of the cost. Whole clips come last.
 """
 
 import contextlib
@@ -26,15 +27,14 @@ from rufous.checkpoints.release import load_component, save_release
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import ScheduleConfig, make_schedule
-from rufous.distillation.alignment import FeatureAlignment
-from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective, LatentBatch
+from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe, portable_config
+from rufous.recipes.recipe import Recipe, made_of, portable_config
 from rufous.recipes.world_captions import Text
-from rufous.recipes.world_data import Example, WorldData, open_world_data
+from rufous.recipes.world_data import open_world_data
 from rufous.recipes.world_latents import WorldLatentsConfig
-from rufous.training.batches import InterleavedBatches, ShuffledBatches
+from rufous.training.batches import InterleavedBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
 
@@ -72,6 +72,26 @@ WORLD_DIFFUSION = DiffusionConfig(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shown:
+    """Clips of one batch, and how many evenly spaced frames of each are shown."""
+
+    batch_size: int
+    num_frames: int | None = None
+    """1 for images, None for all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A training whose every step has a batch of each kind."""
+
+    shown: tuple[Shown, ...]
+    train: TrainConfig
+
+
+_MUON = OptimizerConfig(name="muon", learning_rate=2e-3, warmup_steps=50)
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorldTeacherConfig:
     """Settings of the run."""
 
@@ -82,79 +102,80 @@ class WorldTeacherConfig:
     network: UNet3DConfig = WORLD_UNET
     diffusion: DiffusionConfig = WORLD_DIFFUSION
     objective: DenoisingConfig = field(default_factory=DenoisingConfig)
-    is_aligned: bool = True
-    """The middle block learns what the video-text model of ``text`` sees in each clean frame; without it
-    2,500 steps taught no motion word (docs/benchmarks.md)."""
-    batch_size: int = 16
-    """Clips a step; a batch of images has ``images_per_clip`` as many single frames."""
-    images_per_clip: int = 8
-    image_train: TrainConfig | None = field(
-        default_factory=lambda: TrainConfig(
-            num_steps=6000,
-            optimizer=OptimizerConfig(name="muon", learning_rate=2e-3, warmup_steps=50),
-            ema_decay=0.99,
-            save_every=500,
+    images: Phase | None = field(
+        default_factory=lambda: Phase(
+            shown=(Shown(batch_size=128, num_frames=1),),
+            train=TrainConfig(num_steps=6500, optimizer=_MUON, ema_decay=0.99, save_every=500),
         )
     )
-    """The image phase; None to begin with clips."""
-    train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(
-            num_steps=5000,
-            accumulation=2,  # a batch of clips and one of images
-            optimizer=OptimizerConfig(
-                name="muon", learning_rate=2e-3, warmup_steps=50, schedule="wsd", decay_steps=1500
+    sparse: Phase | None = field(
+        default_factory=lambda: Phase(
+            shown=(Shown(batch_size=64, num_frames=4),),
+            train=TrainConfig(num_steps=4000, optimizer=_MUON, ema_decay=0.99, save_every=250),
+        )
+    )
+    clips: Phase = field(
+        default_factory=lambda: Phase(
+            shown=(Shown(batch_size=16), Shown(batch_size=32, num_frames=4)),
+            train=TrainConfig(
+                num_steps=4000,
+                optimizer=replace(_MUON, schedule="wsd", decay_steps=1500),
+                ema_decay=0.998,
+                save_every=250,
             ),
-            ema_decay=0.998,
-            save_every=250,
         )
     )
     seed: int = 13
     init_from: str | None = None
-    """Release folder whose ``unet`` the run starts from; there is no image phase then."""
+    """Release folder whose ``unet`` the run starts from."""
+
+    @property
+    def phases(self) -> dict[str, Phase]:
+        """Those there are, in order."""
+        named = {"images": self.images, "sparse": self.sparse, "clips": self.clips}
+        return {name: phase for name, phase in named.items() if phase is not None}
 
 
 def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path:
-    """Train images, then clips, and write ``run_dir/release``, a complete text-to-video release."""
+    """Train phase by phase and write ``run_dir/release``, a complete text-to-video release."""
     with joined(device) as processes:
         return _train(config, run_dir, processes)
 
 
 def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
-    data = open_world_data(
-        config.latents, config.latents_dir, config.text, processes, with_features=config.is_aligned
-    )
+    data = open_world_data(config.latents, config.latents_dir, config.text, processes)
     network = _initial_network(config).to(device)
-    alignment = _alignment(config, network, data).to(device) if config.is_aligned else None
     schedule = make_schedule(config.diffusion.schedule)
     denoiser = Denoiser(network=network, schedule=schedule, prediction_type=config.diffusion.prediction_type)
-    objective = DenoisingObjective(denoiser, data.empty, config.objective, alignment=alignment)
-    processes.spread(objective.trainable, _blocks(network))
+    objective = DenoisingObjective(denoiser, data.empty, config.objective)
+    processes.spread(network, _blocks(network))
 
-    def batches(*, single_frames: bool) -> ShuffledBatches[Example, LatentBatch]:
-        size = config.batch_size * (config.images_per_clip if single_frames else 1)
-        return data.batches(batch_size=size, seed=config.seed, single_frames=single_frames)
+    for name, phase in config.phases.items():
 
-    if config.image_train is not None and config.init_from is None:
-        with contextlib.closing(batches(single_frames=True)) as images:
-            folder = run_dir / "images"
-            result = train(objective, images, config.image_train, run_dir=folder, device=device)
-        if result.stopped_by is not None:
-            return folder
-        if result.ema is not None:  # clips start from the averaged weights
-            objective.trainable.load_state_dict(result.ema.state_dict()["averages"])
+        def save(step: int, folder: Path, name: str = name) -> None:
+            whole = processes.whole(network, lambda: UNet3D(network.config))
+            if processes.is_first:
+                save_teacher(config, whole, data.text, run_dir / "release", {f"steps_{name}": step})
 
-    def save(step: int, folder: Path) -> None:
-        whole = processes.whole(network, lambda: UNet3D(network.config))
-        if processes.is_first:
-            save_teacher(config, whole, data.text, run_dir / "release", {"steps": step})
-
-    with (
-        contextlib.closing(batches(single_frames=False)) as videos,
-        contextlib.closing(batches(single_frames=True)) as images,
-    ):
-        both = InterleavedBatches([videos, images])
-        train(objective, both, config.train, run_dir=run_dir / "clips", device=device, save=save)
+        with contextlib.ExitStack() as stack:
+            sources = [
+                data.batches(batch_size=each.batch_size, seed=config.seed, num_frames=each.num_frames)
+                for each in phase.shown
+            ]
+            for source in sources:
+                stack.enter_context(contextlib.closing(source))
+            result = train(
+                objective,
+                InterleavedBatches(sources),
+                replace(phase.train, accumulation=len(sources)),
+                run_dir=run_dir / name,
+                device=device,
+                save=save,
+                made_of=made_of(config),
+            )
+        if result.ema is not None:  # the next phase starts from the averaged weights
+            network.load_state_dict(result.ema.state_dict()["averages"])
     return run_dir / "release"
 
 
@@ -188,20 +209,6 @@ def save_teacher(
     save_release(folder, parts, manifest, overwrite=True)
 
 
-def _alignment(config: WorldTeacherConfig, network: UNet3D, data: WorldData) -> FeatureAlignment:
-    """Of the middle block, all its places together."""
-    assert data.features is not None
-    latents = data.clips.latents
-    factor = 2 ** (len(config.network.channel_mult) - 1)
-    places = (latents.shape[-2] // factor) * (latents.shape[-1] // factor)
-    width = config.network.channel_mult[-1] * config.network.model_channels
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return FeatureAlignment(
-            network.middle_block, in_features=width * places, num_features=data.features.shape[-1]
-        )
-
-
 def _blocks(network: UNet3D) -> list[nn.Module]:
     """What is gathered one after another when several processes share the network."""
     stages = (*network.input_blocks, network.middle_block, *network.output_blocks)
@@ -220,17 +227,23 @@ def _initial_network(config: WorldTeacherConfig) -> UNet3D:
 
 
 SMALL = WorldTeacherConfig()
+
+
+def _larger(phase: Phase | None, times: int, num_steps: int, **optimizer: int) -> Phase | None:
+    """Larger batches and another number of steps."""
+    if phase is None:
+        return None
+    shown = tuple(replace(each, batch_size=times * each.batch_size) for each in phase.shown)
+    train = replace(phase.train, optimizer=replace(phase.train.optimizer, **optimizer))
+    return Phase(shown=shown, train=replace(train, num_steps=num_steps, ema_decay=0.9995, save_every=1_000))
+
+
 LARGE = replace(
     SMALL,
     latents=replace(SMALL.latents, clips=replace(SMALL.latents.clips, num_clips=48_000)),
-    batch_size=64,
-    train=replace(
-        SMALL.train,
-        num_steps=30_000,
-        optimizer=replace(SMALL.train.optimizer, decay_steps=8_000),
-        ema_decay=0.9995,
-        save_every=1_000,
-    ),
+    images=_larger(SMALL.images, 4, 20_000),
+    sparse=_larger(SMALL.sparse, 4, 10_000),
+    clips=_larger(SMALL.clips, 4, 20_000, decay_steps=6_000),
 )
 """For a GPU: the same network, four times the data, 20 times the clips seen."""
 

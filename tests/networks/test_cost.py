@@ -7,7 +7,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from rufous.checkpoints.release import empty_network
+from rufous.checkpoints.kinds import empty_network
 from rufous.core.types import Conditioning
 from rufous.networks import cost
 from rufous.networks.text_encoders import TextEncoder, TextEncoderConfig
@@ -43,6 +43,7 @@ def conditioning(config: UNet3DConfig, tokens: int) -> Conditioning:
         SMALL,
         replace(SMALL, removed_blocks=frozenset({"middle_block"}), init_attention=False),
         replace(SMALL, removed_blocks=frozenset({"init_attn", "middle_block.0", "output_blocks.1.1"})),
+        replace(SMALL, clip_attention=True, use_scale_shift_norm=True),
     ],
 )
 def test_operations_of_a_unet_are_those_torch_counts(config: UNet3DConfig):
@@ -52,7 +53,7 @@ def test_operations_of_a_unet_are_those_torch_counts(config: UNet3DConfig):
 
 
 def test_the_published_0_7b_unet_takes_8_teraflop_a_pass():
-    ours = cost.unet_flop(empty_network("unet3d", UNET_0_7B), 16, 40, 64, num_tokens=77)
+    ours = cost.unet_flop(empty_network(UNET_0_7B), 16, 40, 64, num_tokens=77)
     assert ours == pytest.approx(7.93e12, rel=0.01)  # counted by torch on the same network
 
 
@@ -67,7 +68,7 @@ def test_operations_of_decoder_and_text_encoder_are_those_torch_counts():
 
 
 def test_activations_grow_with_frames_and_with_area():
-    unet = empty_network("unet3d", SMALL)
+    unet = empty_network(SMALL)
     once = cost.unet_activation_bytes(unet, 4, 8, 8)
     assert cost.unet_activation_bytes(unet, 8, 8, 8) == pytest.approx(2 * once, rel=0.01)
     assert cost.unet_activation_bytes(unet, 4, 16, 8) == pytest.approx(2 * once, rel=0.01)
@@ -75,6 +76,6 @@ def test_activations_grow_with_frames_and_with_area():
 
 def test_the_decoder_needs_memory_for_one_slice_of_frames():
     config = AutoencoderKLConfig(base_channels=8, channel_mult=(1, 1), norm_groups=4, slice_frames=2)
-    autoencoder = empty_network("autoencoder_kl", config)
+    autoencoder = empty_network(config)
     few, many = (cost.decoder_activation_bytes(autoencoder, n, 8, 8) for n in (2, 100))
     assert few == many

@@ -29,6 +29,7 @@ TINY = UNet3DConfig(
     cross_attention_dim=12,
     norm_groups=4,
 )
+FRAMED = replace(TINY, pooled_prompt=True, frame_embedding=True, skip_temporal_on_images=True)
 TWO_BLOCKS = replace(TINY, num_res_blocks=2)
 PUBLISHED = {"in_channels": 4, "num_head_channels": 64, "context_dim": 1024, "use_linear": True}
 PUBLISHED |= {"temporal_conv": True, "use_relative_position": False, "temporal_length": 16}
@@ -205,9 +206,47 @@ def test_a_temporal_position_tells_frames_apart():
     assert not torch.allclose(run(plain), run(placed), atol=1e-4)
 
 
+@pytest.mark.parametrize("place", ["frame_indices", "clip_frames"])
+def test_an_image_may_know_which_frame_of_a_clip_it_is(place):
+    unet, image = tiny_unet(FRAMED), latents(frames=1)
+    first = replace(
+        conditioning(), frame_indices=torch.full((2, 1), 2.0), clip_frames=torch.tensor([16.0, 16.0])
+    )
+    other = replace(first, **{place: getattr(first, place) + 5.0})
+    assert not torch.allclose(run(unet, image, cond=first), run(unet, image, cond=other), atol=1e-4)
+    alone = replace(first, frame_indices=torch.zeros(2, 1), clip_frames=torch.ones(2))
+    assert torch.equal(run(unet, image), run(unet, image, cond=alone))
+
+
+def test_frames_without_indices_are_the_whole_clip_in_order():
+    unet = tiny_unet(replace(FRAMED, temporal_position="sinusoidal"))
+    whole = replace(
+        conditioning(), frame_indices=torch.arange(3.0).expand(2, -1), clip_frames=torch.tensor([3.0, 3.0])
+    )
+    assert torch.equal(run(unet), run(unet, cond=whole))
+    sparse = replace(whole, frame_indices=2 * whole.frame_indices, clip_frames=torch.tensor([6.0, 6.0]))
+    assert not torch.allclose(run(unet), run(unet, cond=sparse), atol=1e-4)
+
+
+def test_a_frame_embedding_is_a_product_of_place_and_prompt():
+    embedding = unet3d.FrameEmbedding(6, 8, 4)
+    torch.nn.init.normal_(embedding.out.weight)
+    torch.nn.init.zeros_(embedding.prompt.bias)
+    indices, frames = torch.arange(5.0).expand(1, -1), torch.tensor([5.0])
+    prompt = torch.randn(1, 6)
+    once, twice = embedding(indices, frames, prompt), embedding(indices, frames, 2 * prompt)
+    assert once.shape == (1, 5, 4)
+    torch.testing.assert_close(twice, 2 * once)
+
+
+def test_a_frame_embedding_needs_the_pooled_prompt():
+    with pytest.raises(ConfigError, match="pooled_prompt"):
+        replace(TINY, frame_embedding=True)
+
+
 @pytest.mark.parametrize("option", ["clip_attention", "frame_embedding"])
 def test_a_clip_knows_its_frames_apart_and_any_length_runs(option):
-    unet = tiny_unet(replace(TINY, **{option: True}, temporal_position="sinusoidal"))
+    unet = tiny_unet(replace(TINY, **{option: True}, pooled_prompt=True, temporal_position="sinusoidal"))
     for frames in (1, 2, 5):
         assert run(unet, latents(frames=frames)).shape[2] == frames
     still = latents(frames=1).expand(-1, -1, 4, -1, -1)
@@ -221,7 +260,11 @@ def test_clip_attention_sees_other_places_of_other_frames():
     tokens = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(3), requires_grad=True)
     nothing = torch.zeros(3, 1)
     inputs = StageInputs(
-        time_embeds=nothing, prompt_embeds=nothing[None], prompt_mask=None, num_frames=3, is_temporal=True
+        time_embeds=nothing,
+        prompt_embeds=nothing[None],
+        prompt_mask=None,
+        frame_indices=torch.arange(3.0)[None],
+        is_temporal=True,
     )
     attention(tokens, inputs)[0, 0, 0].sum().backward()
     assert tokens.grad is not None
@@ -230,10 +273,10 @@ def test_clip_attention_sees_other_places_of_other_frames():
 
 def test_new_layers_of_a_frame_embedding_start_at_nothing():
     torch.manual_seed(0)
-    plain, told = UNet3D(TINY), UNet3D(replace(TINY, frame_embedding=True))
+    pooled = replace(TINY, pooled_prompt=True)
+    plain, told = UNet3D(pooled), UNet3D(replace(pooled, frame_embedding=True))
     told.load_state_dict({**told.state_dict(), **plain.state_dict()})
-    features = torch.randn(6, 32)
-    assert torch.equal(told._embed_frames(features, 3), torch.zeros(6, 32))
+    assert torch.equal(run(plain), run(told))
 
 
 def test_removing_no_blocks_changes_nothing():

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rufous.recipes.processes import Processes
-from rufous.recipes.world_data import CaptionedLatents, WorldData, open_world_data
+from rufous.recipes.world_data import LONE_IMAGES, CaptionedLatents, WorldData, open_world_data
 
 
 @pytest.fixture
@@ -20,35 +20,41 @@ def test_a_batch_has_clips_their_captions_and_their_rate(data):
     torch.testing.assert_close(batch.cond.prompt_embeds, read.prompt_embeds, rtol=1e-3, atol=2e-3)
 
 
-def test_features_are_those_of_the_frames_and_are_made_once(road, data):
-    alone = data.processes
-    with_features = open_world_data(
-        road.latents, road.root / "latents", road.teacher.text, alone, with_features=True
-    )
-    clips = with_features.batches(batch_size=4, seed=0).take(1)[0]
-    images = with_features.batches(batch_size=4, seed=0, single_frames=True).take(1)[0]
-    assert clips.features.shape == (4, 4, 16)
-    assert images.features.shape == (4, 1, 16)
-    matches = (clips.features == images.features).all(dim=-1).any(dim=1)
-    assert bool(matches.all())  # the same order of clips, and one frame of each
-    assert float(with_features.features.astype("float32").std()) == pytest.approx(1.0, abs=0.05)
-    assert data.batches(batch_size=4, seed=0).take(1)[0].features is None
-
-
 def test_the_empty_caption_is_as_long_as_the_others(data):
     assert data.empty.prompt_mask.shape == (1, data.captions.mask.shape[1])
     assert data.empty.prompt_mask.sum() == 2
 
 
-def test_single_frames_are_frames_of_the_clip(data):
-    encoded, captions = data.clips, data.captions
-    clips, frames = (
-        CaptionedLatents(encoded, captions, single_frames=False),
-        CaptionedLatents(encoded, captions, single_frames=True),
-    )
-    assert len(clips) == len(frames) == 16
-    clip, caption, *_ = clips[5]
-    frame, same_caption, *_ = frames[5]
-    assert torch.equal(caption, same_caption)
-    assert frame.shape == (4, 1, 8, 8)
-    assert any(torch.equal(frame[:, 0], clip[:, i]) for i in range(4))
+def test_single_frames_are_all_frames_of_the_clips_and_know_their_place(data):
+    clips, frames = (CaptionedLatents(data.clips, data.captions, number) for number in (None, 1))
+    assert (len(clips), len(frames)) == (16, 16 * 4)
+    clip, frame = clips[5], frames[5 * 4 + 2]
+    assert torch.equal(clip.prompt_embeds, frame.prompt_embeds)
+    assert clip.prompt == frame.prompt
+    assert torch.equal(frame.latents, clip.latents[:, 2:3])
+    assert (frame.frame_indices.tolist(), frame.clip_frames, frame.fps) == ([2.0], 4, data.clips.fps)
+    assert (clip.frame_indices.tolist(), clip.clip_frames) == ([0.0, 1.0, 2.0, 3.0], 4)
+
+
+def test_sparse_frames_are_evenly_spaced_from_every_start_at_a_lower_rate(data):
+    clips, sparse = (CaptionedLatents(data.clips, data.captions, number) for number in (None, 2))
+    assert len(sparse) == 16 * 2
+    first, second = sparse[5 * 2], sparse[5 * 2 + 1]
+    assert (first.frame_indices.tolist(), second.frame_indices.tolist()) == ([0.0, 2.0], [1.0, 3.0])
+    assert torch.equal(second.latents, clips[5].latents[:, [1, 3]])
+    assert (first.clip_frames, first.fps) == (4, data.clips.fps / 2)
+    odd = CaptionedLatents(data.clips, data.captions, 3)
+    assert [odd[i].frame_indices.tolist() for i in range(len(odd))] == [[0.0, 1.0, 2.0]] * 16
+
+
+@pytest.mark.parametrize("number", [0, 5])
+def test_more_frames_than_a_clip_has_are_refused(data, number):
+    with pytest.raises(ValueError, match="1 to 4 frames"):
+        CaptionedLatents(data.clips, data.captions, number)
+
+
+def test_some_single_frames_are_shown_as_images_by_themselves(data):
+    frames = CaptionedLatents(data.clips, data.captions, 1)
+    alone = [frames[i] for i in range(len(frames)) if frames[i].clip_frames == 1]
+    assert len(alone) == len(frames) / LONE_IMAGES
+    assert all(example.frame_indices.tolist() == [0.0] for example in alone)

@@ -1,10 +1,14 @@
 import json
+from dataclasses import replace
 
 import torch
+from safetensors.torch import load_file
 
 import rufous
 from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import verify_release
+from rufous.checkpoints.release import load_component, verify_release
+from rufous.recipes import RECIPES
+from tests.recipes.conftest import brief
 
 
 def test_the_release_generates_and_names_its_parents(road):
@@ -19,12 +23,28 @@ def test_the_release_generates_and_names_its_parents(road):
     assert clip.dtype is torch.uint8
 
 
-def test_images_come_first_and_clips_start_from_their_averaged_weights(road):
-    images = [
-        json.loads(line) for line in (road.root / "teacher/images/metrics.jsonl").read_text().splitlines()
-    ]
-    clips = [
-        json.loads(line) for line in (road.root / "teacher/clips/metrics.jsonl").read_text().splitlines()
-    ]
-    assert images[-1]["step"] == 2
-    assert clips[-1]["step"] == 2
+def test_every_phase_starts_from_the_averaged_weights_of_the_one_before(road, tmp_path):
+    sparse = replace(brief(3), ema_decay=0.5)
+    clips = replace(brief(1), ema_decay=0.0)
+    clips = replace(clips, optimizer=replace(clips.optimizer, learning_rate=1e-9))  # nothing moves
+    config = replace(
+        road.teacher,
+        images=None,
+        sparse=replace(road.teacher.sparse, train=sparse),
+        clips=replace(road.teacher.clips, train=clips),
+    )
+    release = RECIPES["world_teacher"].run(config, tmp_path, torch.device("cpu"))
+    assert sorted(folder.name for folder in tmp_path.iterdir()) == ["clips", "release", "sparse"]
+    made = load_component(release, "unet", dtype=torch.float32).state_dict()
+    checkpoint = tmp_path / "sparse" / "checkpoints" / "step-00000003"
+    averaged = load_file(checkpoint / "ema.safetensors")["averages/out.2.weight"]
+    last = load_file(checkpoint / "weights.safetensors")["out.2.weight"]
+    torch.testing.assert_close(made["out.2.weight"], averaged, atol=1e-6, rtol=1e-3)
+    assert (averaged - last).abs().max() > 1e-4
+
+
+def test_a_step_has_a_batch_of_each_kind(road):
+    lines = (road.root / "teacher" / "clips" / "metrics.jsonl").read_text().splitlines()
+    state = json.loads((road.root / "teacher/clips/checkpoints/step-00000002/state.json").read_text())
+    assert json.loads(lines[-1])["step"] == 2
+    assert state["config"]["accumulation"] == len(road.teacher.clips.shown) == 2
