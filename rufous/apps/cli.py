@@ -1,7 +1,8 @@
 """The program ``rufous``: its commands, its error lines and exit codes.
 
 Exit codes: 0 done, 1 failure (a damaged file, a full disk, no network), 2 usage (a value that is not
-allowed), 130 stopped by Ctrl-C. An error is one line on stderr; ``--verbose`` adds the log and the traceback.
+allowed), 130 stopped by Ctrl-C, by SIGTERM or by a time limit. An error is one line on stderr; ``--verbose``
+adds the log and the traceback.
 """
 
 import sys
@@ -81,9 +82,10 @@ def run(arguments: Sequence[str]) -> int:
 
 def _codes() -> dict[type[BaseException], int]:
     """Exit code by exception, most special first; what is not listed is a bug and shows its traceback."""
-    from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError
+    from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError, RunStoppedError
 
     return {
+        RunStoppedError: STOPPED,
         CheckpointError: FAILURE,
         MissingDependencyError: FAILURE,
         ConfigError: USAGE,

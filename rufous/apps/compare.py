@@ -1,8 +1,9 @@
 """``rufous compare``: models side by side on the same prompts and seeds, as a page of clips and a picture."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,7 @@ def compare(
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for a square.")
     ] = None,
+    sheet_frames: Annotated[int, typer.Option(min=1, help="Frames of each clip in the picture.")] = 3,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
@@ -76,13 +78,14 @@ def compare(
     # 2. load each model once, and refuse what it cannot do before any work
     with timed(seconds, "check"):
         checked = [_check(each, rows, sizes, device=device, dtype=dtype) for each in chosen]
+        checked = _told_apart(checked, models)
     # 3. generate and measure, one model after another
     total = len(rows) * sum(each.num_steps for each in checked)
     with timed(seconds, "generate"), step_bar(total, visible=not quiet) as advance:
         comparison = compare_models([_column(each, rows[0], advance) for each in checked], rows)
     # 4. write and report
     with timed(seconds, "write"):
-        sheet = write_contact_sheet(page.with_suffix(".png"), comparison)
+        sheet = write_contact_sheet(page.with_suffix(".png"), comparison, num_frames=sheet_frames)
         write_page(page, comparison, notes=[_how_timed(device, dtype)])
     if as_json:
         from rufous.evaluation.side_by_side import to_report
@@ -154,6 +157,15 @@ def _check(
         details=_details(pipeline, request),
         num_steps=steps,
     )
+
+
+def _told_apart(checked: list[_Checked], arguments: Sequence[str]) -> list[_Checked]:
+    """Models whose labels repeat say as well what they were called on the command line."""
+    counts = Counter(each.label for each in checked)
+    return [
+        replace(each, label=f"{each.label} ({argument})") if counts[each.label] > 1 else each
+        for each, argument in zip(checked, arguments, strict=True)
+    ]
 
 
 def _details(pipeline: "TextToVideoPipeline", request: "GenerationRequest") -> dict[str, str | int | float]:

@@ -135,12 +135,12 @@ def _estimates(dtype: "torch.dtype") -> dict[str, tuple[str, "Estimate"]]:
 
 
 def _estimate(configs: dict[str, Any], dtype: "torch.dtype") -> tuple[str, "Estimate"]:
-    from rufous.checkpoints.release import empty_network
+    from rufous.checkpoints.kinds import empty_network
     from rufous.pipelines.estimate import estimate_generation
     from rufous.pipelines.request import resolve_request
 
     unet, autoencoder, text_encoder = (
-        empty_network(kind, configs[kind]).to(dtype) for kind in ("unet3d", "autoencoder_kl", "text_encoder")
+        empty_network(configs[kind]).to(dtype) for kind in ("unet3d", "autoencoder_kl", "text_encoder")
     )
     request = resolve_request(
         "a clip",

@@ -52,15 +52,17 @@ def models(
 
 
 def info(
-    path: Annotated[Path, typer.Argument(help="Release folder, component folder, or file to convert.")],
+    path: Annotated[
+        str, typer.Argument(help="Release folder, component folder, file to convert, or name of a model.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print parameters, dtypes, config and manifest of a path, without loading weights."""
     from rufous.checkpoints.info import describe_path
-    from rufous.checkpoints.lookup import embedded_models
+    from rufous.checkpoints.lookup import local_release
     from rufous.core.config import to_json_dict
 
-    found = describe_path(embedded_models().get(str(path), path))
+    found = describe_path(local_release(path))
     if as_json:
         manifest = None if found.manifest is None else to_json_dict(found.manifest)
         components = [to_json_dict(component) for component in found.components]
@@ -83,7 +85,7 @@ def info(
 
 
 def verify(
-    releases: Annotated[list[Path], typer.Argument(help="Release folders, or names of embedded models.")],
+    releases: Annotated[list[str], typer.Argument(help="Release folders, or names of models.")],
     chain: Annotated[
         bool, typer.Option("--chain", help="Check parents as well; always so for several releases.")
     ] = False,
@@ -97,14 +99,14 @@ def verify(
 ) -> None:
     """Hash every file of a release again and compare with its manifest; with --chain, of its parents too.
 
-    A chain is printed as a tree, each release above those it was made from. A file or a parent that changed
-    is a failure; a parent that is not found is one with --strict only.
+    A chain is printed as a tree, each release above those it was made from. Parents are looked for among the
+    releases that are named, the embedded models and what lies under --in. A file or a parent that changed is
+    a failure; a parent that is not found is one with --strict only.
     """
     from rufous.checkpoints import verify_chain, verify_release
-    from rufous.checkpoints.lookup import embedded_models
+    from rufous.checkpoints.lookup import local_release
 
-    embedded = embedded_models()
-    folders = [embedded.get(str(path), path) for path in releases]
+    folders = [local_release(name) for name in releases]
     if chain or search or strict or len(folders) > 1:
         _print_chain(verify_chain(folders, search=search or ()), strict=strict)
         return

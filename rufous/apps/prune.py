@@ -12,7 +12,7 @@ from rufous.apps.prompt_files import read_prompts
 if TYPE_CHECKING:
     from torch import nn
 
-    from rufous.compression import NetworkCall, PruningReport
+    from rufous.compression import NetworkCall
     from rufous.pipelines import TextToVideoPipeline
 
 NUM_PROMPTS = 4
@@ -117,8 +117,8 @@ def prune(
     if as_json:
         typer.echo(json.dumps({"manifest_id": manifest.id, **to_json_dict(report)}, indent=2))
         return
-    _print_report(report)
-    typer.echo(f"{output}: manifest {manifest.id}, report in pruning.md")
+    typer.echo((output / "pruning.md").read_text(encoding="utf-8"))
+    typer.echo(f"{output}: manifest {manifest.id}")
 
 
 def _sampled_calls(
@@ -154,26 +154,15 @@ def _default_prompts(pipeline: "TextToVideoPipeline", seed: int) -> Sequence[str
 
 
 def _read_config(path: Path, config_class: type[Any]) -> Any:
-    """A component's config from a file."""
+    """A component's config from a file.
+
+    Raises:
+        ValueError: There is no such file, or no such config in it.
+    """
     from rufous.checkpoints.manifest import read_json
     from rufous.core.config import from_json_dict
 
+    if not path.is_file():
+        raise ValueError(f"--student {path}: no such file; name a network's config.json, as in a release")
     values = {key: value for key, value in read_json(path).items() if not key.startswith("_")}
     return from_json_dict(config_class, values)
-
-
-def _print_report(report: "PruningReport") -> None:
-    from rufous.compression.report import cost_rows, importance_row
-
-    typer.echo(f"pruned to {report.goal}: without {', '.join(report.removed) or 'anything'}")
-    for row in cost_rows(report):
-        typer.echo("  {:<22}{:>18} -> {:>16}  {:>8}".format(*row))
-    if report.output_change is not None:
-        typer.echo(f"  the output changes by {report.output_change:.4f} of its square, before any training")
-        typer.echo(
-            "  {:<34}{:>12}{:>12}{:>14}{:>11}".format(
-                "block", "parameters", "time", "output change", "influence"
-            )
-        )
-        for block in report.blocks:
-            typer.echo("  {:<34}{:>12}{:>12}{:>14}{:>11}  {}".format(*importance_row(block)).rstrip())

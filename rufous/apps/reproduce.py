@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from rufous.apps.train import run_recipe
+
 
 def reproduce(
     what: Annotated[Literal["world"], typer.Argument(help="The road to go: world.")],
@@ -16,15 +18,16 @@ def reproduce(
         Path | None, typer.Option(help="Folder of the run; runs/reproduce_world_PRESET by default.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
 ) -> None:
     """Go from nothing to a few-step student and print what each step costs; the same command resumes."""
-    from rufous.core.config import override
-    from rufous.core.console import show_log
-    from rufous.core.devices import pick_device
-    from rufous.recipes import RECIPES
-
-    recipe = RECIPES[f"{what}_reproduce"]
-    config = override(recipe.preset(preset), overrides or [])
-    show_log()
-    table = recipe.run(config, run_dir or Path("runs") / f"reproduce_{what}_{preset}", pick_device(device))
-    typer.echo(table.read_text(encoding="utf-8"), nl=False)
+    table = run_recipe(
+        f"{what}_reproduce",
+        overrides,
+        preset=preset,
+        run_dir=run_dir or Path("runs") / f"reproduce_{what}_{preset}",
+        device=device,
+        is_dry_run=dry_run,
+    )
+    if table is not None:
+        typer.echo(table.read_text(encoding="utf-8"), nl=False)

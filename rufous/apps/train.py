@@ -20,20 +20,41 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
 ) -> None:
     """Run a recipe; a run that was interrupted goes on where it stopped, with the same command."""
+    made = run_recipe(recipe, overrides, preset=preset, run_dir=run_dir, device=device, is_dry_run=dry_run)
+    if made is not None:
+        typer.echo(str(made))
+
+
+def run_recipe(
+    name: str,
+    overrides: list[str] | None,
+    *,
+    preset: str | None,
+    run_dir: Path | None,
+    device: str,
+    is_dry_run: bool,
+) -> Path | None:
+    """Run a recipe in ``run_dir`` (``runs/NAME`` by default), or print its settings.
+
+    Returns:
+        What it made; None after a dry run, and in all processes of torchrun but the first.
+
+    Raises:
+        ValueError: No such recipe, preset or field.
+    """
     from rufous.core.config import override, to_json_dict
 
-    chosen = _find_recipe(recipe)
-    config = override(chosen.preset(preset), overrides or [])
-    if dry_run:
+    recipe = _find_recipe(name)
+    config = override(recipe.preset(preset), overrides or [])
+    if is_dry_run:
         typer.echo(json.dumps(to_json_dict(config), indent=2))
-        return
+        return None
     from rufous.core.console import show_log
     from rufous.core.devices import pick_device
 
     show_log()
-    made = chosen.run(config, run_dir or Path("runs") / chosen.name, pick_device(device))
-    if os.environ.get("RANK", "0") == "0":  # torchrun starts several of this process
-        typer.echo(str(made))
+    made = recipe.run(config, run_dir or Path("runs") / recipe.name, pick_device(device))
+    return made if os.environ.get("RANK", "0") == "0" else None
 
 
 def recipes(

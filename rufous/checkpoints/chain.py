@@ -10,11 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from rufous.checkpoints.lookup import embedded_models
 from rufous.checkpoints.manifest import MANIFEST_NAME, Manifest, Parent
 from rufous.checkpoints.release import is_release, verify_release
+from rufous.core.console import logger
 from rufous.core.errors import CheckpointError
 from rufous.core.files import sha256_of
 
+_log = logger(__name__)
 State = Literal["ok", "missing", "changed"]
 
 
@@ -24,7 +27,8 @@ class ChainLink:
 
     name: str
     state: State
-    """ok: there, and every hash is right; missing: not found; changed: found, but another than was named."""
+    """ok: there, and every hash is right; missing: not found; changed: its files are not what its manifest
+    says, or the release of that name that was given is another one."""
     reason: str | None = None
     """Why it is not ok."""
     role: str | None = None
@@ -44,9 +48,10 @@ def verify_chain(
 ) -> tuple[ChainLink, ...]:
     """Hash releases and all their ancestors again, and compare them with what their manifests say.
 
-    Parents are looked for among ``releases`` first, then at any depth under the folders of ``search``. A
-    release of the right name and another id counts as changed, and so does a file of the right name and
-    another hash. A release is hashed once, however often it is named.
+    Parents are looked for among ``releases`` first, then among the embedded models, then at any depth under
+    the folders of ``search``. One of ``releases`` that has a parent's name and another id counts as changed;
+    whatever else bears its name may be there for other reasons, so the parent is missing. Nothing is hashed
+    twice, however often it is named.
 
     Args:
         releases: Release folders.
@@ -57,7 +62,8 @@ def verify_chain(
 
     Raises:
         ValueError: A folder of ``search`` is none.
-        CheckpointError: One of ``releases`` is no release, or a manifest cannot be read.
+        CheckpointError: One of ``releases`` is no release, or its manifest cannot be read. Manifests that the
+            search comes across and that cannot be read are passed by, with a warning.
     """
     chain = _Chain([Path(folder).resolve() for folder in releases], [Path(folder) for folder in search])
     links = [chain.link(folder) for folder in chain.given]
@@ -89,9 +95,14 @@ class _Chain:
         if wrong := [folder for folder in search if not folder.is_dir()]:
             raise ValueError(f"{wrong[0]} is no folder: name one that holds releases or published files")
         self.given = list(dict.fromkeys(releases))
-        found = [*self.given, *(path for folder in search for path in _releases_under(folder))]
-        self._manifests = {path: Manifest.load(path) for path in dict.fromkeys(found)}
+        self._manifests = {path: Manifest.load(path) for path in self.given}
+        found = [path.resolve() for path in embedded_models().values()]
+        found += [path for folder in search for path in _releases_under(folder)]
+        for path in found:
+            if path not in self._manifests and (manifest := _readable_manifest(path)):
+                self._manifests[path] = manifest
         self._search = search
+        self._hashes: dict[Path, str] = {}
         self._links: dict[Path, ChainLink] = {}
         self._entered: set[Path] = set()
 
@@ -134,22 +145,25 @@ class _Chain:
         if links:
             best = next((link for link in links if link.state == "ok"), links[0])
             return replace(best, name=named.name, role=named.role)
-        others = {path: found for path, found in self._manifests.items() if found.name == named.name}
-        if not others:
-            return named
-        reason = "; ".join(f"{path} is {manifest.id}" for path, manifest in others.items())
-        return replace(named, state="changed", reason=reason)
+        others = {path: found.id for path, found in self._manifests.items() if found.name == named.name}
+        reason = "; ".join(f"{path} is {found}" for path, found in others.items()) or None
+        is_exchanged = any(path in self.given for path in others)
+        return replace(named, state="changed" if is_exchanged else "missing", reason=reason)
 
     def _parent_file(self, named: ChainLink) -> ChainLink:
         pattern = glob.escape(Path(named.name).name)
         files = [path for folder in self._search for path in folder.rglob(pattern) if path.is_file()]
+        files = list(dict.fromkeys(path.resolve() for path in files))
         for path in files:
-            if sha256_of(path) == named.sha256:
-                return replace(named, state="ok", path=path.resolve())
-        if not files:
-            return named
-        reason = f"another hash: {', '.join(map(str, files))}"
-        return replace(named, state="changed", reason=reason)
+            if self._hash_of(path) == named.sha256:
+                return replace(named, state="ok", path=path)
+        return replace(named, reason=f"another hash: {', '.join(map(str, files))}" if files else None)
+
+    def _hash_of(self, path: Path) -> str:
+        """Of a file of several gigabytes perhaps, so once."""
+        if path not in self._hashes:
+            self._hashes[path] = sha256_of(path)
+        return self._hashes[path]
 
 
 def _releases_under(folder: Path) -> list[Path]:
@@ -157,6 +171,14 @@ def _releases_under(folder: Path) -> list[Path]:
     found = sorted(path.parent for path in folder.rglob(MANIFEST_NAME))
     visible = [path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
     return [path.resolve() for path in visible if is_release(path)]
+
+
+def _readable_manifest(folder: Path) -> Manifest | None:
+    try:
+        return Manifest.load(folder)
+    except CheckpointError as error:
+        _log.warning("passed by: %s", error)
+        return None
 
 
 def _damage(folder: Path) -> str | None:

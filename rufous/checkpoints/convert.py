@@ -23,12 +23,12 @@ from rufous.checkpoints.from_videocrafter import (
     split_checkpoint,
 )
 from rufous.checkpoints.hub import download_file
-from rufous.checkpoints.kinds import TOKENIZERS
+from rufous.checkpoints.kinds import TOKENIZERS, empty_network
 from rufous.checkpoints.lora import lora_targets, merge_lora_list
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.matching import load_strictly
 from rufous.checkpoints.presets import PRESETS
-from rufous.checkpoints.release import empty_network, save_release
+from rufous.checkpoints.release import save_release
 from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.errors import CheckpointError
@@ -36,7 +36,7 @@ from rufous.core.files import sha256_of
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 
 TOKENIZER_HUB_ID = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"  # home of VideoCrafter2's text tower
-_KIND_OF = {"unet": "unet3d", "vae": "autoencoder_kl", "text_encoder": "text_encoder"}
+_COMPONENTS = ("unet", "vae", "text_encoder")
 
 _log = logger(__name__)
 
@@ -162,17 +162,17 @@ def _build_networks(
     files: _Files, configs: Mapping[str, Any], lora_scale: float
 ) -> dict[str, torch.nn.Module]:
     """Networks whose weights are the mapped tensors of the files."""
-    if unknown := sorted(set(configs) - set(_KIND_OF)):
-        raise CheckpointError(f"no component {', '.join(unknown)} is converted: use {', '.join(_KIND_OF)}")
+    if unknown := sorted(set(configs) - set(_COMPONENTS)):
+        raise CheckpointError(f"no component {', '.join(unknown)} is converted: use {', '.join(_COMPONENTS)}")
     networks: dict[str, torch.nn.Module] = {}
-    for name, kind in _KIND_OF.items():
+    for name in _COMPONENTS:
         tensors: dict[str, Tensor] = getattr(files.parts, name)
         if not tensors:
             continue
         config = configs.get(name) or component_config(name, tensors, where=files.where)
         if name == "unet" and files.lora is not None:
             config, tensors = _make_room_for_guidance(config, tensors, files.lora)
-        network = empty_network(kind, config)
+        network = empty_network(config)
         load_strictly(network, tensors, where=f"{name} of {files.where}")
         networks[name] = network
     if files.lora is not None:
@@ -191,7 +191,7 @@ def _make_room_for_guidance(
     if config.guidance_embed_dim is not None:
         return config, tensors
     guided = replace(config, guidance_embed_dim=256)  # the width that T2V-Turbo embeds the scale in
-    targets = [name for name, _ in lora_targets(empty_network("unet3d", guided))]
+    targets = [name for name, _ in lora_targets(empty_network(guided))]
     if len(lora.entries) != 2 * len(targets):
         return config, tensors
     down = lora.entries[2 * targets.index("time_cond_proj") + 1]

@@ -25,19 +25,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rufous.checkpoints.matching import check_shapes, shapes_of
+from rufous.checkpoints.kinds import shapes_of
+from rufous.checkpoints.matching import check_shapes
 from rufous.core.errors import CheckpointError, ConfigError
 from rufous.diffusion.schedules import ScheduleConfig, VPSchedule
-from rufous.networks.text_encoders import OPENCLIP_VIT_H_14, TextEncoder, TextEncoderConfig
+from rufous.networks.text_encoders import OPENCLIP_VIT_H_14, TextEncoderConfig
 from rufous.networks.unet3d import (
     INIT_ATTENTION_HEADS,
     UNET_0_7B,
     UNET_0_9B,
     VIDEOCRAFTER2,
-    UNet3D,
     UNet3DConfig,
 )
-from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
+from rufous.networks.vae2d import AutoencoderKLConfig
 
 UNET_PREFIX = "model.diffusion_model."
 VAE_PREFIX = "first_stage_model."
@@ -133,7 +133,7 @@ def infer_unet_config(tensors: Mapping[str, Tensor], *, where: Path | str) -> UN
         raise CheckpointError(
             f"{where} is no U-Net of VideoCrafter's family: {error} does not fit"
         ) from error
-    check_shapes(shapes_of(UNet3D, config), shapes, where=f"the U-Net of {where}")
+    check_shapes(shapes_of(config), shapes, where=f"the U-Net of {where}")
     return config
 
 
@@ -225,7 +225,7 @@ def infer_vae_config(tensors: Mapping[str, Tensor], *, where: Path | str) -> Aut
         )
     except (KeyError, IndexError, ConfigError) as error:
         raise CheckpointError(f"{where} is no KL autoencoder: {error} does not fit") from error
-    check_shapes(shapes_of(AutoencoderKL, config), shapes, where=f"the autoencoder of {where}")
+    check_shapes(shapes_of(config), shapes, where=f"the autoencoder of {where}")
     return config
 
 
@@ -239,7 +239,7 @@ def infer_text_config(tensors: Mapping[str, Tensor], *, where: Path | str) -> Te
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     hint = "; for another tower pass its TextEncoderConfig"
-    check_shapes(shapes_of(TextEncoder, OPENCLIP_VIT_H_14), shapes, where=f"the text tower of {where}{hint}")
+    check_shapes(shapes_of(OPENCLIP_VIT_H_14), shapes, where=f"the text tower of {where}{hint}")
     return OPENCLIP_VIT_H_14
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from rufous.core.errors import CheckpointError
 from rufous.diffusion.prediction import PREDICTION_TYPES, PredictionType
@@ -87,6 +89,46 @@ def kind_of(component: object) -> str:
         f"a {type(component).__name__} cannot be a component: use one of the kinds {', '.join(KINDS)}, "
         "or the path of a component's folder in another release"
     )
+
+
+def kind_of_config(config: object) -> str:
+    """The kind of a network, by its config.
+
+    Raises:
+        ValueError: It is the config of no network.
+    """
+    for kind, (config_class, _) in NETWORKS.items():
+        if type(config) is config_class:
+            return kind
+    raise ValueError(f"a {type(config).__name__} is the config of no network: use {', '.join(NETWORKS)}")
+
+
+def empty_network(config: Any) -> nn.Module:
+    """The network of a config on the meta device: names and shapes, no memory.
+
+    Raises:
+        ValueError: As ``kind_of_config``.
+    """
+    with torch.device("meta"), _WithoutRandomValues():
+        return NETWORKS[kind_of_config(config)][1](config)
+
+
+def shapes_of(config: Any) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a network's weights, from its config alone."""
+    return {name: tuple(tensor.shape) for name, tensor in empty_network(config).state_dict().items()}
+
+
+class _WithoutRandomValues(TorchFunctionMode):
+    """Leaves out the drawing of initial weights, which on meta means nothing yet imports torch's compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name in _RANDOM_VALUES:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_RANDOM_VALUES = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_")
 
 
 def check_kind(kind: object, *, where: Path | str) -> str:

@@ -1,12 +1,13 @@
 """From what a user names to a release folder: an embedded model, a path, a published release, or a hub id."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import rufous
 from rufous.checkpoints.hub import download_release
 from rufous.checkpoints.matching import nearest
-from rufous.checkpoints.published import PUBLISHED, fetch_published
+from rufous.checkpoints.published import PUBLISHED, cached_folder, fetch_published
 from rufous.checkpoints.release import INDEX_NAME, is_release, verify_release
 from rufous.core.errors import CheckpointError
 
@@ -49,9 +50,42 @@ def find_release(name: str | Path, cache_dir: Path | str | None = None) -> Path:
         verify_release(folder)
         return folder
     known = [*embedded_models(), *PUBLISHED]
+    raise CheckpointError(
+        f"no model {text!r}: {_hint(text, known)}Use a folder, a hub id, or one of {', '.join(known)}"
+    )
+
+
+def local_release(name: str | Path, cache_dir: Path | str | None = None) -> Path:
+    """What ``name`` means on this machine: as ``find_release``, but nothing is downloaded or converted.
+
+    Args:
+        name: An embedded model's name, a path of any kind, or a key of ``PUBLISHED`` that was fetched before.
+        cache_dir: As in ``find_release``.
+
+    Raises:
+        CheckpointError: Nothing of that name is here; says what to do.
+    """
+    text, embedded = str(name), embedded_models()
+    if isinstance(name, str) and text in embedded:
+        return embedded[text]
+    path = Path(name).expanduser()
+    if path.exists():
+        return path
+    if text in PUBLISHED:
+        folder = cached_folder(text, cache_dir)
+        if is_release(folder):
+            return folder
+        raise CheckpointError(
+            f"{text} was not fetched yet, {folder} is no release: `rufous generate --model {text}` fetches it"
+        )
+    raise CheckpointError(
+        f"{text} does not exist: {_hint(text, embedded)}use a path, or a name that `rufous models` lists"
+    )
+
+
+def _hint(text: str, known: Iterable[str]) -> str:
     close = nearest(text, known)
-    hint = f"did you mean {close!r}? " if close else ""
-    raise CheckpointError(f"no model {text!r}: {hint}Use a folder, a hub id, or one of {', '.join(known)}")
+    return f"did you mean {close!r}? " if close else ""
 
 
 def _check_folder(path: Path) -> Path:

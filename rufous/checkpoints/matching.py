@@ -3,7 +3,6 @@
 import difflib
 from collections.abc import Iterable, Mapping
 
-import torch
 from torch import Tensor, nn
 
 from rufous.core.errors import CheckpointError
@@ -57,13 +56,6 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, where: s
             f"{where}: {', '.join(unfilled[:_LISTED])} cannot come from a file: register such buffers as "
             "persistent or compute them when they are used"
         )
-
-
-def shapes_of(network_class: type[nn.Module], config: object) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a network's weights, from its config alone."""
-    with torch.device("meta"):
-        network = network_class(config)
-    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

@@ -131,6 +131,13 @@ def default_cache() -> Path:
     return Path.home() / ".cache" / "rufous"
 
 
+def cached_folder(
+    name: str, cache_dir: Path | str | None = None, *, dtype: Literal["fp32", "fp16", "bf16", "keep"] = "fp16"
+) -> Path:
+    """Where ``fetch_published`` puts a release, whether or not it is there."""
+    return Path(cache_dir or default_cache()) / f"{name}-{dtype}"
+
+
 def fetch_published(
     name: str,
     cache_dir: Path | str | None = None,
@@ -154,7 +161,7 @@ def fetch_published(
     if name not in PUBLISHED:
         raise CheckpointError(f"no published release {name!r} is known: use one of {', '.join(PUBLISHED)}")
     release = PUBLISHED[name]
-    folder = Path(cache_dir or default_cache()) / f"{name}-{dtype}"
+    folder = cached_folder(name, cache_dir, dtype=dtype)
     if is_release(folder):
         return folder
     _log.info("downloading %s (%s)", release.title, release.hub_id)

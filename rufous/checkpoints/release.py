@@ -22,10 +22,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 import rufous
-from rufous.checkpoints.kinds import NETWORKS, SETTINGS, TOKENIZERS, check_kind, kind_of, load_tokenizer
+from rufous.checkpoints.kinds import (
+    NETWORKS,
+    SETTINGS,
+    TOKENIZERS,
+    check_kind,
+    empty_network,
+    kind_of,
+    load_tokenizer,
+)
 from rufous.checkpoints.manifest import FORMAT_VERSION, MANIFEST_NAME, Manifest, read_json, record_files
 from rufous.checkpoints.matching import load_strictly
 from rufous.checkpoints.tensor_files import read_tensors, write_tensors
@@ -152,7 +159,7 @@ def load_component(
         return load_tokenizer(kind, folder / name)
     if kind in SETTINGS:
         return config
-    network = empty_network(kind, config)
+    network = empty_network(config)
     path = folder / name / WEIGHTS_NAME
     load_strictly(network, read_tensors(path, dtype=dtype, device=device), where=str(path))
     return network.eval()
@@ -189,25 +196,6 @@ def check_target(folder: Path | str, *, overwrite: bool) -> None:
         raise CheckpointError(f"{folder} exists: choose another folder, or ask for it to be overwritten")
     if not is_release(folder):
         raise CheckpointError(f"{folder} is not a release, so it is not overwritten: choose another folder")
-
-
-def empty_network(kind: str, config: Any) -> nn.Module:
-    """A network on the meta device: names and shapes, no memory."""
-    with torch.device("meta"), _WithoutRandomValues():
-        return NETWORKS[kind][1](config)
-
-
-class _WithoutRandomValues(TorchFunctionMode):
-    """Leaves out the drawing of initial weights, which on meta means nothing yet imports torch's compiler."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = getattr(func, "__name__", "")
-        if name in _RANDOM_VALUES:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **(kwargs or {}))
-
-
-_RANDOM_VALUES = ("normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_")
 
 
 def _save_component(folder: Path, component: object, dtype: torch.dtype | None) -> str:

@@ -4,8 +4,7 @@
 * ``release`` - a release to a pruned release.
 * ``blocks`` - which blocks of a network can go; the table of networks that name theirs.
 * ``sensitivity`` - how much each block matters, measured.
-* ``budget`` - what a pruned network may cost, and which blocks to give up for it.
-* ``search`` - the student that meets a budget.
+* ``budget`` - what a pruned network may cost, which blocks to give up for it, and the student within it.
 * ``carry_over`` - which tensor of the teacher fills which of the student.
 * ``footprint`` - parameters, bytes, operations and measured time.
 * ``calls`` - what a network is called with: recorded, made from latents, or made up for timing.

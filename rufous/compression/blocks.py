@@ -6,19 +6,19 @@ else in this package sees only the rows, so it works for every network that has 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
-from torch import nn
-
-from rufous.checkpoints.kinds import NETWORKS
+from rufous.checkpoints.kinds import NETWORKS, shapes_of
 from rufous.checkpoints.matching import nearest
-from rufous.checkpoints.release import empty_network
 from rufous.compression.calls import ClipSize, NetworkCall, unet3d_call
 from rufous.networks.cost import unet_flop
 from rufous.networks.unet3d import UNet3DConfig, prunable_blocks, prunable_parts
 
 Granularity: TypeAlias = Literal["stages", "parts"]
 """Whole stages alone, or the parts inside of stages too."""
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+"""Of a network's tensors, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,28 +81,19 @@ NAMED_BLOCKS: dict[str, NamedBlocks] = {
 }
 
 
-def kind_of_config(config: object) -> str:
-    """The component kind of a network that names its blocks, by its config.
-
-    Raises:
-        ValueError: No row of ``NAMED_BLOCKS`` describes it.
-    """
-    for kind in NAMED_BLOCKS:
-        if type(config) is NETWORKS[kind][0]:
-            return kind
-    raise ValueError(
-        f"a {type(config).__name__} does not say which blocks can go: use a network of the kind "
-        f"{' or '.join(NAMED_BLOCKS)}"
-    )
-
-
 def named_blocks(config: object) -> NamedBlocks:
     """The row of a network, by its config.
 
     Raises:
-        ValueError: As ``kind_of_config``.
+        ValueError: No row of ``NAMED_BLOCKS`` describes it.
     """
-    return NAMED_BLOCKS[kind_of_config(config)]
+    for kind, row in NAMED_BLOCKS.items():
+        if type(config) is NETWORKS[kind][0]:
+            return row
+    raise ValueError(
+        f"a {type(config).__name__} does not say which blocks can go: use a network of the kind "
+        f"{' or '.join(NAMED_BLOCKS)}"
+    )
 
 
 def block_names(config: Any, granularity: Granularity = "parts") -> tuple[str, ...]:
@@ -119,13 +110,11 @@ def block_names(config: Any, granularity: Granularity = "parts") -> tuple[str, .
         names.append(part)
     names += [stage for stage in stages if stage not in names]
     wanted = names if granularity == "parts" else stages
-    return tuple(
-        name for name in wanted if name not in gone and not any(is_part(name, whole) for whole in gone)
-    )
+    return tuple(name for name in wanted if name not in gone and gone.isdisjoint(modules_of(name)))
 
 
 def without_blocks(config: Any, names: Iterable[str]) -> Any:
-    """``config`` without the blocks ``names``; parts of a removed stage need no name of their own.
+    """``config`` without the blocks ``names``, in its ``canonical`` form.
 
     Raises:
         ValueError: A block that does not exist, cannot go, or is gone already.
@@ -137,22 +126,56 @@ def without_blocks(config: Any, names: Iterable[str]) -> Any:
             close = nearest(name, legal)
             hint = f"did you mean {close!r}? " if close else ""
             raise ValueError(f"block {name!r} is {state}: {hint}use any of {', '.join(legal)}")
-    return replace(config, removed_blocks=outermost(config.removed_blocks.union(names)))
+    return canonical(replace(config, removed_blocks=outermost(config.removed_blocks.union(names))))
+
+
+def canonical(config: Any) -> Any:
+    """The same network by another config: a block none of whose tensors is left goes under its own name.
+
+    One network then has one config, and a stage that is gone is none whose features can be compared.
+    """
+    row = named_blocks(config)
+    left = {module for name in shapes_left(config) for module in modules_of(name)}
+    bare = (name for name in (*row.stages(config), *row.parts(config)) if name not in left)
+    return replace(config, removed_blocks=outermost([*config.removed_blocks, *bare]))
 
 
 def preset_config(config: Any, preset: str) -> Any:
     """The config of a published pruned variant of the network.
 
     Raises:
-        ValueError: An unknown preset, or one that changes nothing.
+        ValueError: An unknown preset, or a network that is pruned already.
     """
     presets = named_blocks(config).presets
     if preset not in presets:
         raise ValueError(f"preset={preset!r} is unknown: use one of {', '.join(presets)}")
-    student = presets[preset](config)
-    if student == config:
-        raise ValueError(f"preset={preset!r} removes nothing: the network has that depth already")
-    return student
+    if config.removed_blocks:
+        raise ValueError(
+            f"preset={preset!r} is a map of the whole network, and this one is pruned already "
+            f"(without {', '.join(sorted(config.removed_blocks))}): prune its unpruned parent"
+        )
+    return presets[preset](config)
+
+
+@lru_cache(maxsize=16)
+def _shapes(config: Any) -> Shapes:
+    return shapes_of(config)
+
+
+def whole_shapes(config: Any) -> Shapes:
+    """Of the network with no block removed, whose stages they tell apart."""
+    return _shapes(replace(config, removed_blocks=frozenset()))
+
+
+def shapes_left(config: Any) -> Shapes:
+    """Of what is left of the whole network without the removed blocks."""
+    gone = config.removed_blocks
+    return {name: shape for name, shape in whole_shapes(config).items() if gone.isdisjoint(modules_of(name))}
+
+
+def modules_of(name: str) -> list[str]:
+    """The modules that something lies in, from the outermost: ``a`` and ``a.b`` of ``a.b.weight``."""
+    return [name[:i] for i, letter in enumerate(name) if letter == "."]
 
 
 def is_part(name: str, whole: str) -> bool:
@@ -163,9 +186,4 @@ def is_part(name: str, whole: str) -> bool:
 def outermost(names: Iterable[str]) -> frozenset[str]:
     """``names`` less those that lie inside another one."""
     names = frozenset(names)
-    return frozenset(name for name in names if not any(is_part(name, whole) for whole in names))
-
-
-def empty(config: object) -> nn.Module:
-    """The network of a config on the meta device: names and shapes, no memory."""
-    return empty_network(kind_of_config(config), config)
+    return frozenset(name for name in names if names.isdisjoint(modules_of(name)))

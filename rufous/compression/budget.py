@@ -1,14 +1,19 @@
-"""What a pruned network may cost, and which blocks to give up for it."""
+"""What a pruned network may cost, which blocks to give up for it, and the student within it."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, TypeAlias
 
-from rufous.compression.blocks import is_part, outermost
-from rufous.compression.footprint import Footprint, total_of
+from torch import nn
 
-STEPS = 1000  # the search rounds what a choice saves down to this share of what is needed
+from rufous.compression.blocks import outermost, without_blocks
+from rufous.compression.carry_over import carry_over
+from rufous.compression.footprint import Footprint, Scales, total_of
+from rufous.core.console import logger
+
+_log = logger(__name__)
+_SLACK = 0.01  # of a time limit: how much more the next attempt saves at least, as single times do not add up
 _UNITS = {"MB": 1e6, "GB": 1e9, "MIB": 2.0**20, "GIB": 2.0**30}
 _FORMS = "write '-45%' (parameters), '1.6GB' (bytes of the stored weights, at most) or '2x' (times as fast)"
 Measure: TypeAlias = Literal["parameters", "size_bytes", "latency_s"]
@@ -70,133 +75,97 @@ def check_reachable(budget: Budget, before: Footprint, savings: Mapping[str, flo
         savings: What each block that can go saves of the cost that the budget limits.
 
     Raises:
-        ValueError: Names what the network costs, and the most that can be saved.
+        ValueError: Names what the network costs, and the least that stays.
     """
-    cost, limit = getattr(before, budget.measure), budget.most(before)
-    word, most = WORDS[budget.measure], total_of(savings, savings)
-    if limit >= cost:
+    cost = getattr(before, budget.measure)
+    least = cost - total_of(savings, savings)
+    if budget.most(before) >= cost:
+        word = WORDS[budget.measure]
         raise ValueError(f"budget {budget.text!r} is met already: the network has {_amount(cost)} {word}")
-    if most < cost - limit:
-        least = f"{_amount(cost - most)} (-{most / cost:.1%})"
-        raise ValueError(
-            f"budget {budget.text!r} cannot be reached: it leaves {_amount(limit)} of {_amount(cost)} "
-            f"{word}, and {least} stay when all blocks go that can; use a smaller budget"
-        )
+    if least > budget.most(before):
+        raise _unreachable(budget, before, least)
 
 
-def _amount(value: float | int) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+def meet_budget(
+    network: nn.Module,
+    budget: Budget,
+    before: Footprint,
+    savings: Mapping[str, float],
+    change: Callable[[frozenset[str]], float],
+    *,
+    scales: Scales,
+) -> tuple[nn.Module, Footprint, Footprint]:
+    """The student whose own cost is within the budget, for as little change as the choice of blocks finds.
+
+    Args:
+        network: The teacher; the student shares its tensors.
+        budget: Reachable as far as ``check_reachable`` can tell.
+        before: Cost of the teacher.
+        savings: What each block saves of what the budget limits.
+        change: What it costs to be without several blocks; see ``choose_blocks``.
+        scales: Weigh teacher and student.
+
+    Returns:
+        The student, the teacher's cost and the student's, weighed in turn.
+
+    Raises:
+        ValueError: Single times do not add up, and no student that was timed is fast enough.
+    """
+    cost, most = getattr(before, budget.measure), total_of(savings, savings)
+    needed, least = cost - budget.most(before), cost
+    while True:
+        chosen = choose_blocks(change, savings, min(needed, most))
+        student = carry_over(network, without_blocks(network.config, chosen))
+        weighed, after = scales.weigh(network, student)
+        left = getattr(after, budget.measure) / getattr(weighed, budget.measure)
+        limit = budget.most(weighed) / getattr(weighed, budget.measure)
+        if left <= limit * (1 + 1e-9):
+            return student, weighed, after
+        _log.info("%.1f %% are left, budget %r is %.1f %%", 100 * left, budget.text, 100 * limit)
+        least = min(least, left * cost)
+        if needed >= most:
+            raise _unreachable(budget, before, least)
+        needed += max(left - limit, _SLACK) * cost
 
 
 def choose_blocks(
-    importance: Mapping[str, float], savings: Mapping[str, float], needed: float
-) -> frozenset[str]:
-    """The blocks of least total importance that together save at least ``needed``.
-
-    Importances are taken to add up, which makes this a knapsack problem; a block and its own parts exclude
-    each other. It is solved to a thousandth of ``needed``.
-
-    Args:
-        importance: Of every block that can go, by name; at least 0.
-        savings: What each block saves, in the unit of ``needed``; a whole saves at least what its parts do.
-        needed: Above 0.
-
-    Raises:
-        ValueError: All blocks together do not save as much.
-    """
-    _check_enough(savings, needed)
-    front: _Front = {0: _Choice()}
-    for name in sorted(outermost(importance)):
-        front = _join(front, _options(name, importance, savings, needed), needed)
-    # near the limit, rounding may leave no choice but to give up everything
-    found = front[STEPS].names if STEPS in front else outermost(importance)
-    return _without_needless(found, importance, savings, needed)
-
-
-def choose_one_by_one(
     change: Callable[[frozenset[str]], float], savings: Mapping[str, float], needed: float
 ) -> frozenset[str]:
-    """Give up one block after another, each time the one that costs least for what it saves.
+    """Blocks that together save at least ``needed``: one after another, the cheapest for its saving first.
 
-    Every step measures all that are left on top of what is gone already, so that removals may interact.
+    A block takes the place of its own parts. What turns out needless is taken back, most important first.
 
     Args:
-        change: Importance of several blocks at once, measured when it is called.
-        savings: As in ``choose_blocks``.
-        needed: Above 0.
-
-    Raises:
-        ValueError: All blocks together do not save as much.
+        change: What it costs to be without several blocks. Measured anew, removals may interact; a sum of
+            what each costs alone is known at once, and roughly right.
+        savings: What each block saves, in the unit of ``needed``.
+        needed: Above 0, and at most what all blocks save together.
     """
-    _check_enough(savings, needed)
-    chosen, importance = frozenset[str](), 0.0
+    chosen, cost = frozenset[str](), 0.0
     while (saved := total_of(savings, chosen)) < needed:
-        scores: dict[str, tuple[float, float]] = {}
+        found: dict[frozenset[str], tuple[float, float]] = {}
         for name in savings:
             more = outermost(chosen | {name})
             gain = min(total_of(savings, more), needed) - saved
             if name in more and gain > 0:
-                found = change(more)
-                scores[name] = ((found - importance) / gain, found)
-        best = min(scores, key=lambda name: scores[name])
-        chosen, importance = outermost(chosen | {best}), scores[best][1]
-    alone = {name: change(frozenset({name})) for name in chosen}
-    return _without_needless(chosen, alone, savings, needed)
+                price = change(more)
+                found[more] = ((price - cost) / gain, price)
+        chosen = min(found, key=lambda more: found[more])
+        cost = found[chosen][1]
+    for name in sorted(chosen, key=lambda each: (-change(frozenset({each})), each)):
+        if total_of(savings, chosen - {name}) >= needed:
+            chosen -= {name}
+    return chosen
 
 
-def _check_enough(savings: Mapping[str, float], needed: float) -> None:
-    if total_of(savings, savings) < needed:
-        raise ValueError(
-            f"needed={needed:g} is more than all {len(savings)} blocks save together, "
-            f"{total_of(savings, savings):g}: use a smaller budget"
-        )
+def _unreachable(budget: Budget, before: Footprint, least: float) -> ValueError:
+    cost, word = getattr(before, budget.measure), WORDS[budget.measure]
+    return ValueError(
+        f"budget {budget.text!r} cannot be reached: it leaves {_amount(budget.most(before))} of "
+        f"{_amount(cost)} {word}, and pruning goes no lower than {_amount(least)} ({least / cost - 1:.1%}); "
+        "use a smaller budget"
+    )
 
 
-class _Choice(NamedTuple):
-    importance: float = 0.0
-    saved: float = 0.0
-    names: frozenset[str] = frozenset()
-
-
-_Front: TypeAlias = dict[int, _Choice]
-"""The best choice for each step of what is saved."""
-
-
-def _options(
-    name: str, importance: Mapping[str, float], savings: Mapping[str, float], needed: float
-) -> _Front:
-    """To keep a block, to remove it, or to remove some of its parts."""
-    front: _Front = {0: _Choice()}
-    for part in sorted(outermost(each for each in importance if is_part(each, name))):
-        front = _join(front, _options(part, importance, savings, needed), needed)
-    whole = _Choice(importance[name], savings[name], frozenset({name}))
-    step = _step(whole.saved, needed)
-    if step not in front or whole.importance < front[step].importance:
-        front[step] = whole
-    return front
-
-
-def _join(first: _Front, second: _Front, needed: float) -> _Front:
-    """Every choice of the one with every choice of the other."""
-    joined: _Front = {}
-    for one in first.values():
-        for other in second.values():
-            importance, saved = one.importance + other.importance, one.saved + other.saved
-            step = _step(saved, needed)
-            if step not in joined or importance < joined[step].importance:
-                joined[step] = _Choice(importance, saved, one.names | other.names)
-    return joined
-
-
-def _step(saved: float, needed: float) -> int:
-    return STEPS if saved >= needed else min(int(STEPS * saved / needed), STEPS - 1)
-
-
-def _without_needless(
-    names: frozenset[str], importance: Mapping[str, float], savings: Mapping[str, float], needed: float
-) -> frozenset[str]:
-    """Take back, most important first, what is not needed."""
-    for name in sorted(names, key=lambda each: (-importance[each], each)):
-        if total_of(savings, names - {name}) >= needed:
-            names -= {name}
-    return names
+def _amount(value: float | int) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -9,17 +9,25 @@ VideoCrafter2 and Hummingbird's depth that is the published map (arXiv:2503.1855
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, fields
+from typing import Any
 
 from torch import nn
 
+from rufous.checkpoints.kinds import empty_network
 from rufous.checkpoints.matching import load_strictly
-from rufous.compression.blocks import Row, empty, is_part, kind_of_config, named_blocks, outermost
+from rufous.compression.blocks import (
+    Row,
+    Shapes,
+    modules_of,
+    named_blocks,
+    outermost,
+    shapes_left,
+    whole_shapes,
+)
 from rufous.core.errors import ConfigError
 
 _LISTED = 6  # tensors named in an error
-Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +37,7 @@ class CarryOver:
     tensors: dict[str, str]
     """Student's name to teacher's name, for every tensor of the student."""
     stages: dict[str, str]
-    """Student's stage to teacher's stage, for every stage that both have; for matching their features."""
+    """Student's stage to teacher's stage, for every stage that both run."""
     removed: tuple[str, ...]
     """The teacher's blocks that the student lacks, in the teacher's names."""
     dropped: tuple[str, ...]
@@ -48,12 +56,11 @@ def plan_carry_over(teacher: Any, student: Any) -> CarryOver:
             the teacher fits.
     """
     _check_fields(teacher, student)
-    theirs = _whole_shapes(teacher)
-    ours = theirs if _whole(student) == _whole(teacher) else _whole_shapes(student)
-    stages: dict[str, str] = {}
-    for row in named_blocks(teacher).rows:
+    network, ours, theirs = named_blocks(teacher), whole_shapes(student), whole_shapes(teacher)
+    stages = {name: name for name in network.stages(student)}
+    for row in network.rows:
         stages |= _align(row, ours, theirs)
-    wanted, given = _left(ours, student), _left(theirs, teacher)
+    wanted, given = shapes_left(student), shapes_left(teacher)
     tensors = {name: _renamed(name, stages) for name in wanted}
     unfit = [name for name, source in tensors.items() if given.get(source) != wanted[name]]
     if unfit:
@@ -72,7 +79,7 @@ def plan_carry_over(teacher: Any, student: Any) -> CarryOver:
     )
 
 
-def carry_over(teacher: nn.Module, student: Any, plan: CarryOver | None = None) -> nn.Module:
+def carry_over(teacher: nn.Module, student: Any) -> nn.Module:
     """A network of the config ``student`` whose weights are the teacher's very tensors, uncopied.
 
     Without training it computes what the teacher would if the blocks were skipped.
@@ -80,22 +87,37 @@ def carry_over(teacher: nn.Module, student: Any, plan: CarryOver | None = None) 
     Args:
         teacher: With a ``config``; its weights are shared.
         student: Config.
-        plan: From ``plan_carry_over``, if it is there already.
 
     Raises:
         ConfigError: As ``plan_carry_over``.
     """
-    plan = plan or plan_carry_over(teacher.config, student)
-    given = teacher.state_dict()
-    network = empty(student)
+    plan, given = plan_carry_over(teacher.config, student), teacher.state_dict()
     tensors = {name: given[source] for name, source in plan.tensors.items()}
+    network = empty_network(student)
     load_strictly(network, tensors, where="the student")
     return network.train(teacher.training)
 
 
+def paired_stages(student: nn.Module, teacher: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """Stages of two networks whose features can be compared: each of the student's with the one it came from.
+
+    Args:
+        student: Pruned, or shallower with its stages numbered anew.
+        teacher: What it was pruned from.
+
+    Returns:
+        A pair for every stage that both run.
+
+    Raises:
+        ConfigError: As ``plan_carry_over``.
+    """
+    pairs = plan_carry_over(teacher.config, student.config).stages.items()
+    return [(student.get_submodule(mine), teacher.get_submodule(its)) for mine, its in pairs]
+
+
 def _check_fields(teacher: Any, student: Any) -> None:
     """Refuse students whose tensors may fit but mean something else."""
-    if kind_of_config(teacher) != kind_of_config(student):
+    if type(teacher) is not type(student):
         raise ConfigError(
             f"the student is a {type(student).__name__}, the teacher a {type(teacher).__name__}: "
             "use one class"
@@ -108,22 +130,6 @@ def _check_fields(teacher: Any, student: Any) -> None:
                 f"the student has {name}={wanted!r}, the teacher {given!r}: pruning changes nothing but "
                 f"{', '.join(sorted(free))}"
             )
-
-
-def _whole(config: Any) -> Any:
-    """The config with no block removed."""
-    return replace(config, removed_blocks=frozenset())
-
-
-def _whole_shapes(config: Any) -> Shapes:
-    """Names and shapes of the network with no block removed, which tell its stages apart."""
-    return {name: tuple(tensor.shape) for name, tensor in empty(_whole(config)).state_dict().items()}
-
-
-def _left(shapes: Shapes, config: Any) -> Shapes:
-    """What is left of a whole network's tensors without the removed blocks."""
-    gone = config.removed_blocks
-    return {name: shape for name, shape in shapes.items() if not any(is_part(name, block) for block in gone)}
 
 
 def _align(row: Row, student: Shapes, teacher: Shapes) -> dict[str, str]:
@@ -146,7 +152,7 @@ def _align(row: Row, student: Shapes, teacher: Shapes) -> dict[str, str]:
 
 def _stages(row: str, shapes: Shapes) -> dict[str, Shapes]:
     """The stages of a row in order, each with its tensors' names inside of it, and their shapes."""
-    stages: defaultdict[str, Shapes] = defaultdict(dict)
+    stages: defaultdict[str, dict[str, tuple[int, ...]]] = defaultdict(dict)
     for name, shape in shapes.items():
         if match := re.match(rf"({re.escape(row)}\.\d+)\.(.*)", name):
             stages[match[1]][match[2]] = shape
@@ -159,16 +165,10 @@ def _has(stage: str, tensors: Iterable[str]) -> bool:
 
 def _blocks_of(dropped: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
     """The modules, as large as possible, that the dropped tensors make up."""
-    kept = {module for name in set(given).difference(dropped) for module in _modules_of(name)}
-    whole = dict.fromkeys(module for name in dropped for module in _modules_of(name) if module not in kept)
+    kept = {module for name in set(given).difference(dropped) for module in modules_of(name)}
+    whole = dict.fromkeys(module for name in dropped for module in modules_of(name) if module not in kept)
     found = outermost(whole)
     return tuple(name for name in whole if name in found)
-
-
-def _modules_of(tensor: str) -> list[str]:
-    """``a`` and ``a.b`` of ``a.b.weight``."""
-    parts = tensor.split(".")
-    return [".".join(parts[:i]) for i in range(1, len(parts))]
 
 
 def _renamed(name: str, stages: Mapping[str, str]) -> str:

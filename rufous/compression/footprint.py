@@ -1,17 +1,19 @@
 """What a network costs: parameters, bytes, operations, and time measured on this machine."""
 
+import math
 import statistics
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from rufous.compression.blocks import empty, named_blocks, outermost
+from rufous.checkpoints.kinds import empty_network
+from rufous.compression.blocks import named_blocks, outermost
 from rufous.compression.calls import ClipSize, NetworkCall
+from rufous.core.devices import clock_s, median_times_s
 
 MAX_TIMING_S = 60.0  # nothing more is timed after this; a full-size pass takes a CPU as long
 
@@ -44,7 +46,7 @@ class Scales:
 
     def count(self, config: Any) -> Footprint:
         """Cost of the network of a config, without its time."""
-        network = empty(config)
+        network = empty_network(config)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return Footprint(
             parameters=parameters,
@@ -69,31 +71,30 @@ class Scales:
 
 def block_parameters(config: Any, names: Iterable[str]) -> dict[str, int]:
     """Number of parameters of each block."""
-    network = empty(config)
+    network = empty_network(config)
     return {name: sum(p.numel() for p in network.get_submodule(name).parameters()) for name in names}
 
 
 def total_of(costs: Mapping[str, float | int], names: Iterable[str]) -> float:
     """Cost of several blocks together; that of a part is within its whole's."""
-    return float(sum(costs[name] for name in outermost(names)))
+    return math.fsum(costs[name] for name in outermost(names))
 
 
 @torch.no_grad()
 def measure_latencies_s(
     networks: Sequence[nn.Module], call: NetworkCall, *, num_calls: int = 5
 ) -> list[float]:
-    """Median time of one call of each network, in seconds, after one that is not counted.
+    """Median time of one call of each network, in seconds; see ``median_times_s``.
 
-    They are called in turn. Slow networks are timed less often: nothing more is measured once
-    ``MAX_TIMING_S`` have passed.
+    Slow networks are timed less often: nothing more is measured once ``MAX_TIMING_S`` have passed.
 
     Args:
         networks: On the call's device.
         call: Repeated.
         num_calls: At least 1.
     """
-    calls = [partial(call.of, network) for network in networks]
-    return [statistics.median(times) for times in _repeat(calls, call.latents.device, num_calls)]
+    functions = [partial(call.of, network) for network in networks]
+    return median_times_s(functions, call.latents.device, num_calls=num_calls, max_s=MAX_TIMING_S)
 
 
 @torch.no_grad()
@@ -110,13 +111,13 @@ def measure_block_latencies_s(
 
     def start(name: str) -> Callable[..., None]:
         def hook(*_: object) -> None:
-            started[name] = _now(device)
+            started[name] = clock_s(device)
 
         return hook
 
     def stop(name: str) -> Callable[..., None]:
         def hook(*_: object) -> None:
-            spent[name].append(_now(device) - started[name])
+            spent[name].append(clock_s(device) - started[name])
 
         return hook
 
@@ -125,33 +126,8 @@ def measure_block_latencies_s(
         block = network.get_submodule(name)
         hooks += [block.register_forward_pre_hook(start(name)), block.register_forward_hook(stop(name))]
     try:
-        _repeat([partial(call.of, network)], device, num_calls)
+        measure_latencies_s([network], call, num_calls=num_calls)
     finally:
         for hook in hooks:
             hook.remove()
     return {name: statistics.median(times[1:] or times or [0.0]) for name, times in spent.items()}
-
-
-def _repeat(
-    functions: Sequence[Callable[[], Tensor]], device: torch.device, num_calls: int
-) -> list[list[float]]:
-    """Times of up to ``num_calls`` calls of each function, in turn.
-
-    The first round only warms up, unless it takes all the time.
-    """
-    rounds: list[list[float]] = []
-    begin = _now(device)
-    while not rounds or (len(rounds) <= num_calls and _now(device) - begin < MAX_TIMING_S):
-        rounds.append([])
-        for function in functions:
-            start = _now(device)
-            function()
-            rounds[-1].append(_now(device) - start)
-    return [list(times) for times in zip(*(rounds[1:] or rounds), strict=True)]
-
-
-def _now(device: torch.device) -> float:
-    """The clock, once the device has done all that it was told to."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

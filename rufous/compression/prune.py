@@ -1,7 +1,8 @@
 """A large network to a smaller one of its kind: choose blocks for a goal, carry the weights over, report."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -10,20 +11,28 @@ from torch import nn
 from rufous.compression.blocks import (
     Granularity,
     block_names,
+    canonical,
     is_part,
     named_blocks,
     preset_config,
     without_blocks,
 )
-from rufous.compression.budget import Measure, check_reachable, parse_budget
+from rufous.compression.budget import check_reachable, meet_budget, parse_budget
 from rufous.compression.calls import ClipSize, NetworkCall
 from rufous.compression.carry_over import carry_over, plan_carry_over
-from rufous.compression.footprint import Footprint, Scales, block_parameters
+from rufous.compression.footprint import Scales, block_parameters
 from rufous.compression.report import BlockFigures, PruningReport
-from rufous.compression.search import Measured, meet_budget
-from rufous.compression.sensitivity import block_influences, output_changes, outputs_of, relative_change
+from rufous.compression.sensitivity import (
+    block_influences,
+    output_change,
+    output_changes,
+    outputs_of,
+    relative_change,
+)
 from rufous.core.config import to_json_dict
+from rufous.core.console import logger
 
+_log = logger(__name__)
 Importance: TypeAlias = Literal["output", "influence", "none"]
 Data: TypeAlias = Callable[[], Sequence[NetworkCall]]
 """Gives the calls on which importance is measured, when it is called."""
@@ -101,9 +110,10 @@ def prune(
         The student, which shares its tensors with ``network``, and the report.
 
     Raises:
-        ValueError: An unknown preset or block, a budget that is met already or that no choice of blocks can
-            reach, or importance without ``data``.
+        ValueError: An unknown preset or block, a preset or config that removes nothing, a budget that is met
+            already or that no choice of blocks can reach, or importance without ``data``.
         ConfigError: A student's config that the teacher's weights do not fit.
+        FloatingPointError: An output of the network, or a block's, is not finite.
     """
     teacher, parameter = network.config, next(network.parameters())
     scales = Scales(
@@ -113,107 +123,108 @@ def prune(
         num_latency_calls=config.num_latency_calls,
     )
     # 1. what can be refused without running the network
+    if config.measures_importance and data is None:
+        raise ValueError("importance is measured on calls of the network: pass data, or use a preset")
     names = block_names(teacher, config.blocks)
     parameters = block_parameters(teacher, names)
     budget = parse_budget(config.budget) if config.budget else None
-    is_timed = budget is not None and budget.measure == "latency_s"
-    wanted = _named_student(teacher, config)
-    if wanted is not None:
-        plan_carry_over(teacher, wanted)
-    unpruned = scales.count(teacher)
-    if budget is not None and not is_timed:
-        check_reachable(budget, unpruned, _savings(budget.measure, parameters, {}, scales))
+    wanted = None if budget else _named_student(teacher, config)
+    unpruned, is_timed = scales.count(teacher), budget is not None and budget.measure == "latency_s"
+    unit = scales.stored_dtype.itemsize if budget and budget.measure == "size_bytes" else 1
+    savings: Mapping[str, float] = {name: float(unit * count) for name, count in parameters.items()}
+    if budget and not is_timed:
+        check_reachable(budget, unpruned, savings)
     # 2. time and importance of the teacher's blocks
     latencies = scales.time_blocks(network, names)
-    if budget is not None and is_timed:
-        unpruned = scales.weigh(network)[0]
-        check_reachable(budget, unpruned, latencies)
+    if budget and is_timed:
+        unpruned, savings = scales.weigh(network)[0], latencies
+        check_reachable(budget, unpruned, savings)
     measured = _measure(network, names, config, data)
     # 3. the student
-    if budget is not None:
-        savings = _savings(budget.measure, parameters, latencies, scales)
-        student, before, after = meet_budget(
-            network, budget, unpruned, savings, measured, scales=scales, remeasure=config.remeasure
-        )
+    if budget:
+        change = _change_of(network, measured, remeasure=config.remeasure)
+        student, before, after = meet_budget(network, budget, unpruned, savings, change, scales=scales)
     else:
         student = carry_over(network, wanted)
         before, after = scales.weigh(network, student)
-    figures = tuple(
-        BlockFigures(
-            name=name,
-            parameters=parameters[name],
-            latency_s=latencies.get(name),
-            output_change=measured.changes.get(name),
-            influence=measured.influences.get(name),
-        )
-        for name in names
-    )
-    report = _report(
-        network, student, figures, config=config, before=before, after=after, measured=measured, scales=scales
+    # 4. the report
+    plan, calls, together = plan_carry_over(teacher, student.config), measured.calls, None
+    if calls:
+        together = relative_change(outputs_of(student, calls), outputs_of(network, calls))
+    dtype = str(parameter.dtype).removeprefix("torch.")
+    report = PruningReport(
+        goal=config.goal,
+        removed=plan.removed,
+        before=before,
+        after=after,
+        size=size,
+        timed_on=f"{parameter.device} in {dtype}" if config.num_latency_calls else None,
+        num_calls=len(calls),
+        output_change=together,
+        blocks=tuple(
+            BlockFigures(
+                name=name,
+                parameters=parameters[name],
+                latency_s=latencies.get(name),
+                output_change=measured.changes.get(name),
+                influence=measured.influences.get(name),
+                is_removed=any(name == whole or is_part(name, whole) for whole in plan.removed),
+            )
+            for name in names
+        ),
+        num_tensors=len(plan.tensors),
+        dropped_tensors=plan.dropped,
+        student_config=to_json_dict(student.config),
     )
     return student, report
 
 
 def _named_student(teacher: Any, config: PruneConfig) -> Any:
-    """The student's config, if it needs no search."""
-    if config.preset:
-        return preset_config(teacher, config.preset)
+    """The student's config, if it needs no search.
+
+    Raises:
+        ValueError: It is unknown, does not fit, or removes nothing.
+    """
     if config.remove:
         return without_blocks(teacher, config.remove)
-    return config.student
+    student = preset_config(teacher, config.preset) if config.preset else canonical(config.student)
+    if not plan_carry_over(teacher, student).dropped:
+        raise ValueError(f"pruning to {config.goal} removes nothing: the network has no more than that")
+    return student
 
 
-def _savings(
-    measure: Measure, parameters: Mapping[str, int], latencies: Mapping[str, float], scales: Scales
-) -> dict[str, float]:
-    """What each block saves of one cost."""
-    if measure == "latency_s":
-        return dict(latencies)
-    unit = scales.stored_dtype.itemsize if measure == "size_bytes" else 1
-    return {name: float(unit * count) for name, count in parameters.items()}
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """Importance of every block that can go; empty where it was not measured."""
+
+    calls: Sequence[NetworkCall] = ()
+    changes: Mapping[str, float] = field(default_factory=dict)
+    """Output change of each block."""
+    influences: Mapping[str, float] = field(default_factory=dict)
 
 
-def _measure(network: nn.Module, names: Sequence[str], config: PruneConfig, data: Data | None) -> Measured:
-    if not config.measures_importance:
-        return Measured()
-    if data is None:
-        raise ValueError("importance is measured on calls of the network: pass data, or use a preset")
+def _measure(network: nn.Module, names: Sequence[str], config: PruneConfig, data: Data | None) -> _Measured:
+    if data is None or not config.measures_importance:
+        return _Measured()
     calls = data()
     changes = {} if config.importance == "influence" else output_changes(network, names, calls)
-    return Measured(calls=calls, changes=changes, influences=block_influences(network, names, calls))
+    return _Measured(calls=calls, changes=changes, influences=block_influences(network, names, calls))
 
 
-def _report(
-    network: nn.Module,
-    student: nn.Module,
-    blocks: tuple[BlockFigures, ...],
-    *,
-    config: PruneConfig,
-    before: Footprint,
-    after: Footprint,
-    measured: Measured,
-    scales: Scales,
-) -> PruningReport:
-    plan, parameter = plan_carry_over(network.config, student.config), next(network.parameters())
-    timed_on = f"{parameter.device} in {str(parameter.dtype).removeprefix('torch.')}"
-    together = None
-    if measured.calls:
-        together = relative_change(*(outputs_of(each, measured.calls) for each in (student, network)))
-    return PruningReport(
-        goal=config.goal,
-        removed=plan.removed,
-        before=before,
-        after=after,
-        size=scales.size,
-        timed_on=timed_on if scales.num_latency_calls else None,
-        num_calls=len(measured.calls),
-        output_change=together,
-        blocks=tuple(replace(block, is_removed=_is_gone(block.name, plan.removed)) for block in blocks),
-        num_tensors=len(plan.tensors),
-        dropped_tensors=plan.dropped,
-        student_config=to_json_dict(student.config),
-    )
+def _change_of(
+    network: nn.Module, measured: _Measured, *, remeasure: bool
+) -> Callable[[frozenset[str]], float]:
+    """What it costs to be without several blocks: the sum of single ones, or measured, nothing twice."""
+    alone = {name: max(value, 0.0) for name, value in (measured.changes or measured.influences).items()}
+    if not remeasure:
+        return lambda names: math.fsum(alone[name] for name in names)
+    reference = outputs_of(network, measured.calls)
+    known = {frozenset({name}): value for name, value in alone.items()}
 
+    def change(names: frozenset[str]) -> float:
+        if names not in known:
+            known[names] = output_change(network, names, measured.calls, reference)
+            _log.info("without %s: output change %.4f", ", ".join(sorted(names)), known[names])
+        return known[names]
 
-def _is_gone(name: str, removed: Sequence[str]) -> bool:
-    return any(name == whole or is_part(name, whole) for whole in removed)
+    return change

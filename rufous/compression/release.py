@@ -39,7 +39,8 @@ def prune_release(
     """Write a release with the network of ``source`` pruned, and ``pruning.json``, ``pruning.md`` in it.
 
     The student's weights are stored tensors of the source, bit for bit, whatever ``network`` computes in.
-    With measured importance there is an ``importance.svg`` too.
+    With measured importance there is an ``importance.svg`` too. The manifest's name is the teacher's with
+    ``-pruned``.
 
     Args:
         source: Release folder with one network that names its blocks; its other components are copied.
@@ -56,7 +57,7 @@ def prune_release(
     Raises:
         CheckpointError: A damaged source, or something stands at ``output``.
         ValueError: As ``prune``, or ``output`` is ``source``.
-        ConfigError: As ``prune``.
+        ConfigError, FloatingPointError: As ``prune``.
     """
     source, output = Path(source), Path(output)
     name = prunable_component(source)
@@ -73,7 +74,7 @@ def prune_release(
     )
     parts: dict[str, object] = {each: source / each for each in component_kinds(source)}
     parts[name] = carry_over(stored, student.config)
-    manifest = _manifest(Manifest.load(source), output.name, config, report, dict(seeds or {}))
+    manifest = _manifest(Manifest.load(source), config, report, dict(seeds or {}))
     documents = {
         "pruning.json": json.dumps(to_json_dict(report), indent=1) + "\n",
         "pruning.md": report_page(report, name=manifest.name, teacher=_title(manifest.parents[0])),
@@ -114,10 +115,10 @@ def clip_size(folder: Path | str) -> ClipSize:
 
 
 def _manifest(
-    teacher: Manifest, name: str, config: PruneConfig, report: PruningReport, seeds: dict[str, int]
+    teacher: Manifest, config: PruneConfig, report: PruningReport, seeds: dict[str, int]
 ) -> Manifest:
     return Manifest(
-        name=name,
+        name=f"{teacher.name}-pruned",
         config=to_json_dict(config),
         seeds=seeds,
         parents=(Parent(name=teacher.name, manifest_id=teacher.id, role="teacher"),),

@@ -98,31 +98,20 @@ def importance_picture(report: PruningReport) -> str:
     )
 
 
-def cost_rows(report: PruningReport) -> list[tuple[str, str, str, str]]:
-    """Name, before, after and change of each cost, as text."""
+def _cost_table(report: PruningReport) -> str:
     before, after = report.before, report.after
     rows = [
-        (
-            "parameters",
-            f"{before.parameters:,}",
-            f"{after.parameters:,}",
-            before.parameters,
-            after.parameters,
-        ),
-        ("bytes", f"{before.size_bytes:,}", f"{after.size_bytes:,}", before.size_bytes, after.size_bytes),
-        ("operations of a pass", f"{before.flop:.3g}", f"{after.flop:.3g}", before.flop, after.flop),
+        ("parameters", "{:,}", before.parameters, after.parameters),
+        ("bytes", "{:,}", before.size_bytes, after.size_bytes),
+        ("operations of a pass", "{:.3g}", before.flop, after.flop),
     ]
     if before.latency_s and after.latency_s:
-        texts = (f"{1e3 * before.latency_s:,.1f} ms", f"{1e3 * after.latency_s:,.1f} ms")
-        rows.append(("latency of a pass", *texts, before.latency_s, after.latency_s))
-    return [(name, *texts, f"{after / before - 1.0:+.1%}") for name, *texts, before, after in rows]
-
-
-def _cost_table(report: PruningReport) -> str:
-    rows = [" | ".join(row) for row in cost_rows(report)]
-    return "\n".join(
-        ["| cost | before | after | change |", "|---|---|---|---|", *(f"| {row} |" for row in rows)]
-    )
+        rows.append(("latency of a pass", "{:,.1f} ms", 1e3 * before.latency_s, 1e3 * after.latency_s))
+    lines = [
+        f"| {name} | {form.format(old)} | {form.format(new)} | {new / old - 1.0:+.1%} |"
+        for name, form, old, new in rows
+    ]
+    return "\n".join(["| cost | before | after | change |", "|---|---|---|---|", *lines])
 
 
 def _importance_text(report: PruningReport) -> str:
@@ -138,17 +127,17 @@ def _importance_text(report: PruningReport) -> str:
 
 def _importance_table(blocks: Sequence[BlockFigures]) -> str:
     head = ["| block | parameters | time | output change | block influence | |", "|---|---|---|---|---|---|"]
-    rows = [f"| `{name}` | {' | '.join(rest)} |" for name, *rest in map(importance_row, blocks)]
-    return "\n".join([*head, *rows])
+    return "\n".join([*head, *map(_importance_row, blocks)])
 
 
-def importance_row(block: BlockFigures) -> tuple[str, str, str, str, str, str]:
-    """Name, parameters, time, output change, influence and fate of a block as text, empty if not measured."""
-    return (
-        block.name,
-        f"{block.parameters:,}",
-        "" if block.latency_s is None else f"{1e3 * block.latency_s:.2f} ms",
-        "" if block.output_change is None else f"{block.output_change:.4f}",
-        "" if block.influence is None else f"{block.influence:.4f}",
-        "removed" if block.is_removed else "",
+def _importance_row(block: BlockFigures) -> str:
+    time, change, influence = (
+        "" if value is None else form.format(value)
+        for form, value in (
+            ("{:.2f} ms", None if block.latency_s is None else 1e3 * block.latency_s),
+            ("{:.4f}", block.output_change),
+            ("{:.4f}", block.influence),
+        )
     )
+    fate = "removed" if block.is_removed else ""
+    return f"| `{block.name}` | {block.parameters:,} | {time} | {change} | {influence} | {fate} |"

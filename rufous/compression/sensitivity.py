@@ -10,8 +10,9 @@ nearly add up; here it is relative. Block influence: Men et al. 2024 (arXiv:2403
 Shapes: b batch, c channels, f latent frames, h w latent height and width.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +29,17 @@ _log = logger(__name__)
 
 @torch.no_grad()
 def outputs_of(network: nn.Module, calls: Sequence[NetworkCall]) -> list[Float[Tensor, "b c f h w"]]:
-    """The network's answer to each call."""
-    return [call.of(network) for call in calls]
+    """The network's answer to each call.
+
+    Raises:
+        FloatingPointError: One is not finite; names the blocks that the network lacks, and its dtype.
+    """
+    outputs = [call.of(network) for call in calls]
+    if not all(bool(torch.isfinite(output).all()) for output in outputs):
+        config: Any = network.config
+        lacking = ", ".join(sorted(config.removed_blocks))
+        _refuse("the output of the network" + f" without {lacking}" * bool(lacking), network)
+    return outputs
 
 
 def relative_change(
@@ -65,6 +75,7 @@ def output_change(
 
     Raises:
         ValueError: A block cannot go, or there are no calls.
+        FloatingPointError: An output is not finite.
     """
     reference = outputs_of(network, calls) if reference is None else reference
     student = carry_over(network, without_blocks(network.config, names))
@@ -72,13 +83,13 @@ def output_change(
 
 
 def output_changes(
-    network: nn.Module, names: Sequence[str], calls: Sequence[NetworkCall], *, removed: Iterable[str] = ()
+    network: nn.Module, names: Sequence[str], calls: Sequence[NetworkCall]
 ) -> dict[str, float]:
-    """``output_change`` of each block by itself, or on top of those in ``removed``."""
-    reference, removed = outputs_of(network, calls), tuple(removed)
+    """``output_change`` of each block by itself."""
+    reference = outputs_of(network, calls)
     changes: dict[str, float] = {}
     for i, name in enumerate(names, start=1):
-        changes[name] = output_change(network, (*removed, name), calls, reference)
+        changes[name] = output_change(network, [name], calls, reference)
         _log.info("without %s: output change %.4f (%d of %d)", name, changes[name], i, len(names))
     return changes
 
@@ -98,6 +109,7 @@ def block_influences(
 
     Raises:
         ValueError: There are no calls.
+        FloatingPointError: What a block reads or writes is not finite.
     """
     if not calls:
         raise ValueError("no calls: importance is measured on at least one call of the network")
@@ -108,7 +120,10 @@ def block_influences(
         def hook(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
             read = inputs[0].narrow(axis, 0, output.shape[axis])  # a skip that is read too lies behind
             cosine = F.cosine_similarity(read.float(), output.float(), dim=axis)
-            found[name].append(1.0 - cosine.mean().item())
+            influence = 1.0 - cosine.mean().item()
+            if not math.isfinite(influence):
+                _refuse(f"what {name} reads or writes", network)
+            found[name].append(influence)
 
         return hook
 
@@ -120,3 +135,11 @@ def block_influences(
         for hook in hooks:
             hook.remove()
     return {name: sum(values) / max(len(values), 1) for name, values in found.items()}
+
+
+def _refuse(what: str, network: nn.Module) -> NoReturn:
+    dtype = str(next(network.parameters()).dtype).removeprefix("torch.")
+    raise FloatingPointError(
+        f"{what} is NaN or infinite in {dtype}, so no importance can be measured: use another dtype, for "
+        "example fp32, and if that is no better, a network whose weights are sound"
+    )

@@ -5,7 +5,7 @@
 * ``errors`` - the three exceptions of the project.
 * ``optional`` - imports of packages that an extra brings.
 * ``randomness`` - generators from seeds and names.
-* ``devices`` - choice of device and dtype, autocast, peak memory.
+* ``devices`` - choice of device and dtype, autocast, memory and time.
 * ``console`` - logging for libraries, one handler for apps.
 * ``files`` - atomic writes and hashes.
 """

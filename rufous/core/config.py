@@ -5,7 +5,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rufous.core.errors import ConfigError
@@ -26,6 +26,26 @@ def to_json_dict(config: Any) -> Any:
     if config is None or isinstance(config, bool | int | float | str):
         return config
     raise ConfigError(f"cannot write {type(config).__name__} into a config file")
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """JSON values with nested names joined by dots: ``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
+
+
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, may_change: Collection[str] = ()
+) -> list[str]:
+    """In words, which JSON values differ; names in ``may_change`` are passed over."""
+    old, new = flattened(before), flattened(after)
+    return [
+        f"{name} was {old.get(name)!r} and is {new.get(name)!r}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and name not in may_change
+    ]
 
 
 def from_json_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:

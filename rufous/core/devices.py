@@ -1,9 +1,11 @@
-"""Choice of device and dtype, autocast, and what memory a process has used."""
+"""Choice of device and dtype, autocast, and what memory and time a process takes."""
 
 import contextlib
 import resource
+import statistics
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 import torch
@@ -97,3 +99,45 @@ def free_memory_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
+
+
+def wait_for(device: torch.device) -> None:
+    """Return once ``device`` has done all that it was told to; a GPU works on while Python goes ahead."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def clock_s(device: torch.device) -> float:
+    """Seconds of a clock that only ever rises, read when ``device`` is done."""
+    wait_for(device)
+    return time.perf_counter()
+
+
+def median_times_s(
+    functions: Sequence[Callable[[], object]],
+    device: torch.device,
+    *,
+    num_calls: int,
+    max_s: float = float("inf"),
+) -> list[float]:
+    """Median wall time of a call of each function, in seconds, after one that warms up and is not counted.
+
+    They are called in turn, so that a busy machine slows all of them alike.
+
+    Args:
+        functions: What to call.
+        device: Where they compute.
+        num_calls: Of each function that are counted, at least 1.
+        max_s: No further round is begun after so many seconds; if the first one takes as long, it counts.
+    """
+    rounds: list[list[float]] = []
+    begin = clock_s(device)
+    while not rounds or (len(rounds) <= num_calls and clock_s(device) - begin < max_s):
+        rounds.append([])
+        for function in functions:
+            start = clock_s(device)
+            function()
+            rounds[-1].append(clock_s(device) - start)
+    return [statistics.median(times) for times in zip(*(rounds[1:] or rounds), strict=True)]

@@ -11,3 +11,7 @@ class CheckpointError(RuntimeError):
 
 class MissingDependencyError(ImportError):
     """A package that an optional extra brings is not installed."""
+
+
+class RunStoppedError(RuntimeError):
+    """A signal or a time limit ended a run before its last step; it is saved and can go on."""

@@ -164,12 +164,17 @@ def without_prompt(cond: Conditioning, empty: Conditioning) -> Conditioning:
     embeds, nothing = cond.prompt_embeds, empty.prompt_embeds
     if embeds is None or nothing is None or embeds.shape[1:] != nothing.shape[1:] or len(nothing) != 1:
         raise ValueError(
-            "the empty prompt does not fit the prompts: use prompt_embeds [1 s d] and [b s d], padded alike"
+            f"the empty prompt's prompt_embeds {_shape(nothing)} do not fit the prompts' {_shape(embeds)}: "
+            "use [1 s d] and [b s d], padded alike"
         )
     if (cond.prompt_mask is None) != (empty.prompt_mask is None):
         raise ValueError("prompt_mask is set on one of prompts and empty prompt: set it on both or neither")
     mask = None if empty.prompt_mask is None else empty.prompt_mask.expand(len(embeds), -1)
     return replace(cond, prompt_embeds=nothing.to(embeds).expand_as(embeds), prompt_mask=mask)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "None" if tensor is None else str(list(tensor.shape))
 
 
 def guidance_scale_from_lcm_weight(weight: float) -> float:

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from rufous.core.types import Conditioning
 from rufous.diffusion.consistency import (
@@ -28,10 +29,16 @@ from rufous.diffusion.consistency import (
     grid_timesteps,
 )
 from rufous.diffusion.denoiser import Denoiser
-from rufous.diffusion.guidance import guided_output
 from rufous.diffusion.losses import HUBER_C, pseudo_huber
 from rufous.distillation.denoising import LatentBatch
-from rufous.distillation.teaching import GuidanceRange, frozen, in_eval_mode, network_of
+from rufous.distillation.teaching import (
+    GuidanceRange,
+    check_schedule,
+    frozen,
+    in_eval_mode,
+    network_of,
+)
+from rufous.training.parallel import reshard
 
 
 @runtime_checkable
@@ -88,19 +95,30 @@ class ConsistencyObjective:
         """Train the network inside ``student``.
 
         Args:
-            student: Reads ``cond.guidance_embeds`` if the config embeds the scale.
+            student: Reads ``cond.guidance_embeds`` if the config embeds the scale. Not spread over processes
+                yet: its weights are copied for the target (see ``networks``).
             teacher: Frozen here.
             empty: The empty caption, batch of 1.
             config: Grid, guidance and target.
             feedback: Called with the student's clean estimates; its loss is added.
+
+        Raises:
+            ValueError: The schedules differ, or the student has no weights.
         """
         self._config = config or ConsistencyConfig()
+        check_schedule(student, teacher)
         self.trainable = network_of(student, "student")
         self._student, self._teacher, self._empty = student, frozen(teacher), empty
         self._feedback = feedback
         self._target: nn.Module | None = None
         if self._config.target == "ema":
             self._target = copy.deepcopy(self.trainable).eval().requires_grad_(False)
+
+    @property
+    def networks(self) -> nn.ModuleDict:
+        """What is spread over several processes: the student, and the target if there is one."""
+        target = {} if self._target is None else {"target": self._target}
+        return nn.ModuleDict({"student": self.trainable, **target})
 
     def loss(
         self, batch: LatentBatch, generator: torch.Generator
@@ -116,7 +134,7 @@ class ConsistencyObjective:
 
         answer = self._answer(self._student, noisy, now, told)
         with torch.no_grad():
-            output = guided_output(self._teacher, noisy, now, batch.cond, self._empty, scale)
+            output = config.guidance.output_of(self._teacher, noisy, now, batch.cond, self._empty, scale)
             pred = self._teacher.read(output, noisy, now)
             nearer = self._teacher.add_noise(pred.x0, pred.epsilon, before)
             goal = self._goal(nearer, before, told)
@@ -131,9 +149,10 @@ class ConsistencyObjective:
         """Move the target."""
         if self._target is None:
             return
+        reshard(self._target)  # it has no backward pass, which would do that
         with torch.no_grad():
             for mine, new in zip(self._target.parameters(), self.trainable.parameters(), strict=True):
-                mine.lerp_(new.to(mine.dtype), 1.0 - self._config.target_decay)
+                _local(mine).lerp_(_local(new).to(mine.dtype), 1.0 - self._config.target_decay)
 
     def state_dict(self) -> dict[str, Any]:
         """The target's weights, if it has its own, and the feedback's state."""
@@ -163,3 +182,8 @@ class ConsistencyObjective:
             sigma_data=self._config.sigma_data,
             timestep_scaling=self._config.timestep_scaling,
         )
+
+
+def _local(parameter: Tensor) -> Tensor:
+    """This process's part of a sharded parameter."""
+    return parameter.to_local() if isinstance(parameter, DTensor) else parameter

@@ -5,10 +5,7 @@ Also what is measured of it: how near it comes to both, how much its errors flic
 Shapes: n images, b clips of f frames, z latent channels, h w height and width of latents, h2 w2 of pixels.
 """
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import torch
@@ -16,6 +13,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from rufous.core.devices import median_times_s
 from rufous.core.errors import ConfigError
 from rufous.distillation.autoencoding import edge_error, psnr, saliency
 from rufous.networks.tiny_decoder import TinyDecoder
@@ -139,6 +137,11 @@ def compare_decoders(
     tiny = network.decode_video(latents).float().clamp(-1, 1)
     full = autoencoder.decode_video(latents).float().clamp(-1, 1)
     one = latents[:1]
+    seconds = median_times_s(
+        [lambda: network.decode_video(one), lambda: autoencoder.decode_video(one)],
+        one.device,
+        num_calls=TIMED_RUNS,
+    )
     return {
         "psnr_to_full": _psnr(tiny, full),
         "psnr_to_real": _psnr(tiny, pixels),
@@ -146,28 +149,10 @@ def compare_decoders(
         "flicker_to_full": float(flicker(tiny, full)),
         "flicker_to_real": float(flicker(tiny, pixels)),
         "full_flicker_to_real": float(flicker(full, pixels)),
-        "ms_per_clip": _milliseconds(lambda: network.decode_video(one), one.device),
-        "full_ms_per_clip": _milliseconds(lambda: autoencoder.decode_video(one), one.device),
+        "ms_per_clip": 1000 * seconds[0],
+        "full_ms_per_clip": 1000 * seconds[1],
     }
 
 
 def _psnr(video: Tensor, reference: Tensor) -> float:
     return float(psnr(*(rearrange(clips, "b c f h w -> (b f) c h w") for clips in (video, reference))))
-
-
-def _milliseconds(call: Callable[[], Tensor], device: torch.device) -> float:
-    """Median wall time of a call, after one that warms up."""
-    call()
-    times: list[float] = []
-    for _ in range(TIMED_RUNS):
-        _wait_for(device)
-        start = time.perf_counter()
-        call()
-        _wait_for(device)
-        times.append(1000 * (time.perf_counter() - start))
-    return median(times)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.guidance import without_prompt
 from rufous.diffusion.losses import min_snr_weight, mse
 from rufous.diffusion.timesteps import check_shift, draw_timesteps
-from rufous.distillation.alignment import FeatureAlignment
+from rufous.distillation.teaching import network_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +29,13 @@ class LatentBatch:
     cond: Conditioning
     prompts: tuple[str, ...] | None = None
     """The captions themselves, for rewards."""
-    features: Float[Tensor, "b f e"] | None = None
-    """What a frozen model sees in each clean frame, for alignment."""
 
     def __len__(self) -> int:
         return len(self.latents)
 
     def to(self, device: torch.device | str) -> "LatentBatch":
         """Move everything to ``device``."""
-        features = None if self.features is None else self.features.to(device)
-        latents, cond = self.latents.to(device), self.cond.to(device)
-        return replace(self, latents=latents, cond=cond, features=features)
+        return replace(self, latents=self.latents.to(device), cond=self.cond.to(device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +48,6 @@ class DenoisingConfig:
     timestep_shift: float = 1.0
     """Above 1 favours noisy timesteps; rectified flow only (see ``diffusion.timesteps.draw_timesteps``)."""
     loss_weighting: Literal["none", "min_snr"] = "none"
-    alignment_weight: float = 0.5
-    """Of the alignment term, if there is one; REPA uses 0.5."""
     min_snr_gamma: float = 5.0  # Hang et al. 2023 (arXiv:2303.09556), section 3.4
 
     def __post_init__(self) -> None:
@@ -71,8 +66,8 @@ class DenoisingObjective:
 
         loss = mean over examples of  w(t) * mean((output(x_t, t, cond) - target)^2)
 
-    Frames with ``cond.frame_mask`` False are given: they stay clean and carry no loss. With an alignment its
-    loss is added, and ``trainable`` holds ``network`` and ``alignment``. Owns nothing but their weights.
+    Frames with ``cond.frame_mask`` False are given: they stay clean and carry no loss. Owns nothing but
+    the network's weights.
     """
 
     def __init__(
@@ -80,8 +75,6 @@ class DenoisingObjective:
         denoiser: Denoiser,
         uncond: Conditioning,
         config: DenoisingConfig | None = None,
-        *,
-        alignment: FeatureAlignment | None = None,
     ) -> None:
         """Train the network inside ``denoiser``.
 
@@ -89,17 +82,12 @@ class DenoisingObjective:
             denoiser: Its network must be an ``nn.Module``; it becomes ``trainable``.
             uncond: The empty caption, batch of 1: ``prompt_embeds``, and ``prompt_mask`` if captions have it.
             config: Noise levels, weights and caption dropout; the defaults when None.
-            alignment: Of one of the network's blocks; batches must have features then.
 
         Raises:
             ValueError: The denoiser's network is a plain function, or its schedule allows no timestep shift.
         """
-        if not isinstance(denoiser.network, nn.Module):
-            raise ValueError("denoiser.network is no nn.Module: there is nothing to train")
-        self.trainable: nn.Module = denoiser.network
-        if alignment is not None:
-            self.trainable = nn.ModuleDict({"network": denoiser.network, "alignment": alignment})
-        self._alignment = alignment
+        network = network_of(denoiser, "denoiser")
+        self.trainable: nn.Module = network
         self._denoiser = denoiser
         self._uncond = uncond
         self._config = config or DenoisingConfig()
@@ -131,12 +119,7 @@ class DenoisingObjective:
         error = mse(output, denoiser.target(latents, noise, timesteps), frame_mask=cond.frame_mask)
         loss = (error * self._weight(timesteps)).mean()
         metrics = self._by_quarter(error.detach(), timesteps)
-        if self._alignment is None:
-            return loss, metrics
-        if batch.features is None:
-            raise ValueError("this batch has no features to align with: pass LatentBatch(features=...)")
-        aligned = self._alignment.loss(batch.features)
-        return loss + config.alignment_weight * aligned, {**metrics, "alignment": aligned.detach()}
+        return loss, metrics
 
     def after_step(self) -> None:
         """Nothing follows a step."""
@@ -170,25 +153,12 @@ def drop_captions(
     """
     if rate == 0.0:
         return cond
-    embeds, empty = cond.prompt_embeds, uncond.prompt_embeds
-    if embeds is None or empty is None or embeds.shape[1:] != empty.shape[1:]:
-        raise ValueError(
-            f"prompt_embeds {_shape(embeds)} and the empty caption's {_shape(empty)} do not fit: "
-            "use [b s d] and [1 s d], padded to one length"
-        )
-    if (cond.prompt_mask is None) != (uncond.prompt_mask is None):
-        raise ValueError(
-            "prompt_mask is set on one of captions and empty caption: set it on both or on neither"
-        )
-    is_dropped = torch.rand(len(embeds), generator=generator, device=generator.device) < rate
-    cond = replace(
-        cond, prompt_embeds=torch.where(rearrange(is_dropped, "b -> b 1 1"), empty.to(embeds), embeds)
-    )
-    if cond.prompt_mask is None or uncond.prompt_mask is None:
-        return cond
-    mask = torch.where(rearrange(is_dropped, "b -> b 1"), uncond.prompt_mask, cond.prompt_mask)
-    return replace(cond, prompt_mask=mask)
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "None" if tensor is None else str(list(tensor.shape))
+    empty = without_prompt(cond, uncond)
+    assert cond.prompt_embeds is not None
+    assert empty.prompt_embeds is not None
+    is_dropped = torch.rand(len(cond.prompt_embeds), generator=generator, device=generator.device) < rate
+    embeds = torch.where(rearrange(is_dropped, "b -> b 1 1"), empty.prompt_embeds, cond.prompt_embeds)
+    if cond.prompt_mask is None or empty.prompt_mask is None:
+        return replace(cond, prompt_embeds=embeds)
+    mask = torch.where(rearrange(is_dropped, "b -> b 1"), empty.prompt_mask, cond.prompt_mask)
+    return replace(cond, prompt_embeds=embeds, prompt_mask=mask)

@@ -17,11 +17,17 @@ from torch import Tensor, nn
 
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
-from rufous.diffusion.guidance import guided_output
 from rufous.diffusion.losses import mse
 from rufous.diffusion.timesteps import draw_timesteps
 from rufous.distillation.denoising import LatentBatch, drop_captions
-from rufous.distillation.teaching import BlockFeatures, GuidanceRange, frozen, in_eval_mode, network_of
+from rufous.distillation.teaching import (
+    BlockFeatures,
+    GuidanceRange,
+    check_schedule,
+    frozen,
+    in_eval_mode,
+    network_of,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +88,7 @@ class StructuralObjective:
                 blocks.
         """
         self._config = config or StructuralConfig()
+        check_schedule(student, teacher)
         if student.prediction_type != teacher.prediction_type:
             raise ValueError(
                 f"the student predicts {student.prediction_type} and the teacher {teacher.prediction_type}: "
@@ -133,12 +140,10 @@ class StructuralObjective:
         self, noisy: Tensor, timesteps: Tensor, cond: Conditioning, scale: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The teacher's target and the student's output."""
+        guidance = self._config.guidance
         with torch.no_grad():
-            if self._config.guidance.lowest == self._config.guidance.highest == 1.0:
-                target = self._teacher.output(noisy, timesteps, cond)
-            else:
-                target = guided_output(self._teacher, noisy, timesteps, cond, self._empty, scale)
-        return target, self._student.output(noisy, timesteps, self._config.guidance.told(cond, scale))
+            target = guidance.output_of(self._teacher, noisy, timesteps, cond, self._empty, scale)
+        return target, self._student.output(noisy, timesteps, guidance.told(cond, scale))
 
     def _ode_term(
         self,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
-from rufous.diffusion.guidance import embed_guidance_scale
+from rufous.diffusion.guidance import embed_guidance_scale, guided_output
 
 
 def network_of(denoiser: Denoiser, role: str) -> nn.Module:
@@ -32,6 +32,19 @@ def frozen(teacher: Denoiser) -> Denoiser:
     """The teacher in eval mode and without gradients. Objectives keep it out of what they train and save."""
     network_of(teacher, "teacher").eval().requires_grad_(False)
     return teacher
+
+
+def check_schedule(student: Denoiser, teacher: Denoiser, role: str = "student") -> None:
+    """Refuse a pupil that means another noise by a timestep than its teacher.
+
+    Raises:
+        ValueError: The schedules differ; ``role`` says whose.
+    """
+    if student.schedule != teacher.schedule:
+        raise ValueError(
+            f"the {role}'s schedule is {student.schedule.config} and the teacher's is "
+            f"{teacher.schedule.config}: distillation compares both at the same noise, so they must be equal"
+        )
 
 
 @dataclass(frozen=True)
@@ -60,6 +73,23 @@ class GuidanceRange:
         """One scale g for each sample."""
         share = torch.rand(batch_size, generator=generator, device=generator.device)
         return self.lowest + (self.highest - self.lowest) * share
+
+    def output_of(
+        self,
+        teacher: Denoiser,
+        latents: Float[Tensor, "b c f h w"],
+        timesteps: Float[Tensor, " b"],
+        cond: Conditioning,
+        empty: Conditioning,
+        scale: Float[Tensor, " b"],
+    ) -> Float[Tensor, "b c f h w"]:
+        """The teacher's raw output after guidance, see ``diffusion.guidance.guided_output``.
+
+        Where the only scale is 1 that is its plain output, and half the work.
+        """
+        if self.lowest == self.highest == 1.0:
+            return teacher.output(latents, timesteps, cond)
+        return guided_output(teacher, latents, timesteps, cond, empty, scale)
 
     def told(self, cond: Conditioning, scale: Float[Tensor, " b"]) -> Conditioning:
         """The student's conditioning: with the embedded scale, if it reads one."""

@@ -1,5 +1,6 @@
 """Evaluation: models and clips measured; how the clips were made is the caller's business.
 
+* ``judging`` - truth and motion of a clip, and means over many with their intervals.
 * ``side_by_side`` - models on the same prompts and seeds, and what can be told about every clip.
 * ``comparison_page`` - a comparison as one HTML file with the clips in it.
 * ``contact_sheet`` - a comparison as one picture.

@@ -21,7 +21,7 @@ from rufous.evaluation.side_by_side import (
     summarize,
 )
 from rufous.video.write import write_video
-from rufous.world.truth import RIGHT, UNSURE, WRONG
+from rufous.world.truth import RIGHT, UNSURE, WRONG, Verdict
 
 SMALL_PX = 128
 """Clips up to this side are stored without loss and enlarged to clear squares."""
@@ -136,7 +136,7 @@ def _table_row(cells: Iterable[str], *, tag: str) -> str:
 
 
 def _row(row: SeededPrompt, clips: Sequence[ComparedClip], models: Sequence[ComparedModel]) -> str:
-    notes = dict.fromkeys(clip.note for clip in clips if clip.note is not None)
+    notes = dict.fromkeys(clip.judged.note for clip in clips if clip.judged.note is not None)
     return "".join(
         [
             f'<section>\n<h2>{escape(row.prompt)}</h2>\n<p class="soft">seed {row.seed}</p>\n',
@@ -157,24 +157,24 @@ def _cell(row: SeededPrompt, clip: ComparedClip, model: ComparedModel) -> str:
         f'<figure>\n<img class="{"small" if is_small else "large"}" width="{width}" height="{height}" ',
         f'alt="{escape(f"{model.label}: {row.prompt}")}" src="data:image/webp;base64,{data}">\n',
         f'<figcaption><b>{escape(model.label)}</b> <span class="soft">{escape(model.subtitle)}</span>\n',
-        _truth(clip),
-        f"<p>{figures_text(clip.motion_magnitude, clip.clip.denoise_s)}</p></figcaption>\n</figure>\n",
+        _truth(clip.judged.verdict),
+        f"<p>{figures_text(clip.judged.motion_magnitude, clip.clip.denoise_s)}</p></figcaption>\n</figure>\n",
     ]
     return "".join(parts)
 
 
-def _truth(clip: ComparedClip) -> str:
+def _truth(verdict: Verdict | None) -> str:
     """Every attribute that was judged with its mark, and the reasons of doubts behind a click."""
-    if clip.verdict is None:
+    if verdict is None:
         return '<p class="soft">truth not judged</p>\n'
-    found = attributes_by_value(clip.verdict)
+    found = attributes_by_value(verdict)
     items = [
         f'<li class="{value}">{MARKS[value]} {name}</li>' for value in MARKS for name in found.get(value, ())
     ]
     marks = f"<ul>{''.join(items)}</ul>\n"
-    if not clip.verdict.reasons:
+    if not verdict.reasons:
         return marks
-    reasons = "".join(f"<p>{escape(reason)}</p>" for reason in dict.fromkeys(clip.verdict.reasons))
+    reasons = "".join(f"<p>{escape(reason)}</p>" for reason in dict.fromkeys(verdict.reasons))
     return f"{marks}<details><summary>why in doubt</summary>{reasons}</details>\n"
 
 

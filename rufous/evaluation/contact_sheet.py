@@ -110,8 +110,9 @@ def _header(model: ComparedModel, clips: Sequence[ComparedClip], width: int) -> 
 
 
 def _cell(clip: ComparedClip, strip: Image.Image, width: int) -> Image.Image:
-    figures = figures_text(clip.motion_magnitude, clip.clip.denoise_s)
-    return _stack([strip, *(_text(text, width, TEXT_PX, INK) for text in (truth_text(clip), figures))], 2)
+    figures = figures_text(clip.judged.motion_magnitude, clip.clip.denoise_s)
+    texts = (truth_text(clip.judged.verdict), figures)
+    return _stack([strip, *(_text(text, width, TEXT_PX, INK) for text in texts)], 2)
 
 
 def _text(text: str, width: int, size: int, ink: tuple[int, int, int]) -> Image.Image:

@@ -11,10 +11,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from rufous.core.config import to_json_dict
-from rufous.world.captions import parse_caption
-from rufous.world.truth import ATTRIBUTES, RIGHT, UNSURE, WRONG, Verdict, judge, measure
-
-OUTSIDE_THE_WORLD = "the prompt is outside the world's grammar, so truth is not judged"
+from rufous.evaluation.judging import JudgedClip, judge_clip
+from rufous.world.truth import ATTRIBUTES, RIGHT, UNSURE, WRONG, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +54,7 @@ class ComparedClip:
     """One cell: a clip and what its pixels tell."""
 
     clip: GeneratedClip
-    motion_magnitude: float | None
-    """As ``rufous.world.measure`` gives it; None for a clip that cannot be measured."""
-    verdict: Verdict | None
-    """None for a prompt outside the world's grammar, or a clip that cannot be measured."""
-    note: str | None
-    """Why something is None."""
+    judged: JudgedClip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -110,22 +103,11 @@ def compare_models(models: Sequence[ComparedModel], prompts: Sequence[SeededProm
 
 def _clips_of(model: ComparedModel, prompts: Sequence[SeededPrompt]) -> list[ComparedClip]:
     generate = model.load()
-    return [judge_clip(generate(row), row.prompt) for row in prompts]
-
-
-def judge_clip(clip: GeneratedClip, prompt: str) -> ComparedClip:
-    """What the pixels of a clip tell: how much moves, and whether it shows what the prompt says."""
-    try:
-        measured = measure(clip.frames, clip.fps)
-    except ValueError as error:
-        return ComparedClip(clip=clip, motion_magnitude=None, verdict=None, note=str(error))
-    description = parse_caption(prompt)
-    return ComparedClip(
-        clip=clip,
-        motion_magnitude=measured.motion_magnitude,
-        verdict=None if description is None else judge(description, measured),
-        note=OUTSIDE_THE_WORLD if description is None else None,
-    )
+    clips = [generate(row) for row in prompts]
+    return [
+        ComparedClip(clip=clip, judged=judge_clip(clip.frames, clip.fps, row.prompt))
+        for clip, row in zip(clips, prompts, strict=True)
+    ]
 
 
 def attributes_by_value(verdict: Verdict) -> dict[str, list[str]]:
@@ -137,12 +119,12 @@ def attributes_by_value(verdict: Verdict) -> dict[str, list[str]]:
     return found
 
 
-def truth_text(clip: ComparedClip) -> str:
+def truth_text(verdict: Verdict | None) -> str:
     """A verdict in one line: ``all 6 right``, or ``right 4 of 6; wrong: color; unsure: size``."""
-    if clip.verdict is None:
+    if verdict is None:
         return "truth not judged"
-    found, total = attributes_by_value(clip.verdict), len(clip.verdict.attributes)
-    if clip.verdict.all_right:
+    found, total = attributes_by_value(verdict), len(verdict.attributes)
+    if verdict.all_right:
         return f"all {total} right"
     rest = [f"{value}: {', '.join(found[value])}" for value in (WRONG, UNSURE) if value in found]
     return "; ".join([f"right {len(found.get(RIGHT, ()))} of {total}", *rest])
@@ -156,8 +138,9 @@ def figures_text(motion_magnitude: float | None, denoise_s: float) -> str:
 
 def summarize(clips: Sequence[ComparedClip]) -> ModelFigures:
     """Means of one model over its clips."""
-    verdicts = [clip.verdict for clip in clips if clip.verdict is not None]
-    motions = [clip.motion_magnitude for clip in clips if clip.motion_magnitude is not None]
+    judged = [clip.judged for clip in clips]
+    verdicts = [each.verdict for each in judged if each.verdict is not None]
+    motions = [each.motion_magnitude for each in judged if each.motion_magnitude is not None]
     shares = [len(attributes_by_value(each).get(RIGHT, ())) / len(each.attributes) for each in verdicts]
     return ModelFigures(
         num_judged=len(verdicts),
@@ -187,11 +170,12 @@ def to_report(comparison: Comparison) -> dict[str, object]:
 
 
 def _clip_report(model: ComparedModel, clip: ComparedClip) -> dict[str, object]:
+    verdict = clip.judged.verdict
     return {
         "label": model.label,
-        "truth": None if clip.verdict is None else clip.verdict.attributes,
-        "reasons": [] if clip.verdict is None else list(clip.verdict.reasons),
-        "motion_magnitude": clip.motion_magnitude,
+        "truth": None if verdict is None else verdict.attributes,
+        "reasons": [] if verdict is None else list(verdict.reasons),
+        "motion_magnitude": clip.judged.motion_magnitude,
         "denoise_s": clip.clip.denoise_s,
-        "note": clip.note,
+        "note": clip.judged.note,
     }

@@ -1,14 +1,12 @@
 """Memory and time of a generation, predicted before it starts; ``networks.cost`` counts, this adds up."""
 
 import math
-import time
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import Tensor
 
-from rufous.core.devices import free_memory_bytes
+from rufous.core.devices import clock_s, free_memory_bytes
 from rufous.networks.cost import (
     decoder_activation_bytes,
     decoder_flop,
@@ -97,24 +95,18 @@ def matmul_flop_per_s(device: torch.device, dtype: torch.dtype, *, duration_s: f
     """Rate of a 1024 x 1024 matrix product, measured for about ``duration_s`` after one warm-up."""
     side = 1024
     a = torch.randn(side, side, device=device).to(dtype)
-    _multiply(a)
-    count, elapsed, start = 0, 0.0, time.perf_counter()
+    torch.matmul(a, a)
+    count, elapsed, start = 0, 0.0, clock_s(device)
     while elapsed < duration_s:
-        _multiply(a)
+        torch.matmul(a, a)
         count += 1
-        elapsed = time.perf_counter() - start
+        elapsed = clock_s(device) - start
     return count * 2.0 * side**3 / elapsed
 
 
 def memory_text(count: int) -> str:
     """Bytes as text: MB below 10^9 bytes, else GB."""
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.0f} MB"
-
-
-def _multiply(a: Tensor) -> None:
-    torch.matmul(a, a)
-    if a.is_cuda:
-        torch.cuda.synchronize(a.device)
 
 
 def _video_bytes(request: GenerationRequest, batch_size: int) -> int:

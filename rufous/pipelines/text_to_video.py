@@ -4,7 +4,6 @@ Shapes: b prompts sampled at once, c channels, f frames, h w height and width (l
 """
 
 import itertools
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest
+from rufous.core.devices import clock_s
 from rufous.core.errors import ConfigError
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
@@ -299,8 +299,6 @@ def _batches(count: int, size: int) -> Iterator[list[int]]:
 @contextmanager
 def _timed(seconds: dict[Stage, float], stage: Stage, device: torch.device) -> Iterator[None]:
     """Add the wall time of the block to ``seconds[stage]``; a GPU is waited for."""
-    start = time.perf_counter()
+    start = clock_s(device)
     yield
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    seconds[stage] += time.perf_counter() - start
+    seconds[stage] += clock_s(device) - start

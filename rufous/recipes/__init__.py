@@ -2,15 +2,17 @@
 
 * ``recipe`` - what a recipe is.
 * ``processes`` - a recipe on one process or several.
+* ``releases`` - manifests that name all parents, and the releases of students.
 * ``world_clips`` - rendered clips of the world on disk.
 * ``world_autoencoder`` - the world's autoencoder.
 * ``world_video_text`` - the world's contrastive model, whose text tower the generators read.
 * ``world_latents`` - latents of those clips on disk.
 * ``world_tiny_decoder`` - a small decoder for those latents.
 * ``world_teacher`` - the text-to-video teacher.
-* ``world_captions``, ``world_features``, ``world_data``, ``world_sets`` - what generators train on.
+* ``world_captions``, ``world_data``, ``world_sets`` - what generators train on.
 * ``world_recovery`` - stage 1: a pruned U-Net recovers.
 * ``world_few_steps`` - stage 2: a few-step student, with reward feedback.
+* ``world_feedback`` - those rewards, and what is measured against cheating them.
 * ``world_truth`` - how true a model of the world is.
 * ``world_reproduce`` - the whole road, from nothing to a few-step student.
 * ``world_ship`` - a finished release, stored small inside the package.

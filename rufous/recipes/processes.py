@@ -94,12 +94,17 @@ class Processes:
     ) -> None:
         """Copy a small network to every process, or shard a large one (see ``training.parallel.shard``).
 
-        Gathering a small network's blocks would take longer than computing them.
+        Gathering a small network's blocks would take longer than computing them. Networks in a
+        ``ModuleDict``, which is never called itself, are all copied or all sharded, one by one.
         """
-        if sum(parameter.numel() for parameter in network.parameters()) < SHARDED_FROM:
-            replicate(network, self.mesh)
-        else:
-            shard(network, self.mesh, blocks, methods=methods)
+        parts = list(network.values()) if isinstance(network, nn.ModuleDict) else [network]
+        is_small = sum(parameter.numel() for parameter in network.parameters()) < SHARDED_FROM
+        for part in parts:
+            if is_small:
+                replicate(part, self.mesh)
+            else:
+                own = [block for block in blocks if any(block is each for each in part.modules())]
+                shard(part, self.mesh, own, methods=methods)
 
     def whole(self, network: Network, make: Callable[[], Network]) -> Network:
         """The network itself, or if it is sharded a whole copy in eval mode; every process must call this.

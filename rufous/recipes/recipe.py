@@ -1,13 +1,17 @@
 """What a recipe is: a named run with a config, presets, and a function that carries it out."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rufous.core.config import to_json_dict
+from rufous.checkpoints.lookup import embedded_models
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import is_release
+from rufous.core.config import flattened, to_json_dict
+from rufous.training.loop import MAY_CHANGE, TrainConfig
 
 
 def portable_config(config: Any) -> Any:
@@ -20,6 +24,45 @@ def portable_config(config: Any) -> Any:
     if isinstance(values, str) and Path(values).is_absolute():
         return "/".join(Path(values).parts[-2:])
     return values
+
+
+def made_of(config: Any, *, leave_out: Collection[str] = MAY_CHANGE) -> dict[str, Any]:
+    """What decides a run of a recipe: its settings by dotted name, with the id of each release they name.
+
+    For ``train``, which refuses to go on with anything else, and for telling whether a stage is done. Folders
+    that are no releases (``*_dir``) do not count: what is cached in them is checked where it is read.
+
+    Args:
+        config: Of the recipe, or JSON values.
+        leave_out: Fields of its trainings that do not count either; what a resumed run may set anew.
+    """
+    values = flattened(portable_config(_without(config, leave_out)))
+    releases = {
+        name: Manifest.load(release).id
+        for name, value in flattened(to_json_dict(config)).items()
+        if isinstance(value, str) and (release := _release_of(value)) is not None
+    }
+    return {**values, **releases}
+
+
+def _without(config: Any, names: Collection[str]) -> Any:
+    """JSON values of a config without folders, its trainings without the fields of these names."""
+    if isinstance(config, tuple | list):
+        return [_without(each, names) for each in config]
+    if not is_dataclass(config) or isinstance(config, type):
+        return to_json_dict(config)
+    left_out = set(names) if isinstance(config, TrainConfig) else set()
+    kept = [
+        each.name
+        for each in fields(config)
+        if each.name not in left_out and not each.name.endswith(("_dir", "_dirs"))
+    ]
+    return {name: _without(getattr(config, name), names) for name in kept}
+
+
+def _release_of(value: str) -> Path | None:
+    release = embedded_models().get(value, Path(value))
+    return release if is_release(release) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from rufous.core.errors import ConfigError
 from rufous.distillation.autoencoding import AutoencodingObjective, psnr
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe, portable_config
+from rufous.recipes.recipe import Recipe, made_of, portable_config
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -153,7 +153,16 @@ def _train(config: WorldAutoencoderConfig, run_dir: Path, processes: Processes) 
 
     objective = AutoencodingObjective(network, kl_weight=config.kl_weight, edge_weight=config.edge_weight)
     with contextlib.closing(batches):
-        train(objective, batches, config.train, run_dir=run_dir, device=device, save=save, validate=validate)
+        train(
+            objective,
+            batches,
+            config.train,
+            run_dir=run_dir,
+            device=device,
+            save=save,
+            validate=validate,
+            made_of=made_of(config),
+        )
     return run_dir / "release"
 
 

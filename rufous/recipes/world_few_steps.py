@@ -1,17 +1,19 @@
 """Stage 2 on the world: the recovered U-Net becomes a few-step student, with reward feedback if asked.
 
     rufous train world_few_steps
-    rufous train world_few_steps method=distribution_matching feedback.image_text=1 feedback.video_text=2
+    rufous train world_few_steps --preset feedback student=runs/world_few_steps/release
 
 The same seeds, data and budget for every method, so that their rows can be compared. Validation generates
-clips as a user would and measures truth, motion and every reward, the held-out one too; the guard reads it.
+clips as a user would and measures truth, motion and every reward, the held-out one too; the guard compares
+them with the teacher's motion and the student's own figures from before the first step.
 """
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -20,7 +22,6 @@ from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, load_config
-from rufous.core.randomness import generator_from
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
@@ -35,39 +36,23 @@ from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe
-from rufous.recipes.world_recovery import load_denoiser, save_student, student_manifest
+from rufous.recipes.recipe import Recipe, made_of
+from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.world_captions import Text
+from rufous.recipes.world_feedback import (
+    HELD_OUT_IMAGES,
+    FeedbackConfig,
+    baseline_of,
+    make_feedback,
+    measure_model,
+)
+from rufous.recipes.world_recovery import load_denoiser
 from rufous.recipes.world_sets import SIXTEEN, TWENTY_SIX, WorldSet, alternating, open_sets
-from rufous.rewards.decoding import sliced_decoder
-from rufous.rewards.feedback import GuardConfig, RewardFeedback
-from rufous.rewards.image_text import world_image_text
-from rufous.rewards.reward import Mixture, Weighted
-from rufous.rewards.video_text import world_video_text
-from rufous.training.loop import TrainConfig, train
+from rufous.rewards.feedback import RewardFeedback
+from rufous.rewards.world import world_rewards
+from rufous.training.loop import TrainConfig, evaluating, train
 from rufous.training.optim import OptimizerConfig
-from rufous.video.frames import to_uint8
-from rufous.world.dataset import WorldClips
-from rufous.world.truth import measure, truth_of
-
-
-@dataclass(frozen=True, kw_only=True)
-class FeedbackConfig:
-    """Weights of the world's two rewards; both 0 for none. Explicit, whatever the number of processes."""
-
-    image_text: float = 0.0
-    video_text: float = 0.0
-    image_frames: int = 4
-    rewards: str = "world-video-text"
-    tiny_decoder: str | None = None
-    """Release with a ``tiny_decoder`` for the pixels inside the loss; None for the full decoder."""
-    guard: GuardConfig = field(
-        default_factory=lambda: GuardConfig(lowest={"motion_magnitude": 0.95, "truth": 0.97})
-    )
-
-    @property
-    def is_on(self) -> bool:
-        """Whether any reward is trained on."""
-        return bool(self.image_text or self.video_text)
+from rufous.training.resume import checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +68,15 @@ class WorldFewStepsConfig:
     num_points: int = 50
     target: Literal["student", "ema"] = "ema"
     student_every: int = 2
+    """For distribution matching: the student moves on every so-manieth step."""
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
     sets: tuple[WorldSet, ...] = (SIXTEEN, TWENTY_SIX)
-    num_validation_clips: int = 16
+    num_validation_clips: int = 64
+    """Of so many right ones, four that turn wrong are a fall of truth below the guard's 0.95."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=3000,
+            accumulation=2,  # a batch of each length in every step, the student's own among them
             optimizer=OptimizerConfig(
                 name="muon", learning_rate=5e-4, warmup_steps=50, schedule="wsd", decay_steps=1000
             ),
@@ -98,6 +86,14 @@ class WorldFewStepsConfig:
         )
     )
     seed: int = 15
+
+    def __post_init__(self) -> None:
+        batches, sets = self.train.accumulation, len(self.sets)
+        if self.method == "distribution_matching" and batches < math.gcd(self.student_every * batches, sets):
+            raise ValueError(
+                f"train.accumulation={batches}, student_every={self.student_every}: the student's steps "
+                f"would not have clips of all {sets} sets; use train.accumulation={sets}"
+            )
 
 
 def run(config: WorldFewStepsConfig, run_dir: Path, device: torch.device) -> Path:
@@ -114,36 +110,41 @@ def _train(config: WorldFewStepsConfig, teacher: Path, run_dir: Path, processes:
     student = with_guidance_embedding(load_denoiser(config.student, device), config.guidance.embed_dim)
     network = student.network
     assert isinstance(network, UNet3D)
-    diffusion = few_step_settings(load_config(teacher, "diffusion"), config)
-    feedback = make_feedback(config.feedback, teacher, device) if config.feedback.is_on else None
+    usual = _pipeline(original, teacher, data[0].text)
+    diffusion = few_step_settings(usual.diffusion, config)
+    pipe = replace(usual, unet=network, diffusion=diffusion)
+    rewards, feedback = world_rewards(config.feedback.rewards, device=device), None
+    if config.feedback.is_on:
+        feedback = make_feedback(config.feedback, rewards, pipe.autoencoder)
     objective = make_objective(config, student, original, data[0].empty, diffusion, feedback)
-    processes.spread(objective.trainable)
+    processes.spread(objective.networks)
+
+    def measured(model: TextToVideoPipeline) -> dict[str, float]:
+        return measure_model(model, config.num_validation_clips, rewards)
 
     def save(step: int, folder: Path) -> None:
-        if processes.is_first:
-            manifest = student_manifest(
-                "world-student",
-                config,
-                seeds={"training": config.seed},
-                parents={"teacher": teacher, "student": find_release(config.student)},
-                figures={"steps": step},
-            )
-            save_student(run_dir / "release", teacher, network, diffusion, manifest)
+        manifest = manifest_of(
+            "world-student",
+            config,
+            seeds={"training": config.seed},
+            parents={
+                "teacher": teacher,
+                "student": find_release(config.student),
+                **config.feedback.parents(),
+            },
+            figures={"steps": step},
+        )
+        save_student(run_dir / "release", teacher, network, diffusion, manifest, processes)
 
     def validate(step: int) -> Mapping[str, float]:
-        pipe = TextToVideoPipeline(
-            unet=network,
-            autoencoder=load_component(teacher, "autoencoder", dtype=torch.float32, device=device),
-            text_encoder=data[0].text.encoder,
-            tokenizer=data[0].text.tokenizer,
-            diffusion=diffusion,
-            manifest=Manifest.load(teacher),
-        )
-        found = measure_student(pipe, config.num_validation_clips, config.feedback.rewards, device)
+        found = measured(pipe)
         if feedback is not None:
             feedback.watch(found)
         return found
 
+    if feedback is not None and not checkpoints(run_dir / "checkpoints"):  # else its state has the baseline
+        with evaluating(network, None):
+            feedback.compare_with(baseline_of(teacher=measured(usual), student=measured(pipe)))
     with alternating(config.sets, data, config.seed) as batches:
         train(
             objective,
@@ -153,8 +154,23 @@ def _train(config: WorldFewStepsConfig, teacher: Path, run_dir: Path, processes:
             device=device,
             save=save,
             validate=validate,
+            made_of=made_of(config),
         )
     return run_dir / "release"
+
+
+def _pipeline(denoiser: Denoiser, release: Path, text: Text) -> TextToVideoPipeline:
+    """A release with its own settings, but this network, and the text tower that is loaded already."""
+    assert isinstance(denoiser.network, UNet3D)
+    device = next(denoiser.network.parameters()).device
+    return TextToVideoPipeline(
+        unet=denoiser.network,
+        autoencoder=load_component(release, "autoencoder", dtype=torch.float32, device=device),
+        text_encoder=text.encoder,
+        tokenizer=text.tokenizer,
+        diffusion=load_config(release, "diffusion"),
+        manifest=Manifest.load(release),
+    )
 
 
 def few_step_settings(diffusion: DiffusionConfig, config: WorldFewStepsConfig) -> DiffusionConfig:
@@ -204,55 +220,14 @@ def make_objective(
     )
     assert isinstance(teacher.network, nn.Module)
     critic = replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(True))
+    critic = with_guidance_embedding(critic, config.guidance.embed_dim)
     matching = DistributionMatchingConfig(
-        timesteps=tuple(timesteps), guidance=config.guidance, student_every=config.student_every
+        timesteps=tuple(timesteps),
+        guidance=config.guidance,
+        student_every=config.student_every,
+        seed=config.seed,
     )
     return DistributionMatchingObjective(student, critic, teacher, empty, matching, feedback=feedback)
-
-
-def make_feedback(config: FeedbackConfig, teacher: Path, device: torch.device) -> RewardFeedback:
-    """The world's two rewards, weighted; one of weight 0 is held out and logged."""
-    mixture = Mixture(
-        [
-            Weighted(
-                reward=world_image_text(config.rewards, device=device),
-                weight=config.image_text,
-                num_frames=config.image_frames,
-            ),
-            Weighted(reward=world_video_text(config.rewards, device=device), weight=config.video_text),
-        ]
-    )
-    if config.tiny_decoder is None:
-        decoder: Any = load_component(teacher, "autoencoder", dtype=torch.float32, device=device)
-    else:
-        folder = find_release(config.tiny_decoder)
-        decoder = load_component(folder, "tiny_decoder", dtype=torch.float32, device=device)
-    return RewardFeedback(mixture, sliced_decoder(decoder, slice_frames=4), guard=config.guard)
-
-
-def measure_student(
-    pipe: TextToVideoPipeline, num_clips: int, rewards: str, device: torch.device
-) -> dict[str, float]:
-    """Truth (all attributes right), motion magnitude and both rewards of freshly generated clips."""
-    world = WorldClips(seed=6_000_000, split="any", complete_captions=True)
-    captions = [world.scene(index)[1] for index in range(num_clips)]
-    made = pipe(
-        captions,
-        generator=[generator_from(6_000_000, "validation", index) for index in range(num_clips)],
-        batch_size=8,
-        output_type="pt",
-    )
-    right, motion = 0.0, 0.0
-    for clip, caption in zip(made.frames, captions, strict=True):
-        frames = to_uint8(clip).cpu()
-        right += truth_of(frames, made.fps, caption).all_right / num_clips
-        motion += measure(frames, made.fps).motion_magnitude / num_clips
-    video = torch.stack([clip.transpose(0, 1) for clip in made.frames])
-    scores = {
-        f"reward_{kind.name}": float(kind.score(video, captions).mean())
-        for kind in (world_image_text(rewards, device=device), world_video_text(rewards, device=device))
-    }
-    return {"truth": right, "motion_magnitude": motion, **scores}
 
 
 SMALL = WorldFewStepsConfig()
@@ -260,6 +235,6 @@ RECIPE = Recipe(
     name="world_few_steps",
     summary="Stage 2: a few-step student, by consistency or distribution matching, with reward feedback.",
     config=SMALL,
-    presets={"small": SMALL},
+    presets={"small": SMALL, "feedback": replace(SMALL, feedback=HELD_OUT_IMAGES)},
     run=run,
 )

@@ -7,7 +7,6 @@ Against the published first stage: it starts from the teacher's own weights, the
 the clip's fps reaches all passes, blocks are compared too, and clips of 16 and of 26 frames take turns.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from torch import nn
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.lookup import find_release
-from rufous.checkpoints.manifest import Manifest, Parent
-from rufous.checkpoints.release import component_kinds, load_component, load_config, save_release
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import load_component, load_config
+from rufous.compression.carry_over import paired_stages
 from rufous.core.errors import ConfigError
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.schedules import make_schedule
@@ -26,7 +26,8 @@ from rufous.distillation.structural import StructuralConfig, StructuralObjective
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.unet3d import UNet3D
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe, portable_config
+from rufous.recipes.recipe import Recipe, made_of
+from rufous.recipes.releases import manifest_of, save_student
 from rufous.recipes.world_sets import SIXTEEN, TWENTY_SIX, WorldSet, alternating, open_sets
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -83,18 +84,25 @@ def _train(config: WorldRecoveryConfig, teacher: Path, run_dir: Path, processes:
     plain = replace(diffusion, sampling=replace(diffusion.sampling, guidance_scale=1.0))
 
     def save(step: int, folder: Path) -> None:
-        if processes.is_first:
-            manifest = student_manifest(
-                "world-recovered",
-                config,
-                seeds={"training": config.seed},
-                parents={"teacher": teacher, "student": Path(config.student)},
-                figures={"steps": step},
-            )
-            save_student(run_dir / "release", teacher, network, plain, manifest)
+        manifest = manifest_of(
+            "world-recovered",
+            config,
+            seeds={"training": config.seed},
+            parents={"teacher": teacher, "student": Path(config.student)},
+            figures={"steps": step},
+        )
+        save_student(run_dir / "release", teacher, network, plain, manifest, processes)
 
     with alternating(config.sets, data, config.seed) as batches:
-        train(objective, batches, config.train, run_dir=run_dir, device=processes.device, save=save)
+        train(
+            objective,
+            batches,
+            config.train,
+            run_dir=run_dir,
+            device=processes.device,
+            save=save,
+            made_of=made_of(config),
+        )
     return run_dir / "release"
 
 
@@ -106,43 +114,8 @@ def load_denoiser(release: str | Path, device: torch.device) -> Denoiser:
 
 
 def shared_stages(student: nn.Module, teacher: Any) -> list[tuple[nn.Module, nn.Module]]:
-    """The stages of one name that both networks run, as pairs to compare: U-Nets of one numbering."""
-    assert isinstance(student, UNet3D)
-    pairs = [(student.middle_block, teacher.middle_block)]
-    pairs += list(zip(student.input_blocks, teacher.input_blocks, strict=True))
-    pairs += list(zip(student.output_blocks, teacher.output_blocks, strict=True))
-    return [(mine, its) for mine, its in pairs if any(mine.children()) and any(its.children())]
-
-
-def student_manifest(
-    name: str,
-    config: Any,
-    *,
-    seeds: Mapping[str, int],
-    parents: Mapping[str, Path],
-    figures: Mapping[str, float | int],
-) -> Manifest:
-    """A manifest that names the releases it came from, by role and hash."""
-    named = tuple(
-        Parent(name=Manifest.load(path).name, manifest_id=Manifest.load(path).id, role=role)
-        for role, path in parents.items()
-    )
-    return Manifest(
-        name=name,
-        config=portable_config(config),
-        seeds=dict(seeds),
-        parents=named,
-        licences={"weights": "Apache-2.0"},
-        figures=dict(figures),
-    )
-
-
-def save_student(
-    folder: Path, teacher: Path, network: nn.Module, diffusion: DiffusionConfig, manifest: Manifest
-) -> None:
-    """The teacher's release with another U-Net and other sampling settings."""
-    parts: dict[str, object] = {name: teacher / name for name in component_kinds(teacher)}
-    save_release(folder, {**parts, "unet": network, "diffusion": diffusion}, manifest, overwrite=True)
+    """The stages that both networks run, as pairs to compare, whatever numbers they bear in the student."""
+    return paired_stages(student, teacher)
 
 
 def _check_parent(student: Path, teacher: Path) -> None:

@@ -8,10 +8,11 @@ release names its parents by hash: ``rufous verify --chain`` follows them.
 """
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 
@@ -20,22 +21,25 @@ from rufous.checkpoints.release import is_release, load_component
 from rufous.compression import NetworkCall, PruneConfig, prune_release
 from rufous.compression.calls import noised_calls
 from rufous.core.console import logger
+from rufous.core.errors import ConfigError
 from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
 from rufous.recipes import world_autoencoder, world_few_steps, world_recovery, world_teacher, world_video_text
 from rufous.recipes.processes import joined
-from rufous.recipes.recipe import Recipe
+from rufous.recipes.recipe import Recipe, made_of
 from rufous.recipes.world_autoencoder import WorldAutoencoderConfig
-from rufous.recipes.world_few_steps import FeedbackConfig, WorldFewStepsConfig
+from rufous.recipes.world_feedback import HELD_OUT_IMAGES, FeedbackConfig
+from rufous.recipes.world_few_steps import WorldFewStepsConfig
 from rufous.recipes.world_recovery import WorldRecoveryConfig, load_denoiser
 from rufous.recipes.world_sets import WorldSet, open_sets
-from rufous.recipes.world_teacher import WorldTeacherConfig
+from rufous.recipes.world_teacher import Phase, WorldTeacherConfig
 from rufous.recipes.world_truth import WorldTruthConfig
 from rufous.recipes.world_truth import run as judge
 from rufous.recipes.world_video_text import WorldVideoTextConfig
-from rufous.training.loop import TrainConfig
+from rufous.training.loop import MAY_CHANGE, TrainConfig
 
 _log = logger(__name__)
+Run: TypeAlias = Callable[[Any, Path, torch.device], Path]
 StageName = Literal["autoencoder", "video_text", "teacher", "pruned", "recovered", "few_steps", "feedback"]
 
 
@@ -49,7 +53,7 @@ class WorldReproduceConfig:
     budget: str = "-45%"
     recovery: WorldRecoveryConfig = field(default_factory=WorldRecoveryConfig)
     few_steps: WorldFewStepsConfig = field(default_factory=WorldFewStepsConfig)
-    feedback: FeedbackConfig = field(default_factory=lambda: FeedbackConfig(image_text=1.0, video_text=2.0))
+    feedback: FeedbackConfig = HELD_OUT_IMAGES
     """Added to ``few_steps`` in a further stage that starts from its student."""
     feedback_train: TrainConfig = field(
         default_factory=lambda: replace(WorldFewStepsConfig().train, num_steps=1_000)
@@ -67,13 +71,30 @@ class Row:
     num_frames: int
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what its run would be made of, and the run."""
+
+    name: StageName
+    config: Any
+    run: Callable[[], object]
+
+
 def run(config: WorldReproduceConfig, run_dir: Path, device: torch.device) -> Path:
-    """Carry out what is left of the road and write ``run_dir/table.md`` and ``table.json``."""
+    """Carry out what is left of the road and write ``run_dir/table.md`` and ``table.json``.
+
+    Raises:
+        ConfigError: Under torchrun with several processes: pruning and judging are work for one.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "the whole road is one process: run its stages one by one under torchrun (rufous recipes)"
+        )
     road = _Road(config, run_dir, device)
     for stage in road.stages():
         if not road.is_done(stage):
-            _log.info("stage %s", stage)
-            road.stages()[stage]()
+            _log.info("stage %s", stage.name)
+            stage.run()
             road.mark_done(stage)
     rows = [(row, _judged(row, config, road, device)) for row in table_rows(config)]
     write_text(run_dir / "table.json", json.dumps([{"row": r.name, **found} for r, found in rows], indent=1))
@@ -84,7 +105,7 @@ def run(config: WorldReproduceConfig, run_dir: Path, device: torch.device) -> Pa
 
 
 class _Road:
-    """Folders of one run, and its stages as functions; owns nothing but the marks of stages that are done."""
+    """Folders of one run, and its stages; owns nothing but the marks of stages that are done."""
 
     def __init__(self, config: WorldReproduceConfig, run_dir: Path, device: torch.device) -> None:
         self.config, self.root, self.device = config, run_dir, device
@@ -93,53 +114,65 @@ class _Road:
         """Where a stage's release is."""
         return self.root / stage / "release"
 
-    def stages(self) -> dict[StageName, Callable[[], object]]:
+    def stages(self) -> list[Stage]:
         """Every stage in order."""
-        return {
-            "autoencoder": self._autoencoder,
-            "video_text": self._video_text,
-            "teacher": self._teacher,
-            "pruned": self._prune,
-            "recovered": self._recover,
-            "few_steps": self._few_steps,
-            "feedback": self._feedback,
-        }
-
-    def is_done(self, stage: StageName) -> bool:
-        """Whether the stage ended, and its release is still the one it wrote."""
-        mark, release = self.root / stage / "done.json", self.release(stage)
-        if not mark.is_file() or not is_release(release):
-            return False
-        return json.loads(mark.read_text())["manifest_id"] == Manifest.load(release).id
-
-    def mark_done(self, stage: StageName) -> None:
-        """Remember the release that the stage wrote."""
-        written = {"manifest_id": Manifest.load(self.release(stage)).id}
-        write_text(self.root / stage / "done.json", json.dumps(written))
-
-    def _autoencoder(self) -> None:
-        clips = tuple(str(self.root / f"clips_{part.level}") for part in self.config.autoencoder.clips)
-        config = replace(self.config.autoencoder, clips_dirs=clips)
-        world_autoencoder.run(config, self.root / "autoencoder", self.device)
-
-    def _video_text(self) -> None:
-        config = replace(self.config.video_text, clips_dir=str(self.root / "clips_core"))
-        world_video_text.run(config, self.root / "video_text", self.device)
-
-    def _teacher(self) -> None:
-        config = self.config.teacher
+        config, clips = self.config, str(self.root / "clips_core")
+        levels = tuple(str(self.root / f"clips_{part.level}") for part in config.autoencoder.clips)
+        autoencoder = replace(config.autoencoder, clips_dirs=levels)
+        video_text = replace(config.video_text, clips_dir=clips)
         latents = replace(
-            config.latents,
-            clips_dir=str(self.root / "clips_core"),
-            autoencoder=str(self.release("autoencoder")),
+            config.teacher.latents, clips_dir=clips, autoencoder=str(self.release("autoencoder"))
         )
-        config = replace(
-            config,
+        teacher = replace(
+            config.teacher,
             latents=latents,
             latents_dir=str(self.root / "latents"),
             text=str(self.release("video_text")),
         )
-        world_teacher.run(config, self.root / "teacher", self.device)
+        recovery = replace(
+            config.recovery,
+            teacher=str(self.release("teacher")),
+            student=str(self.release("pruned")),
+            sets=self._sets(),
+        )
+        few_steps = self._few_steps(self.release("recovered"), FeedbackConfig(), config.few_steps.train)
+        feedback = self._few_steps(self.release("few_steps"), config.feedback, config.feedback_train)
+        pruning = {"budget": config.budget, "teacher": str(self.release("teacher"))}
+        return [
+            self._stage("autoencoder", autoencoder, world_autoencoder.run),
+            self._stage("video_text", video_text, world_video_text.run),
+            self._stage("teacher", teacher, world_teacher.run),
+            Stage("pruned", pruning, self._prune),
+            self._stage("recovered", recovery, world_recovery.run),
+            self._stage("few_steps", few_steps, world_few_steps.run),
+            self._stage("feedback", feedback, world_few_steps.run),
+        ]
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether the stage ended with these settings and inputs, and its release is still what it wrote."""
+        mark, release = self.root / stage.name / "done.json", self.release(stage.name)
+        return mark.is_file() and is_release(release) and json.loads(mark.read_text()) == self._mark(stage)
+
+    def mark_done(self, stage: Stage) -> None:
+        """Remember the release that the stage wrote, and of what."""
+        write_text(self.root / stage.name / "done.json", json.dumps(self._mark(stage), indent=1))
+
+    def _mark(self, stage: Stage) -> dict[str, Any]:
+        made = made_of(stage.config, leave_out=MAY_CHANGE - {"num_steps"})
+        return {"manifest_id": Manifest.load(self.release(stage.name)).id, "made_of": made}
+
+    def _stage(self, name: StageName, config: Any, recipe: Run) -> Stage:
+        return Stage(name, config, lambda: recipe(config, self.root / name, self.device))
+
+    def _few_steps(self, student: Path, feedback: FeedbackConfig, train: TrainConfig) -> WorldFewStepsConfig:
+        return replace(
+            self.config.few_steps,
+            teacher=str(self.release("teacher")),
+            student=str(student),
+            feedback=replace(feedback, rewards=str(self.release("video_text"))),
+            sets=self._sets(),
+            train=train,
+        )
 
     def _prune(self) -> None:
         teacher = self.release("teacher")
@@ -167,32 +200,6 @@ class _Road:
             num_timesteps=4,
             generator=generator_from(0, "calibration", device=self.device),
         )
-
-    def _recover(self) -> None:
-        config = replace(
-            self.config.recovery,
-            teacher=str(self.release("teacher")),
-            student=str(self.release("pruned")),
-            sets=self._sets(),
-        )
-        world_recovery.run(config, self.root / "recovered", self.device)
-
-    def _few_steps(self) -> None:
-        self._run_few_steps("few_steps", self.release("recovered"), FeedbackConfig())
-
-    def _feedback(self) -> None:
-        self._run_few_steps("feedback", self.release("few_steps"), self.config.feedback)
-
-    def _run_few_steps(self, stage: StageName, student: Path, feedback: FeedbackConfig) -> None:
-        config = replace(
-            self.config.few_steps,
-            teacher=str(self.release("teacher")),
-            student=str(student),
-            feedback=replace(feedback, rewards=str(self.release("video_text"))),
-            sets=self._sets(),
-            train=self.config.feedback_train if stage == "feedback" else self.config.few_steps.train,
-        )
-        world_few_steps.run(config, self.root / stage, self.device)
 
     def _sets(self) -> tuple[WorldSet, ...]:
         """The recovery's sets with this run's folders; the teacher's own clips are encoded already."""
@@ -232,7 +239,7 @@ def table_rows(config: WorldReproduceConfig) -> list[Row]:
 
 
 def _judged(row: Row, config: WorldReproduceConfig, road: _Road, device: torch.device) -> dict[str, Any]:
-    """Truth, motion and time of one row; judged once for each release."""
+    """Truth, motion and time of one row; judged once for each release and settings."""
     release = road.release(row.stage)
     folder = road.root / "truth" / row.name.replace(" ", "_").replace(",", "")
     settings = WorldTruthConfig(
@@ -242,9 +249,10 @@ def _judged(row: Row, config: WorldReproduceConfig, road: _Road, device: torch.d
         num_frames=row.num_frames,
         features=str(road.release("video_text")),
     )
-    path = folder / "truth.json"
-    if not path.is_file() or json.loads(path.read_text())["manifest_id"] != Manifest.load(release).id:
+    path, mark, judged = folder / "truth.json", folder / "made_of.json", made_of(settings)
+    if not path.is_file() or not mark.is_file() or json.loads(mark.read_text()) != judged:
         judge(settings, folder, device)
+        write_text(mark, json.dumps(judged))
     found = json.loads(path.read_text())
     parameters = sum(p.numel() for p in load_component(release, "unet").parameters())
     return {**{name: found[name] for name in found if name != "config"}, "parameters": parameters}
@@ -286,19 +294,24 @@ def _brief(train: TrainConfig, num_steps: int, **optimizer: int) -> TrainConfig:
     )
 
 
+def _brief_phase(phase: Phase | None, num_steps: int) -> Phase | None:
+    return None if phase is None else replace(phase, train=_brief(phase.train, num_steps))
+
+
 FULL = WorldReproduceConfig()
 SMALL = WorldReproduceConfig(
     autoencoder=replace(FULL.autoencoder, train=_brief(FULL.autoencoder.train, 300)),
     video_text=replace(FULL.video_text, train=_brief(FULL.video_text.train, 300)),
     teacher=replace(
         FULL.teacher,
-        image_train=_brief(
-            TrainConfig(num_steps=1, optimizer=FULL.teacher.train.optimizer), 400, decay_steps=1
-        ),
-        train=_brief(FULL.teacher.train, 100, decay_steps=40),
+        images=_brief_phase(FULL.teacher.images, 400),
+        sparse=_brief_phase(FULL.teacher.sparse, 150),
+        clips=replace(FULL.teacher.clips, train=_brief(FULL.teacher.clips.train, 80, decay_steps=40)),
     ),
     recovery=replace(FULL.recovery, train=_brief(FULL.recovery.train, 60, decay_steps=20)),
-    few_steps=replace(FULL.few_steps, train=_brief(FULL.few_steps.train, 60, decay_steps=20)),
+    few_steps=replace(
+        FULL.few_steps, train=_brief(FULL.few_steps.train, 60, decay_steps=20), num_validation_clips=8
+    ),
     feedback_train=_brief(FULL.feedback_train, 30, decay_steps=10),
     num_prompts=16,
 )

@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import load_component, save_release
 from rufous.distillation.decoding import DecodingObjective, EncodedFrames, compare_decoders
 from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe, portable_config
+from rufous.recipes.recipe import Recipe, made_of
+from rufous.recipes.releases import manifest_of
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.loop import TrainConfig, train
@@ -130,7 +130,16 @@ def _train(config: WorldTinyDecoderConfig, run_dir: Path, processes: Processes) 
         network, autoencoder, real_weight=config.real_weight, edge_weight=config.edge_weight
     )
     with contextlib.closing(batches):
-        train(objective, batches, config.train, run_dir=run_dir, device=device, save=save, validate=validate)
+        train(
+            objective,
+            batches,
+            config.train,
+            run_dir=run_dir,
+            device=device,
+            save=save,
+            validate=validate,
+            made_of=made_of(config),
+        )
     return run_dir / "release"
 
 
@@ -138,13 +147,11 @@ def save_tiny_decoder(
     config: WorldTinyDecoderConfig, network: TinyDecoder, folder: Path, figures: dict[str, float]
 ) -> None:
     """Write a release whose parent is the autoencoder."""
-    parent = Manifest.load(config.latents.autoencoder)
-    manifest = Manifest(
-        name="world-tiny-decoder",
-        config=portable_config(config),
+    manifest = manifest_of(
+        "world-tiny-decoder",
+        config,
         seeds={"training": config.seed, "data": config.latents.clips.seed},
-        parents=(Parent(name=parent.name, manifest_id=parent.id, role="autoencoder"),),
-        licences={"weights": "Apache-2.0"},
+        parents={"autoencoder": Path(config.latents.autoencoder)},
         figures=figures,
     )
     save_release(folder, {"tiny_decoder": network}, manifest, overwrite=True)

@@ -12,7 +12,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -24,17 +23,17 @@ from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
 from rufous.evaluation.frechet import frechet_distance
+from rufous.evaluation.judging import judge_clip, truth_figures
 from rufous.networks.video_text import VideoTextModel
 from rufous.pipelines.loading import load
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.recipe import Recipe
+from rufous.rewards.world import frame_stride_of
 from rufous.video.frames import from_uint8, to_uint8, video_from_frames
 from rufous.world.dataset import WorldClip, WorldClips
 from rufous.world.scene import Level
-from rufous.world.truth import Verdict, measure, score, truth_of
 
 _log = logger(__name__)
-NUM_RESAMPLES = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,14 +64,6 @@ class Made:
     seconds: dict[str, float]
 
 
-@dataclass(frozen=True)
-class Judged:
-    """One clip's verdict and how much it moves."""
-
-    verdict: Verdict
-    motion_magnitude: float
-
-
 def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str, object]:
     """Figures of one model: for ``seen`` and ``held_out`` the share that is right of each attribute; for both
     together the seconds a clip took, and the Frechet distance if asked for.
@@ -90,22 +81,23 @@ def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str
         )
         real = [clips[index] for index in range(config.num_prompts // 2)]
         made = _decoded(pipe, real) if config.autoencoder_only else _generated(pipe, real, config)
-        judged = [
-            Judged(truth_of(frames, clip.fps, clip.caption), measure(frames, clip.fps).motion_magnitude)
-            for frames, clip in zip(made.frames, real, strict=True)
-        ]
-        report[name] = summarize(judged)
+        report[name] = truth_figures(
+            [
+                judge_clip(frames, clip.fps, clip.caption)
+                for frames, clip in zip(made.frames, real, strict=True)
+            ]
+        )
         sets.append((made.frames, real))
         for stage, value in made.seconds.items():
             seconds[stage] = round(seconds.get(stage, 0.0) + value / 2, 4)
     if seconds:
         report["seconds_per_clip"] = seconds
     if config.features is not None:
-        model: VideoTextModel = load_component(
-            find_release(config.features), "video_text", device=pipe.device
-        )
+        release = find_release(config.features)
+        model: VideoTextModel = load_component(release, "video_text", device=pipe.device)
+        stride = frame_stride_of(release)
         made_clips, real_clips = (
-            torch.cat([embed(model, clips) for clips in each])
+            torch.cat([embed(model, clips, stride) for clips in each])
             for each in ([made for made, _ in sets], [[c.frames for c in real] for _, real in sets])
         )
         report["frechet"] = round(frechet_distance(made_clips, real_clips), 5)
@@ -113,34 +105,13 @@ def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str
 
 
 @torch.no_grad()
-def embed(model: VideoTextModel, clips: list[Tensor]) -> Float[Tensor, "n e"]:
-    """Embeddings of uint8 clips [f 3 h w] of one length, every other frame read, as the model was trained."""
+def embed(model: VideoTextModel, clips: list[Tensor], frame_stride: int) -> Float[Tensor, "n e"]:
+    """Embeddings of uint8 clips [f 3 h w] of one length, every so-manieth frame read, as in the training."""
     model = model.float().eval()
     device = model.frame_position.device
     parts = [torch.stack(clips[start : start + 16]) for start in range(0, len(clips), 16)]
-    videos = (from_uint8(part[:, ::2].to(device).transpose(1, 2)) for part in parts)
+    videos = (from_uint8(part[:, ::frame_stride].to(device).transpose(1, 2)) for part in parts)
     return torch.cat([model.encode_video(video).cpu() for video in videos])
-
-
-def summarize(judged: list[Judged]) -> dict[str, object]:
-    """Shares per attribute, the share with everything right with its 95 % interval, and mean motion."""
-    verdicts = [one.verdict for one in judged]
-    right = np.array([verdict.all_right for verdict in verdicts], dtype=np.float64)
-    low, high = bootstrap_interval(right)
-    shares = {name: round(row["right"], 4) for name, row in score(verdicts).items()}
-    return {
-        **shares,
-        "all_right_95": [round(low, 4), round(high, 4)],
-        "motion_magnitude": round(float(np.mean([one.motion_magnitude for one in judged])), 4),
-        "num_clips": len(judged),
-    }
-
-
-def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean under resampling of ``values`` [n]."""
-    rng = np.random.default_rng(seed)
-    means = rng.choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
 def _generated(pipe: TextToVideoPipeline, real: list[WorldClip], config: WorldTruthConfig) -> Made:

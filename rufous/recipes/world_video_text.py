@@ -24,7 +24,7 @@ from rufous.distillation.contrastive import CaptionedVideos, ContrastiveObjectiv
 from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
 from rufous.networks.video_text import VideoTextConfig, VideoTextModel
 from rufous.recipes.processes import Processes, joined
-from rufous.recipes.recipe import Recipe, portable_config
+from rufous.recipes.recipe import Recipe, made_of, portable_config
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -159,7 +159,16 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
         network, image_weight=config.image_weight, text_weight=config.text_weight
     )
     with contextlib.closing(batches):
-        train(objective, batches, config.train, run_dir=run_dir, device=device, save=save, validate=validate)
+        train(
+            objective,
+            batches,
+            config.train,
+            run_dir=run_dir,
+            device=device,
+            save=save,
+            validate=validate,
+            made_of=made_of(config),
+        )
     return run_dir / "release"
 
 
@@ -186,7 +195,7 @@ def accuracies(network: VideoTextModel, batch: CaptionedVideos) -> dict[str, flo
 
 SMALL = WorldVideoTextConfig()
 LARGE = replace(SMALL, batch_size=512, train=replace(SMALL.train, num_steps=2_500, ema_decay=0.999))
-"""For a GPU: four times the clips in a batch, twice the steps."""
+"""For a GPU: eight times the clips in a batch."""
 
 RECIPE = Recipe(
     name="world_video_text",

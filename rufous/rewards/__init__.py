@@ -2,10 +2,10 @@
 
 * ``reward`` - what a reward is, which frames it gets, and weighted mixtures.
 * ``decoding`` - latents to pixels inside a loss, in slices that are computed again for the backward pass.
-* ``image_text`` - how well single frames show the prompt: the world's model, CLIP.
-* ``video_text`` - how well the clip shows the prompt: the world's model, ViCLIP.
-* ``preference`` - what people prefer: HPSv2.1, PickScore.
-* ``pairs`` - their networks and tokenizers, from releases and published files.
+* ``image_text`` - how well single frames show the prompt: CLIP, HPSv2.1, PickScore.
+* ``video_text`` - how well the clip shows the prompt: ViCLIP.
+* ``pairs`` - their networks and tokenizers, from published files.
+* ``world`` - both kinds for the world, from its own model.
 * ``loading`` - every reward by its name.
 * ``feedback`` - a mixture as a loss term, and a guard against cheating.
 """

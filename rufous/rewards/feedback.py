@@ -2,13 +2,14 @@
 
 The feedback is added to a distillation loss, as in T2V-Turbo and Hummingbird. A student that is pushed by a
 reward learns what the reward overlooks: it stops moving, first of all. So the guard watches numbers that no
-gradient reaches (a reward held out, motion against the teacher's, truth on the world) and turns the feedback
-down when one of them falls.
+gradient reaches (rewards held out, motion against the teacher's, truth on the world) and turns the feedback
+down when one of them falls below what was measured before the first step.
 
 Source: T2V-Turbo (arXiv:2405.18750), eq. 8; Hummingbird (arXiv:2503.18559), stage 2.
 Shapes: b batch, c latent channels, f latent frames, h w latent height and width.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -38,8 +39,10 @@ class GuardConfig:
     """When the feedback is turned down."""
 
     lowest: Mapping[str, float] = field(default_factory=dict)
-    """Watched numbers and the share of their first value below which each has fallen, for example
+    """Watched numbers and the share of the baseline's below which each has fallen, for example
     ``{"motion_magnitude": 0.95, "truth": 0.97}``."""
+    lowest_held_out: float | None = 0.97
+    """The same share for every reward of weight 0, watched as ``reward_NAME``; None watches none of them."""
     factor: float = 0.5
     """The feedback's strength after a fall, relative to before."""
     num_falls: int = 4
@@ -51,7 +54,7 @@ class GuardConfig:
 
 
 class RewardFeedback:
-    """A loss term for a distillation objective; owns the feedback's strength and the guard's first values.
+    """A loss term for a distillation objective; owns the feedback's strength and the guard's baseline.
 
     loss = -strength * mean_b mixture(decode(pred_x0))
     """
@@ -62,7 +65,7 @@ class RewardFeedback:
         """Start at full strength.
 
         Args:
-            mixture: Rewards with their weights; a part of weight 0 is logged and not trained on.
+            mixture: Rewards with their weights; one of weight 0 is held out: logged, watched, not trained on.
             decode: Scaled latents to pixels, for example of ``decoding.sliced_decoder``.
             guard: None to watch nothing.
             strength: Factor of the mixture's mean.
@@ -74,7 +77,8 @@ class RewardFeedback:
             raise ValueError(f"strength={strength}: use 0 or more")
         self.strength = strength
         self._mixture, self._decode, self._guard = mixture, decode, guard
-        self._first: dict[str, float] = {}
+        self._lowest = {} if guard is None else {**_held_out(mixture, guard), **guard.lowest}
+        self._baseline: dict[str, float] = {}
         self._num_falls = 0
 
     def __call__(
@@ -94,49 +98,70 @@ class RewardFeedback:
         metrics = {name: _mean(value) for name, value in scores.metrics().items()}
         return loss, {**metrics, "feedback_strength": self.strength}
 
-    def watch(self, measured: Mapping[str, float]) -> bool:
-        """Compare a validation's numbers to the first ones, and turn the feedback down if one has fallen.
+    def compare_with(self, baseline: Mapping[str, float]) -> None:
+        """What every validation is compared with; a resumed run has it from its state.
 
         Args:
-            measured: Holds every watched name; the first call sets what is compared with.
+            baseline: Holds every watched name, measured before the first step: what the student must not fall
+                below, such as its teacher's motion and its own truth.
+
+        Raises:
+            KeyError: A watched number is missing.
+            ValueError: One is not finite, so nothing could fall below it.
+        """
+        watched = {name: float(baseline[name]) for name in self._lowest}
+        if not all(map(math.isfinite, watched.values())):
+            raise ValueError(f"the guard cannot compare with {watched}: measure finite numbers")
+        self._baseline = watched
+
+    def watch(self, measured: Mapping[str, float]) -> bool:
+        """Compare a validation's numbers to the baseline, and turn the feedback down if one has fallen.
+
+        Args:
+            measured: Holds every watched name.
 
         Returns:
             Whether something had fallen.
 
         Raises:
             KeyError: A watched number is missing.
+            ValueError: There is no baseline yet.
         """
         if self._guard is None:
             return False
-        watched = {name: float(measured[name]) for name in self._guard.lowest}
-        if not self._first:
-            self._first = watched
-            return False
+        if not self._baseline and self._lowest:
+            raise ValueError("the guard has no baseline: call compare_with before the first step")
+        watched = {name: float(measured[name]) for name in self._lowest}
         fallen = [name for name, value in watched.items() if self._has_fallen(name, value)]
         if not fallen:
             return False
         self._num_falls += 1
         is_off = self._num_falls >= self._guard.num_falls
         self.strength = 0.0 if is_off else self.strength * self._guard.factor
-        told = ", ".join(f"{name} from {self._first[name]:.4g} to {watched[name]:.4g}" for name in fallen)
+        told = ", ".join(f"{name} from {self._baseline[name]:.4g} to {watched[name]:.4g}" for name in fallen)
         _log.warning("the student cheats its rewards: %s; feedback is now %.3g", told, self.strength)
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """Strength, first values and falls so far."""
-        return {"strength": self.strength, "first": dict(self._first), "num_falls": self._num_falls}
+        """Strength, baseline and falls so far."""
+        return {"strength": self.strength, "baseline": dict(self._baseline), "num_falls": self._num_falls}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a saved feedback was."""
         self.strength = float(state["strength"])
-        self._first = {name: float(value) for name, value in state["first"].items()}
+        self._baseline = {name: float(value) for name, value in state["baseline"].items()}
         self._num_falls = int(state["num_falls"])
 
     def _has_fallen(self, name: str, value: float) -> bool:
-        """Below its share; a negative first value (a cosine) may fall by the same part of its size."""
-        assert self._guard is not None
-        first, share = self._first[name], self._guard.lowest[name]
-        return value < first - (1.0 - share) * abs(first)
+        """Below its share, or NaN; a negative baseline (a cosine) may fall by the same part of its size."""
+        baseline, share = self._baseline[name], self._lowest[name]
+        return not value >= baseline - (1.0 - share) * abs(baseline)
+
+
+def _held_out(mixture: Mixture, guard: GuardConfig) -> dict[str, float]:
+    if guard.lowest_held_out is None:
+        return {}
+    return {f"reward_{part.reward.name}": guard.lowest_held_out for part in mixture.parts if part.weight == 0}
 
 
 def _mean(value: Tensor | float) -> Tensor | float:

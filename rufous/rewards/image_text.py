@@ -1,12 +1,14 @@
 """How well single frames show the prompt: the cosine of image and text embeddings, averaged over frames.
 
 Source: Radford et al. 2021 (arXiv:2103.00020) for the score; Li et al. 2024 (arXiv:2405.18750), T2V-Turbo,
-for its use as a reward, without the logit scale.
+for its use as a reward, without the logit scale. Published weights were never run here: loading is tested on
+random weights under the published names.
 
 Shapes: b batch, f frames, h w pixels, e embedding features.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -17,12 +19,39 @@ from torch import Tensor
 from rufous.checkpoints.published import PublishedFile
 from rufous.networks.layers import call_checkpointed
 from rufous.networks.video_text import VideoTextModel
-from rufous.perception.clip import CLIP, VIT_L_14
+from rufous.perception.clip import CLIP, VIT_H_14, VIT_L_14, CLIPConfig
+from rufous.perception.preprocessing import Preprocessing
 from rufous.perception.prompts import Tokenizer, check_tokenizer, encode_prompts
-from rufous.rewards.pairs import clip_tokenizer, load_clip, load_world_pair
+from rufous.rewards.pairs import clip_tokenizer, load_clip
 from rufous.rewards.reward import check_clips
 
-CLIP_L_14_FILE = PublishedFile(hub_id="openai/clip-vit-large-patch14", file="model.safetensors")
+
+@dataclass(frozen=True)
+class PublishedClip:
+    """A published CLIP: its architecture and its file, under transformers' names or open_clip's."""
+
+    config: CLIPConfig
+    file: PublishedFile
+
+
+PUBLISHED_CLIPS = {
+    "clip_l_14": PublishedClip(
+        VIT_L_14, PublishedFile(hub_id="openai/clip-vit-large-patch14", file="model.safetensors")
+    ),
+    "hpsv2.1": PublishedClip(
+        replace(VIT_H_14, preprocessing=Preprocessing(fit="pad")),
+        PublishedFile(hub_id="xswu/HPSv2", file="HPS_v2.1_compressed.pt"),
+    ),
+    "pickscore": PublishedClip(
+        VIT_H_14, PublishedFile(hub_id="yuvalkirstain/PickScore_v1", file="model.safetensors")
+    ),
+}
+"""OpenAI's CLIP, and two that were fine-tuned on what people prefer among generated images. HPSv2's image
+transform pads to a square; the others crop. HPSv2 prints its cosine times 100, about 20 to 35; PickScore
+multiplies by the exponential of its logit scale.
+
+Source: HPSv2, Wu et al. 2023 (arXiv:2306.09341); PickScore, Kirstain et al. 2023 (arXiv:2305.01569).
+"""
 
 
 class ImageTextReward:
@@ -85,28 +114,19 @@ class ImageTextReward:
         )
 
 
-def world_image_text(
-    release: str | Path = "world-video-text", *, device: torch.device | str = "cpu"
-) -> ImageTextReward:
-    """The image head of the world's own model; looks alone, no motion.
-
-    Raises:
-        CheckpointError: No such release, or one without ``video_text`` and ``tokenizer``.
-    """
-    return ImageTextReward("world_image_text", *load_world_pair(release, device=device))
-
-
-def clip_l_14(
+def published_clip(
+    name: str,
     path: Path | str | None = None,
     *,
     tokenizer: Path | str | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> ImageTextReward:
-    """OpenAI's CLIP ViT-L/14, from transformers' file of it.
+    """One of ``PUBLISHED_CLIPS``, scored by its bare cosine.
 
     Args:
-        path: The file; None to look where weights are kept.
+        name: Which.
+        path: Its file; None to look where weights are kept.
         tokenizer: Folder with CLIP's ``vocab.json`` and ``merges.txt``; None to look there as well.
         device: Where the weights go.
         dtype: Of the weights.
@@ -114,5 +134,6 @@ def clip_l_14(
     Raises:
         CheckpointError: A file is missing or does not fit.
     """
-    network = load_clip(VIT_L_14, CLIP_L_14_FILE, path, device=device, dtype=dtype)
-    return ImageTextReward("clip_l_14", network, clip_tokenizer(tokenizer), slice_frames=1)
+    published = PUBLISHED_CLIPS[name]
+    network = load_clip(published.config, published.file, path, device=device, dtype=dtype)
+    return ImageTextReward(name, network, clip_tokenizer(tokenizer), slice_frames=1)

@@ -1,20 +1,19 @@
 """Every reward by its name."""
 
+import functools
 from collections.abc import Callable
 
 import torch
 
-from rufous.rewards.image_text import clip_l_14, world_image_text
-from rufous.rewards.preference import hpsv2_1, pickscore
+from rufous.rewards.image_text import PUBLISHED_CLIPS, published_clip
 from rufous.rewards.reward import Reward
-from rufous.rewards.video_text import viclip, world_video_text
+from rufous.rewards.video_text import viclip
+from rufous.rewards.world import world_image_text, world_video_text
 
 REWARDS: dict[str, Callable[..., Reward]] = {
     "world_image_text": world_image_text,
     "world_video_text": world_video_text,
-    "clip_l_14": clip_l_14,
-    "hpsv2.1": hpsv2_1,
-    "pickscore": pickscore,
+    **{name: functools.partial(published_clip, name) for name in PUBLISHED_CLIPS},
     "viclip": viclip,
 }
 """Functions that load a reward. Each takes ``device``, and first the release or file to load it from."""

@@ -1,31 +1,16 @@
-"""Networks of two towers and their tokenizers, from releases and from published files."""
+"""Networks of two towers and their tokenizer, from published files."""
 
 from pathlib import Path
 
 import torch
 
 from rufous.checkpoints.convert import TOKENIZER_HUB_ID
-from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.matching import load_strictly
 from rufous.checkpoints.published import PublishedFile
-from rufous.checkpoints.release import load_component
 from rufous.checkpoints.weights import find_weights, read_weights
 from rufous.networks.text_encoders import CLIPTokenizer
-from rufous.networks.video_text import VideoTextModel
 from rufous.perception import viclip
 from rufous.perception.clip import CLIP, CLIPConfig, from_openclip_names, from_transformers_names
-from rufous.perception.prompts import Tokenizer
-
-
-def load_world_pair(release: str | Path, *, device: torch.device | str) -> tuple[VideoTextModel, Tokenizer]:
-    """The video-text model and the tokenizer of a release, in float32.
-
-    Raises:
-        CheckpointError: No such release, or it lacks one of them.
-    """
-    folder = find_release(release)
-    network = load_component(folder, "video_text", dtype=torch.float32, device=device)
-    return network, load_component(folder, "tokenizer")
 
 
 def load_clip(

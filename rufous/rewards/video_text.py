@@ -19,7 +19,7 @@ from rufous.checkpoints.published import PublishedFile
 from rufous.networks.video_text import VideoTextModel
 from rufous.perception.prompts import Tokenizer, check_tokenizer, encode_prompts
 from rufous.perception.viclip import ViCLIP, ViCLIPConfig
-from rufous.rewards.pairs import clip_tokenizer, load_viclip, load_world_pair
+from rufous.rewards.pairs import clip_tokenizer, load_viclip
 from rufous.rewards.reward import check_clips
 
 VICLIP_FILE = PublishedFile(hub_id="OpenGVLab/VBench_Used_Models", file="ViClip-InternVid-10M-FLT.pth")
@@ -29,16 +29,32 @@ VICLIP_L_14 = ViCLIPConfig(gradient_checkpointing=True)
 class VideoTextReward:
     """Cosine between a clip and its prompt, in [-1, 1]. Owns a frozen network."""
 
-    def __init__(self, name: str, network: ViCLIP | VideoTextModel, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        name: str,
+        network: ViCLIP | VideoTextModel,
+        tokenizer: Tokenizer,
+        *,
+        frame_stride: int = 1,
+    ) -> None:
         """Freeze ``network`` in place.
 
+        Args:
+            name: Under which it is logged.
+            network: Embeds whole clips.
+            tokenizer: The one its text tower was trained with.
+            frame_stride: Of the clips that it is given, it reads every so-manieth frame, as in its training.
+
         Raises:
-            ConfigError: The tokenizer is not the one its text tower was trained with.
+            ConfigError: The tokenizer does not fit.
+            ValueError: ``frame_stride`` below 1.
         """
         check_tokenizer(tokenizer, network.config.text, name=name)
+        if frame_stride < 1:
+            raise ValueError(f"frame_stride={frame_stride}: use 1 or more")
         self.name = name
         self.network = network.eval().requires_grad_(False)
-        self._tokenizer = tokenizer
+        self._tokenizer, self._frame_stride = tokenizer, frame_stride
 
     def score(self, video: Float[Tensor, "b 3 f h w"], prompts: Sequence[str]) -> Float[Tensor, " b"]:
         """Cosine of each clip.
@@ -54,18 +70,7 @@ class VideoTextReward:
             context_length=self.network.config.text.context_length,
             device=video.device,
         )
-        return (self.network.encode_video(video) * text).sum(dim=1)
-
-
-def world_video_text(
-    release: str | Path = "world-video-text", *, device: torch.device | str = "cpu"
-) -> VideoTextReward:
-    """The video head of the world's own model: looks and motion.
-
-    Raises:
-        CheckpointError: No such release, or one without ``video_text`` and ``tokenizer``.
-    """
-    return VideoTextReward("world_video_text", *load_world_pair(release, device=device))
+        return (self.network.encode_video(video[:, :, :: self._frame_stride]) * text).sum(dim=1)
 
 
 def viclip(

@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Literal
+from typing import Any, Generic, Literal
 
 import torch
 from torch import Tensor, nn
 
 from rufous.core.devices import DTYPES, autocast, fast_training_attention
+from rufous.core.errors import RunStoppedError
 from rufous.core.randomness import generator_from
 from rufous.training import parallel
 from rufous.training.batches import BatchSource
@@ -66,7 +67,7 @@ class TrainConfig:
     dtype: Literal["bf16", "fp32"] = "bf16"
     """Autocast dtype of the networks; parameters and optimiser state keep their own."""
     compile: bool = False
-    """Compile the trainable module with ``torch.compile``."""
+    """Compile the forward of what is trained with ``torch.compile``; other methods stay as they are."""
     time_limit_s: float | None = None
     """Stop with a checkpoint after this wall time of one call; resume a ``"wsd"`` run with ``num_steps`` =
     the step it reached + ``decay_steps`` to let its learning rate fall."""
@@ -87,8 +88,6 @@ class TrainResult:
 
     step: int
     ema: EMA | None
-    stopped_by: str | None
-    """A signal or the time limit, in words; None when all steps were done."""
 
 
 def train(
@@ -101,6 +100,7 @@ def train(
     log: Sink | None = None,
     save: Save | None = None,
     validate: Validate | None = None,
+    made_of: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train ``objective.trainable`` to ``num_steps``, from the newest checkpoint in ``run_dir`` if any.
 
@@ -108,16 +108,30 @@ def train(
     the same bits as an unbroken one. SIGTERM, SIGINT and the time limit end the run after a whole step, with
     a checkpoint.
 
+    Args:
+        objective: What is trained.
+        batches: What it is trained on.
+        config: How.
+        run_dir: Folder of this run alone.
+        device: Where the objective's networks are.
+        log: Also called with each line of numbers.
+        save: See ``Save``.
+        validate: See ``Validate``.
+        made_of: JSON values of all else that decides the run, such as the recipe's settings and the ids of
+            the releases that it reads (``recipes.recipe.made_of``); a resumed run must have the same.
+
     Raises:
-        ConfigError: ``run_dir`` holds a run with another config.
+        RunStoppedError: A signal or the time limit came before the last step; the checkpoint is written.
+        ConfigError: ``run_dir`` holds a run with another config, or made of other things.
         CheckpointError: The newest checkpoint is damaged or does not fit.
         MissingDependencyError: ``config.tensorboard`` without the package; nothing has been trained then.
         FloatingPointError: A loss or gradient is not finite; weights and checkpoints are as before that step.
     """
     device, module = torch.device(device), objective.trainable
-    run = _Run(objective, batches, config, run_dir=Path(run_dir), device=device, log=log)
+    run = _Run(objective, batches, config, run_dir=Path(run_dir), device=device, log=log, made_of=made_of)
     if config.compile:
-        module.compile()
+        for network in module.values() if isinstance(module, nn.ModuleDict) else (module,):
+            network.compile()
     module.train()
     with StopRequest(config.time_limit_s) as stop, contextlib.closing(run.report):
         run.repeat_last_hook(save)
@@ -142,7 +156,12 @@ def train(
             with run.report.paused():
                 run.validate_if_due(validate)
                 run.save_if_due(save)
-    return TrainResult(run.step, run.ema, run.stopped_by if run.step < config.num_steps else None)
+    if run.step < config.num_steps:
+        raise RunStoppedError(
+            f"{run.stopped_by} stopped the run in {run_dir} after step {run.step} of {config.num_steps}: "
+            "the same command goes on from there"
+        )
+    return TrainResult(run.step, run.ema)
 
 
 class _Run(Generic[Batch]):
@@ -157,7 +176,9 @@ class _Run(Generic[Batch]):
         run_dir: Path,
         device: torch.device,
         log: Sink | None,
+        made_of: Mapping[str, Any] | None,
     ) -> None:
+        self._made_of = made_of or {}
         self._module, self._config, self._root = objective.trainable, config, run_dir / "checkpoints"
         self._device = device
         self.stopped_by: str | None = None
@@ -175,7 +196,9 @@ class _Run(Generic[Batch]):
         self._parts = Parts(shared=shared, per_rank=own)
         if checkpoints(self._root) and parallel.is_sharded(self._module):
             self.optimizer.allocate()  # a load fills shards in place
-        self.step = load_checkpoint(self._root, self._parts, config, may_change=MAY_CHANGE)
+        self.step = load_checkpoint(
+            self._root, self._parts, config, may_change=MAY_CHANGE, made_of=self._made_of
+        )
         self._is_saving, self._saved_at = False, time.monotonic()
         events = EventFiles(run_dir / "tensorboard", step=self.step) if config.tensorboard else None
         self.report = Reporter(
@@ -215,8 +238,15 @@ class _Run(Generic[Batch]):
         """Write a checkpoint and run the hook; the last step of a run is always saved."""
         if not self._is_saving:
             return
-        keep = self._config.keep_checkpoints
-        self._call(save, save_checkpoint(self._root, self.step, self._parts, self._config, keep=keep))
+        folder = save_checkpoint(
+            self._root,
+            self.step,
+            self._parts,
+            self._config,
+            keep=self._config.keep_checkpoints,
+            made_of=self._made_of,
+        )
+        self._call(save, folder)
         self._saved_at = time.monotonic()
 
     def repeat_last_hook(self, save: Save | None) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from rufous.core.config import to_json_dict
+from rufous.core.config import differences, to_json_dict
 from rufous.core.console import logger
 from rufous.core.errors import CheckpointError, ConfigError
 from rufous.core.files import sha256_of, write_text
@@ -30,7 +30,7 @@ from rufous.training.parallel import barrier, rank, world_size
 from rufous.training.state_files import Stateful, load_own, load_shared, save_own, save_shared
 
 _log = logger(__name__)
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,9 @@ class Parts:
     """Different on each rank: generator, batches."""
 
 
-def save_checkpoint(root: Path, step: int, parts: Parts, config: Any, *, keep: int) -> Path:
+def save_checkpoint(
+    root: Path, step: int, parts: Parts, config: Any, *, keep: int, made_of: Mapping[str, Any] | None = None
+) -> Path:
     """Write ``root/step-<step>`` from all ranks, then delete all but the newest ``keep`` checkpoints.
 
     The folder is written under another name and renamed when it is whole.
@@ -66,6 +68,7 @@ def save_checkpoint(root: Path, step: int, parts: Parts, config: Any, *, keep: i
             "step": step,
             "world_size": world_size(),
             "config": to_json_dict(config),
+            "made_of": dict(made_of or {}),
             "values": values,
             "files": {str(p.relative_to(partial)): _fingerprint(p) for p in _files(partial)},
         }
@@ -79,7 +82,14 @@ def save_checkpoint(root: Path, step: int, parts: Parts, config: Any, *, keep: i
     return folder
 
 
-def load_checkpoint(root: Path, parts: Parts, config: Any, *, may_change: frozenset[str]) -> int:
+def load_checkpoint(
+    root: Path,
+    parts: Parts,
+    config: Any,
+    *,
+    may_change: frozenset[str],
+    made_of: Mapping[str, Any] | None = None,
+) -> int:
     """Put every part where the newest checkpoint under ``root`` left it; gives its step, 0 if there is none.
 
     Args:
@@ -87,9 +97,10 @@ def load_checkpoint(root: Path, parts: Parts, config: Any, *, may_change: frozen
         parts: Made as at the start of the run; filled in place.
         config: The config of the run that resumes.
         may_change: Names of config fields that may differ from the saved ones.
+        made_of: As it was saved; may not differ at all.
 
     Raises:
-        ConfigError: Another field differs; all of them are listed.
+        ConfigError: Something else differs; all of it is listed.
         CheckpointError: A file is damaged or does not fit; the message names it and the checkpoint before.
     """
     found = checkpoints(root)
@@ -102,7 +113,12 @@ def load_checkpoint(root: Path, parts: Parts, config: Any, *, may_change: frozen
         else "there is no earlier checkpoint"
     )
     state = _read_state(folder, advice)
-    _check_config(state["config"], to_json_dict(config), may_change)
+    changes = differences(state["config"], to_json_dict(config), may_change=may_change)
+    changes += differences(state["made_of"], made_of or {})
+    if changes:
+        raise ConfigError(
+            f"this run began with another config: {'; '.join(changes)}. Use the old values, or a new run_dir"
+        )
     for name, fingerprint in state["files"].items():
         path = folder / name
         if not path.is_file() or _fingerprint(path) != fingerprint:
@@ -121,26 +137,6 @@ def checkpoints(root: Path) -> list[Path]:
     """Whole checkpoints under ``root``, oldest first."""
     folders = root.iterdir() if root.is_dir() else []
     return sorted(folder for folder in folders if re.fullmatch(r"step-\d{8,}", folder.name))
-
-
-def _check_config(saved: Mapping[str, Any], present: Mapping[str, Any], may_change: frozenset[str]) -> None:
-    before, after = _flatten(saved), _flatten(present)
-    changes = [
-        f"{name} was {before.get(name)!r} and is {after.get(name)!r}"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and name not in may_change
-    ]
-    if changes:
-        raise ConfigError(
-            f"this run began with another config: {'; '.join(changes)}. Use the old values, or a new run_dir"
-        )
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return flat
 
 
 def _read_state(folder: Path, advice: str) -> dict[str, Any]:

@@ -52,9 +52,29 @@ def test_page_picture_and_paths(compare: Compare, capsys: pytest.CaptureFixture[
     page = Path("compare.html").read_text()
     for text in ("3 steps, guidance 4", "1 step, guidance 4", "one step", "cpu with", "in float32"):
         assert text in page
+    assert "<b>tiny</b>" in page
     with Image.open("compare.png") as image:
         assert image.width > 300
     assert sorted(path.name for path in Path().iterdir()) == ["compare.html", "compare.png"]
+
+
+def test_models_of_one_name_are_told_apart_by_their_arguments(
+    compare: Compare, tiny_release: Path, capsys: pytest.CaptureFixture[str]
+):
+    arguments = ["TINY:steps=1", "TINY:steps=2", "TINY:steps=1,label=two", "--prompt", PROMPT]
+    assert compare(*arguments, "--json", "--quiet") == cli.DONE
+    labels = [model["label"] for model in json.loads(capsys.readouterr().out)["models"]]
+    assert labels == [f"tiny ({tiny_release}:steps=1)", f"tiny ({tiny_release}:steps=2)", "two"]
+
+
+def test_the_picture_shows_as_many_frames_as_asked_for(compare: Compare):
+    widths = {}
+    for count in (1, 4):
+        arguments = ["TINY:steps=1", "--prompt", PROMPT, "--sheet-frames", str(count), "-o", f"{count}.html"]
+        assert compare(*arguments, "-q") == cli.DONE
+        with Image.open(f"{count}.png") as image:
+            widths[count] = image.width
+    assert widths[4] > 4 * 96 > widths[1]
 
 
 def test_the_clips_are_those_of_generate(compare: Compare, tiny_pipeline: TextToVideoPipeline):
@@ -98,6 +118,7 @@ def test_the_report_has_rows_models_and_their_own_settings(
         (["TINY", "--prompt", PROMPT, "--size", "20"], "does not fit this model: use a multiple of 8"),
         (["TINY", "--prompt", PROMPT, "--prompt", "red " * 30], "has 30 words: use at most 22"),
         (["TINY", "--prompt", PROMPT, "--seed", "-2"], "seed=-2 is out of range"),
+        (["TINY", "--prompt", PROMPT, "--sheet-frames", "0"], "greater than or equal to 1"),
     ],
 )
 def test_bad_values_are_one_line_code_2_and_no_file(

@@ -38,6 +38,18 @@ def test_info_of_nothing_fails(capsys: pytest.CaptureFixture[str]):
     assert "nowhere does not exist" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_a_published_name_means_the_converted_release_in_the_cache(
+    command: str, tiny_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    monkeypatch.setattr("rufous.checkpoints.published.default_cache", lambda: tmp_path)
+    assert cli.run([command, "hummingbird-0.7b"]) == cli.FAILURE
+    assert "hummingbird-0.7b was not fetched yet" in capsys.readouterr().err
+    shutil.copytree(tiny_release, tmp_path / "hummingbird-0.7b-fp16")
+    assert cli.run([command, "hummingbird-0.7b"]) == cli.DONE
+    assert Manifest.load(tiny_release).id in capsys.readouterr().out
+
+
 def test_verify_notices_one_changed_byte(
     tiny_release: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -1,7 +1,7 @@
 """``rufous train`` and ``rufous recipes``, on a recipe that only records how it was called."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 
 from rufous import recipes
 from rufous.apps import cli
-from rufous.core.errors import ConfigError
+from rufous.core.errors import ConfigError, RunStoppedError
 from rufous.recipes import Recipe
 
 
@@ -29,6 +29,8 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         made.append((config, run_dir, device))
         if config.num_steps == 13:
             raise ConfigError("num_steps=13 is not what the run began with: use 10, or another --run-dir")
+        if config.num_steps == 15:
+            raise RunStoppedError("signal SIGTERM stopped the run: the same command goes on from there")
         return run_dir / "release"
 
     presets = {"small": Settings(num_steps=2)}
@@ -85,3 +87,34 @@ def test_recipes_are_listed_with_their_presets(calls: list[Any], capsys: pytest.
     assert capsys.readouterr().out.strip() == "toy: A toy. (presets: small)"
     assert cli.run(["recipes", "--json"]) == cli.DONE
     assert json.loads(capsys.readouterr().out)[0]["name"] == "toy"
+
+
+def test_a_stopped_run_is_code_130_and_a_second_process_prints_nothing(
+    calls: list[Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    assert cli.run(["train", "toy", "num_steps=15", "--device", "cpu"]) == cli.STOPPED
+    assert "the same command goes on" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    assert cli.run(["train", "toy", "--device", "cpu"]) == cli.DONE
+    assert capsys.readouterr().out == ""
+
+
+def test_reproduce_runs_its_recipe_in_a_folder_of_its_own_and_prints_the_table(
+    calls: list[Any], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    def run(config: Settings, run_dir: Path, device: torch.device) -> Path:
+        calls.append((config, run_dir, device))
+        run_dir.mkdir(parents=True)
+        (run_dir / "table.md").write_text("| the table |\n")
+        return run_dir / "table.md"
+
+    road = replace(recipes.RECIPES["toy"], run=run)
+    monkeypatch.setattr(recipes, "RECIPES", {"world_reproduce": road})
+    assert cli.run(["reproduce", "world", "name=mine", "--preset", "small", "--device", "cpu"]) == cli.DONE
+    assert capsys.readouterr().out == "| the table |\n"
+    wanted = Path("runs/reproduce_world_small")
+    assert calls == [(Settings(num_steps=2, name="mine"), wanted, torch.device("cpu"))]
+    assert cli.run(["reproduce", "world", "--preset", "tiny"]) == cli.USAGE
+    assert cli.run(["reproduce", "mars"]) == cli.USAGE

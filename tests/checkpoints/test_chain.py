@@ -81,7 +81,7 @@ def test_an_intact_copy_stands_in_for_a_damaged_one_but_the_damage_is_reported(m
     assert roots[0].parents[0].path == copy
 
 
-def test_a_parent_of_the_same_name_and_another_id_is_changed(make: Make):
+def test_a_given_release_of_a_parents_name_and_another_id_is_an_exchanged_parent(make: Make):
     parent = make("parent")
     child = make("child", parent)
     other = make("parent", folder="other", seeds={"data": 2})
@@ -90,6 +90,40 @@ def test_a_parent_of_the_same_name_and_another_id_is_changed(make: Make):
     assert root.parents[0].reason == f"{other} is {Manifest.load(other).id}"
     assert root.parents[0].manifest_id == Manifest.load(parent).id
     assert (again.name, again.state) == ("parent", "ok")
+
+
+def test_a_release_of_a_parents_name_that_is_only_found_leaves_the_parent_missing(make: Make, tmp_path: Path):
+    child = make("child", make("release", folder="elsewhere/teacher"))
+    other = make("release", folder="runs/student", seeds={"data": 2})
+    (root,) = verify_chain([child], search=[tmp_path / "runs"])
+    assert root.parents[0].state == "missing"
+    assert root.parents[0].reason == f"{other} is {Manifest.load(other).id}"
+
+
+def test_a_found_parent_whose_own_hashes_fail_is_changed(make: Make, tmp_path: Path):
+    parent = make("parent", folder="runs/parent")
+    child = make("child", parent)
+    spoil(parent)
+    assert lines([child], search=[tmp_path / "runs"])[1] == (1, "parent", "changed")
+
+
+def test_embedded_models_are_always_searched(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    teacher = make("world-teacher", folder="package/world-teacher")
+    child = make("child", teacher)
+    monkeypatch.setattr("rufous.checkpoints.chain.embedded_models", lambda: {"world-teacher": teacher})
+    assert lines([child]) == [(0, "child", "ok"), (1, "world-teacher", "ok")]
+
+
+def test_a_manifest_that_the_search_cannot_read_is_passed_by_with_a_warning(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    child = make("child", make("parent", folder="runs/parent"))
+    broken = make("broken", folder="runs/broken")
+    (broken / "rufous.json").write_text("{")
+    assert lines([child], search=[tmp_path / "runs"]) == [(0, "child", "ok"), (1, "parent", "ok")]
+    assert str(broken / "rufous.json") in caplog.text
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        verify_chain([child, broken])
 
 
 def test_a_diamond_is_hashed_and_entered_once(make: Make, monkeypatch: pytest.MonkeyPatch):
@@ -121,7 +155,7 @@ def test_releases_that_name_each_other_do_not_hang(make: Make, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("content", "state"), [(b"weights", "ok"), (b"others", "changed"), (None, "missing")]
+    ("content", "state"), [(b"weights", "ok"), (b"others", "missing"), (None, "missing")]
 )
 def test_a_published_file_is_found_by_its_name_and_compared_by_its_hash(
     make: Make, tmp_path: Path, content: bytes | None, state: str
@@ -134,7 +168,27 @@ def test_a_published_file_is_found_by_its_name_and_compared_by_its_hash(
     (files / "model.ckpt").unlink()
     if content is not None:
         (files / "model.ckpt").write_bytes(content)
-    assert lines([child], search=[files.parent])[1] == (1, "owner/hub/model.ckpt", state)
+    link = verify_chain([child], search=[files.parent])[0].parents[0]
+    assert (link.name, link.state) == ("owner/hub/model.ckpt", state)
+    assert link.reason == (f"another hash: {files / 'model.ckpt'}" if content == b"others" else None)
+
+
+def test_a_published_file_is_hashed_once(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "downloads" / "model.ckpt"
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    parent = Parent(name="hub/model.ckpt", sha256=sha256_of(file))
+    first, second = make("first", parents=(parent,)), make("second", parents=(parent,))
+    hashed: list[Path] = []
+
+    def counting(path: Path) -> str:
+        hashed.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr("rufous.checkpoints.chain.sha256_of", counting)
+    roots = verify_chain([first, second], search=[tmp_path, file.parent])
+    assert [root.parents[0].state for root in roots] == ["ok", "ok"]
+    assert hashed == [file]
 
 
 def test_a_parent_without_a_hash_proves_nothing(make: Make):

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from rufous.checkpoints import lookup
-from rufous.checkpoints.lookup import embedded_models, find_release
+from rufous.checkpoints.lookup import embedded_models, find_release, local_release
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import save_release
 from rufous.core.errors import CheckpointError
@@ -70,3 +70,27 @@ def test_without_a_network_a_hub_id_says_what_to_do(models: Path, monkeypatch: p
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(CheckpointError, match="Without a network: copy the release folder"):
         find_release("someone/world")
+
+
+def test_what_lies_here_is_found_without_a_download(
+    models: Path, tmp_path: Path, networks: dict[str, nn.Module], monkeypatch: pytest.MonkeyPatch
+):
+    def never(*_: Any, **__: Any) -> str:
+        raise AssertionError("a download was begun")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", never)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", never)
+    assert local_release("world-tiny") == models / "world-tiny"
+    assert local_release(models / "notes") == models / "notes"
+    with pytest.raises(CheckpointError, match=r"not fetched yet.*rufous generate --model humming"):
+        local_release("hummingbird-0.7b", tmp_path / "cache")
+    folder = tmp_path / "cache" / "hummingbird-0.7b-fp16"
+    save_release(folder, {"vae": networks["vae"]}, Manifest(name="hummingbird-0.7b"))
+    assert local_release("hummingbird-0.7b", tmp_path / "cache") == folder
+
+
+def test_what_does_not_lie_here_shows_the_nearest_name(models: Path):
+    with pytest.raises(CheckpointError, match="word-tiny does not exist: did you mean 'world-tiny'"):
+        local_release("word-tiny")
+    with pytest.raises(CheckpointError, match="someone/world does not exist: use a path"):
+        local_release("someone/world")

@@ -3,8 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rufous.compression.blocks import empty, without_blocks
-from rufous.compression.carry_over import carry_over, plan_carry_over
+from rufous.checkpoints.kinds import shapes_of
+from rufous.compression.blocks import without_blocks
+from rufous.compression.carry_over import carry_over, paired_stages, plan_carry_over
 from rufous.core.errors import ConfigError
 from rufous.networks.unet3d import UNET_0_7B, UNET_0_9B, VIDEOCRAFTER2, Removed
 from tests.compression.conftest import TINY
@@ -18,10 +19,6 @@ DROPPED_STAGES = (
 )
 
 
-def shapes(config: object) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in empty(config).state_dict().items()}
-
-
 @pytest.mark.parametrize(
     ("student", "middle", "tensors"), [(UNET_0_9B, (), 956), (UNET_0_7B, ("middle_block",), 852)]
 )
@@ -30,9 +27,10 @@ def test_the_map_found_for_hummingbird_is_the_published_one(student, middle, ten
     assert plan.stages == {
         **{f"input_blocks.{ours}": f"input_blocks.{theirs}" for ours, theirs in PUBLISHED_INPUTS.items()},
         **{f"output_blocks.{ours}": f"output_blocks.{theirs}" for ours, theirs in PUBLISHED_OUTPUTS.items()},
+        **({} if middle else {"middle_block": "middle_block"}),
     }
     assert sorted(plan.removed) == sorted((*DROPPED_STAGES, *middle))
-    given, wanted = shapes(VIDEOCRAFTER2), shapes(student)
+    given, wanted = shapes_of(VIDEOCRAFTER2), shapes_of(student)
     assert plan.tensors.keys() == wanted.keys()
     assert len(plan.tensors) == tensors
     assert all(wanted[name] == given[source] for name, source in plan.tensors.items())
@@ -66,6 +64,42 @@ def test_without_a_block_the_student_computes_what_the_teacher_would_if_it_were_
     skipped.forward = Removed().forward
     assert torch.equal(calls[0].of(student), calls[0].of(teacher))
     assert not torch.allclose(before, calls[0].of(teacher), atol=1e-4)
+
+
+def named(network: torch.nn.Module, module: torch.nn.Module) -> str:
+    return next(name for name, each in network.named_modules() if each is module)
+
+
+def names_of(student: torch.nn.Module, teacher: torch.nn.Module) -> dict[str, str]:
+    return {named(student, mine): named(teacher, its) for mine, its in paired_stages(student, teacher)}
+
+
+def test_stages_that_keep_their_names_are_paired_by_them(teacher):
+    gone = ("input_blocks.2", "output_blocks.1")
+    stages = [f"input_blocks.{i}" for i in range(len(teacher.input_blocks))]
+    stages += ["middle_block", *(f"output_blocks.{i}" for i in range(len(teacher.output_blocks)))]
+    found = names_of(carry_over(teacher, without_blocks(TINY, [*gone, "middle_block.1"])), teacher)
+    assert found == {name: name for name in stages if name not in gone}
+
+
+def test_stages_that_are_numbered_anew_are_paired_with_those_they_came_from(teacher):
+    student = carry_over(teacher, replace(TINY, num_res_blocks=1, removed_blocks=frozenset({"middle_block"})))
+    assert names_of(student, teacher) == {
+        **{"input_blocks.0": "input_blocks.0", "input_blocks.1": "input_blocks.1"},
+        **{"input_blocks.2": "input_blocks.3", "input_blocks.3": "input_blocks.4"},
+        **{"output_blocks.0": "output_blocks.1", "output_blocks.1": "output_blocks.2"},
+        **{"output_blocks.2": "output_blocks.3", "output_blocks.3": "output_blocks.5"},
+    }
+
+
+def test_a_stage_that_one_of_the_two_does_not_run_is_in_no_pair(teacher):
+    parts = frozenset(f"middle_block.{i}" for i in range(4))
+    hollow = carry_over(teacher, replace(TINY, removed_blocks=parts))  # stands there, and does nothing
+    assert len(hollow.middle_block) == 4
+    assert "middle_block" not in names_of(hollow, teacher)
+    without = carry_over(teacher, without_blocks(TINY, ["middle_block"]))
+    assert "middle_block" not in names_of(without, without)
+    assert names_of(teacher, teacher)["middle_block"] == "middle_block"
 
 
 def test_a_pruned_network_can_be_pruned_on(teacher, calls):

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from rufous.compression import footprint
 from rufous.compression.calls import unet3d_call
 from rufous.compression.footprint import Scales, block_parameters, total_of
-from rufous.networks.cost import unet_flop
 from tests.compression.conftest import TINY
 
 
@@ -18,10 +19,13 @@ def scales(size, num_latency_calls: int) -> Scales:
 
 
 def test_counts_are_those_of_the_network(teacher, size):
-    found = scales(size, 0).weigh(teacher)[0]
+    weighing = scales(size, 0)
+    found, counter = weighing.weigh(teacher)[0], FlopCounterMode(display=False)
+    with sdpa_kernel(SDPBackend.MATH), counter:  # torch counts attention only in its plain form
+        weighing.example.of(teacher)
+    assert found.flop == pytest.approx(counter.get_total_flops(), rel=0.02)
     assert found.parameters == sum(parameter.numel() for parameter in teacher.parameters())
     assert found.size_bytes == 2 * found.parameters
-    assert found.flop == unet_flop(teacher, 3, 4, 6, num_tokens=5)
     assert found.latency_s is None
 
 
@@ -32,12 +36,23 @@ def test_the_parameters_of_blocks_are_those_of_their_modules(teacher):
     assert total_of(found, found) == found["middle_block"]
 
 
-def test_time_is_measured_and_a_part_takes_no_more_than_its_whole(teacher, size):
-    names = ["middle_block", "middle_block.1"]
-    whole = scales(size, 2).weigh(teacher)[0].latency_s
-    found = scales(size, 2).time_blocks(teacher, names)
-    assert 0 < found["middle_block.1"] < found["middle_block"] < 100 * whole
-    assert not any(module._forward_hooks for module in teacher.modules())
+def test_the_time_of_a_block_is_that_between_its_begin_and_its_end(teacher, size, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("rufous.core.devices.time.perf_counter", lambda: now[0])
+
+    def lasting(seconds: float):
+        def hook(*_: object) -> None:
+            now[0] += seconds
+
+        return hook
+
+    for name, seconds in {"init_attn": 50.0, "middle_block.0": 1.0, "middle_block.1": 2.0}.items():
+        teacher.get_submodule(name).register_forward_hook(lasting(seconds))
+    names = ["middle_block", "middle_block.1", "middle_block.3", "output_blocks.1"]
+    timed = scales(size, 2)
+    assert timed.time_blocks(teacher, names) == dict(zip(names, (3.0, 2.0, 0.0, 0.0), strict=True))
+    assert timed.weigh(teacher)[0].latency_s == 53.0
+    assert sum(len(module._forward_hooks) for module in teacher.modules()) == 3
     assert scales(size, 0).time_blocks(teacher, names) == {}
 
 
@@ -47,24 +62,6 @@ def test_a_network_that_is_too_slow_is_timed_once(teacher, size, monkeypatch):
     monkeypatch.setattr(footprint, "MAX_TIMING_S", 0.0)
     assert scales(size, 5).weigh(teacher)[0].latency_s > 0
     assert len(calls) == 1
-
-
-def test_networks_are_timed_in_turn_and_a_warm_up_does_not_count(monkeypatch):
-    order, lasting = [], {"first": [9.0, 1.0, 2.0], "second": [9.0, 5.0, 7.0]}
-    clock = [0.0]
-    monkeypatch.setattr(footprint, "_now", lambda device: clock[0])
-
-    def run(name: str):
-        def function():
-            order.append(name)
-            clock[0] += lasting[name].pop(0)
-            return torch.zeros(1)
-
-        return function
-
-    found = footprint._repeat([run("first"), run("second")], torch.device("cpu"), 2)
-    assert found == [[1.0, 2.0], [5.0, 7.0]]
-    assert order == ["first", "second"] * 3
 
 
 def test_a_block_that_never_runs_takes_no_time(size):

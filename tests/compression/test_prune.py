@@ -1,9 +1,11 @@
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
 
 from rufous.compression import PruneConfig, prune
+from rufous.compression.carry_over import carry_over
 from rufous.compression.sensitivity import output_change
 from rufous.core.config import from_json_dict
 from rufous.core.errors import ConfigError
@@ -11,8 +13,8 @@ from rufous.networks.unet3d import UNet3DConfig
 from tests.compression.conftest import TINY
 
 
-def never() -> list:
-    raise AssertionError("data was asked for")
+def never(*_: object) -> list:
+    raise AssertionError("data was asked for, or the network was run")
 
 
 def count(network: torch.nn.Module) -> int:
@@ -73,6 +75,45 @@ def test_presets_and_configs_need_no_data(teacher, size):
     assert report.timed_on == "cpu in float32"
 
 
+def test_parts_of_a_stage_and_the_stage_are_one_student(teacher, size):
+    parts = tuple(f"middle_block.{i}" for i in range(4))
+    given = PruneConfig(student=replace(TINY, removed_blocks=frozenset(parts)), num_latency_calls=0)
+    for config in (given, PruneConfig(remove=parts, num_latency_calls=0)):
+        student, report = prune(teacher, config, size=size)
+        assert student.config.removed_blocks == {"middle_block"} == set(report.removed)
+        assert report.student_config["removed_blocks"] == ["middle_block"]
+
+
+TWINS = ("input_blocks.5", "middle_block")
+
+
+@pytest.mark.parametrize("remeasure", [False, True])
+def test_measured_anew_two_blocks_that_do_the_same_do_not_both_go(
+    teacher, size, calls, monkeypatch, remeasure
+):
+    """Either of the twins is worth nothing as long as the other is there."""
+
+    def change(network, names, *_) -> float:
+        return 10.0 * (set(names) >= set(TWINS)) + 0.1 * len(set(names).difference(TWINS))
+
+    for module in ("sensitivity", "prune"):
+        monkeypatch.setattr(import_module(f"rufous.compression.{module}"), "output_change", change)
+    config = PruneConfig(budget="-25%", blocks="stages", num_latency_calls=0, remeasure=remeasure)
+    _, report = prune(teacher, config, size=size, data=lambda: calls[:1])
+    assert (set(TWINS) <= set(report.removed)) is not remeasure
+    assert set(TWINS) & set(report.removed)
+    assert report.after.parameters <= 0.75 * report.before.parameters
+
+
+@torch.no_grad()
+def test_a_network_that_gives_nan_is_not_pruned(teacher, size, calls):
+    teacher.input_blocks[0][0].bias.fill_(torch.nan)
+    for importance in ("output", "influence"):
+        config = PruneConfig(budget="-30%", importance=importance, num_latency_calls=0)
+        with pytest.raises(FloatingPointError, match="is NaN or infinite in float32"):
+            prune(teacher, config, size=size, data=lambda: calls)
+
+
 def test_bytes_count_as_they_are_stored(teacher, size, calls):
     limit = f"{1.5 * count(teacher) / 1e6}MB"
     config = PruneConfig(budget=limit, importance="influence", num_latency_calls=0)
@@ -87,6 +128,8 @@ def test_bytes_count_as_they_are_stored(teacher, size, calls):
     [
         (PruneConfig(budget="-99%", num_latency_calls=0), ValueError, "cannot be reached"),
         (PruneConfig(preset="tiny"), ValueError, "preset='tiny' is unknown"),
+        (PruneConfig(student=TINY), ValueError, "a given config removes nothing"),
+        (PruneConfig(student=replace(TINY, dropout=0.5)), ValueError, "a given config removes nothing"),
         (PruneConfig(remove=("output_blocks.2",)), ValueError, "none that can go"),
         (PruneConfig(student=replace(TINY, model_channels=16)), ConfigError, "model_channels=16"),
     ],
@@ -96,9 +139,17 @@ def test_what_cannot_be_is_refused_before_data_is_asked_for(config, error, messa
         prune(teacher, config, size=size, data=never)
 
 
-def test_importance_without_data_is_refused(teacher, size):
-    with pytest.raises(ValueError, match="pass data, or use a preset"):
-        prune(teacher, PruneConfig(budget="-10%", num_latency_calls=0), size=size)
+def test_a_preset_of_the_networks_own_depth_is_refused(teacher, size):
+    shallow = carry_over(teacher, replace(TINY, num_res_blocks=1))
+    with pytest.raises(ValueError, match=r"hummingbird-0.9b removes nothing"):
+        prune(shallow, PruneConfig(preset="hummingbird-0.9b"), size=size)
+
+
+def test_importance_without_data_is_refused_before_anything_is_timed(teacher, size):
+    teacher.register_forward_hook(never)
+    for config in (PruneConfig(budget="2x"), PruneConfig(remove=("middle_block",), importance="output")):
+        with pytest.raises(ValueError, match="pass data, or use a preset"):
+            prune(teacher, config, size=size)
 
 
 @pytest.mark.parametrize(

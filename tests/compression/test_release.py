@@ -33,7 +33,7 @@ def test_the_config_alone_rebuilds_the_network_and_the_weights_are_the_teachers(
 def test_the_release_is_whole_names_its_teacher_and_generates(pruned, tiny_release):
     manifest, teacher = verify_release(pruned), Manifest.load(tiny_release)
     assert (manifest.name, manifest.licences, manifest.seeds) == (
-        "small",
+        "tiny-pruned",
         teacher.licences,
         {"calibration": 3},
     )

@@ -43,10 +43,16 @@ def test_a_block_that_adds_nothing_changes_nothing_and_has_no_influence(teacher,
     assert influences["input_blocks.5.2"] > 1e-3
 
 
-def test_changes_are_measured_on_top_of_what_is_removed(teacher, calls):
-    pair = ("middle_block", "input_blocks.2")
-    together = output_change(teacher, pair, calls)
-    assert output_changes(teacher, [pair[0]], calls, removed=[pair[1]]) == {pair[0]: together}
+@torch.no_grad()
+def test_an_output_that_is_not_finite_is_refused_with_what_is_missing_and_the_dtype(teacher, calls):
+    teacher.middle_block[3].out_layers[-1].bias.fill_(torch.nan)
+    with pytest.raises(FloatingPointError, match="the output of the network is NaN or infinite in float32"):
+        output_changes(teacher, ["middle_block"], calls)
+    assert output_change(teacher, ["middle_block.3"], calls, [calls[0].latents, calls[1].latents]) > 0
+    with pytest.raises(FloatingPointError, match=r"without init_attn, output_blocks.1 is NaN"):
+        output_change(teacher, ["output_blocks.1", "init_attn"], calls, [calls[0].latents])
+    with pytest.raises(FloatingPointError, match=r"what middle_block.3 reads or writes is NaN"):
+        block_influences(teacher, ["input_blocks.2", "middle_block.3"], calls)
 
 
 def test_a_block_that_turns_its_input_around_has_influence_2(teacher, calls):

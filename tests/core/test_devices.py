@@ -1,11 +1,14 @@
 import pytest
 import torch
 
+from rufous.core import devices
 from rufous.core.devices import (
     autocast,
     available_devices,
+    clock_s,
     free_memory_bytes,
     has_native_bf16,
+    median_times_s,
     peak_memory_bytes,
     pick_device,
     pick_dtype,
@@ -43,3 +46,45 @@ def test_autocast_changes_the_dtype_of_products_unless_it_is_fp32():
 def test_memory_is_measured_in_bytes():
     assert peak_memory_bytes(CPU) > 50_000_000  # torch alone is larger
     assert free_memory_bytes(CPU) > 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("device", "waits"), [("cpu", []), ("cuda:1", [torch.device("cuda:1")]), ("mps", ["mps"])]
+)
+def test_the_clock_is_read_when_the_device_is_done(device: str, waits: list, monkeypatch: pytest.MonkeyPatch):
+    waited: list[object] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    monkeypatch.setattr(torch.mps, "synchronize", lambda: waited.append("mps"))
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: float(len(waited)))
+    assert clock_s(torch.device(device)) == len(waits)
+    assert waited == waits
+
+
+def test_functions_are_timed_in_turn_and_the_warm_up_does_not_count(monkeypatch: pytest.MonkeyPatch):
+    order: list[str] = []
+    lasting = {"first": [9.0, 1.0, 2.0, 4.0], "second": [9.0, 7.0, 5.0, 6.0]}
+    now = [0.0]
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: now[0])
+
+    def timed(name: str):
+        def function() -> None:
+            order.append(name)
+            now[0] += lasting[name].pop(0)
+
+        return function
+
+    assert median_times_s([timed("first"), timed("second")], CPU, num_calls=3) == [2.0, 6.0]
+    assert order == ["first", "second"] * 4
+
+
+def test_slow_functions_are_timed_less_often(monkeypatch: pytest.MonkeyPatch):
+    now, calls = [0.0], []
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: now[0])
+
+    def slow() -> None:
+        calls.append(1)
+        now[0] += 10.0 * len(calls)
+
+    assert median_times_s([slow], CPU, num_calls=5, max_s=5.0) == [10.0]
+    assert len(calls) == 1
+    assert median_times_s([slow], CPU, num_calls=5, max_s=45.0) == [30.0]  # after 20 s, and then 50

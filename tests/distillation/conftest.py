@@ -12,6 +12,7 @@ from rufous.diffusion.schedules import ScheduleConfig, make_schedule
 from rufous.distillation import LatentBatch
 
 SCHEDULE = make_schedule(ScheduleConfig(rescale_zero_terminal_snr=True))
+OTHER_SCHEDULE = make_schedule(ScheduleConfig(rescale_zero_terminal_snr=True, noise_shift=3.0))
 
 
 class Prompted(nn.Module):
@@ -24,7 +25,7 @@ class Prompted(nn.Module):
         self.calls: list[Call] = []
 
     def forward(self, latents, timesteps, cond):
-        self.calls.append(Call(cond=cond, training=self.training, timesteps=timesteps))
+        self.calls.append(Call(cond=cond, training=self.training, timesteps=timesteps, latents=latents))
         return self.block(self.scale * latents) + cond.prompt_embeds[:, :1, :1, None, None]
 
 
@@ -35,6 +36,7 @@ class Call:
     cond: Conditioning
     training: bool
     timesteps: torch.Tensor = field(default_factory=lambda: torch.zeros(1))
+    latents: torch.Tensor = field(default_factory=lambda: torch.zeros(1))
 
 
 def denoiser(scale: float = 0.5) -> Denoiser:

@@ -5,7 +5,7 @@ import torch
 
 from rufous.distillation.consistency import ConsistencyConfig, ConsistencyObjective
 from rufous.distillation.teaching import GuidanceRange
-from tests.distillation.conftest import Remembering, denoiser, prompts
+from tests.distillation.conftest import OTHER_SCHEDULE, SCHEDULE, Remembering, denoiser, prompts
 
 EMPTY = prompts(-1.0)
 ONE_SCALE = ConsistencyConfig(guidance=GuidanceRange(3.0, 3.0))
@@ -62,6 +62,47 @@ def test_the_nearer_point_is_one_grid_step_below(batch):
     now, before = (call.timesteps for call in student.network.calls)
     assert torch.equal(before, (now - 20).clamp(min=0))
     assert all(float(t + 1) % 20 == 0 for t in now)
+
+
+def test_the_nearer_point_is_the_teachers_ddim_step_at_scale_3(batch):
+    student, teacher = denoiser(0.3), denoiser(0.5)
+    config = replace(ONE_SCALE, target="student")
+    ConsistencyObjective(student, teacher, EMPTY, config).loss(batch, generator(3))
+    now, before = student.network.calls
+    x = now.latents
+    # v of the teacher: 0.5 x + prompt; prompts 1 and 2 and the empty -1, so -1 + 3 * 2 = 5 and -1 + 3 * 3 = 8
+    v = 0.5 * x + torch.tensor([5.0, 8.0]).reshape(2, 1, 1, 1, 1)
+    alpha, sigma, alpha_before, sigma_before = (
+        value.reshape(2, 1, 1, 1, 1)
+        for call in (now, before)
+        for value in (SCHEDULE.alpha(call.timesteps), SCHEDULE.sigma(call.timesteps))
+    )
+    x0, epsilon = alpha * x - sigma * v, sigma * x + alpha * v
+    torch.testing.assert_close(before.latents, alpha_before * x0 + sigma_before * epsilon)
+
+
+def test_at_scale_1_the_teacher_makes_no_second_pass(batch):
+    for scale, size in ((1.0, 2), (3.0, 4)):
+        teacher = denoiser()
+        config = replace(ONE_SCALE, guidance=GuidanceRange(scale, scale))
+        ConsistencyObjective(denoiser(), teacher, EMPTY, config).loss(batch, generator())
+        assert [len(call.timesteps) for call in teacher.network.calls] == [size]
+
+
+def test_the_target_is_spread_like_the_student(batch):
+    objective = ConsistencyObjective(denoiser(), denoiser(), EMPTY, replace(ONE_SCALE, target="ema"))
+    assert list(objective.networks) == ["student", "target"]
+    assert objective.networks["student"] is objective.trainable
+    assert objective.networks["target"].scale is not objective.trainable.scale
+    objective.networks["target"].scale.fill_(9.0)
+    assert objective.state_dict()["target"]["scale"].item() == 9.0
+    current = ConsistencyObjective(denoiser(), denoiser(), EMPTY, replace(ONE_SCALE, target="student"))
+    assert list(current.networks) == ["student"]
+
+
+def test_a_student_of_another_schedule_is_refused():
+    with pytest.raises(ValueError, match=r"the student's schedule is .*noise_shift=3\.0"):
+        ConsistencyObjective(replace(denoiser(), schedule=OTHER_SCHEDULE), denoiser(), EMPTY, ONE_SCALE)
 
 
 def test_the_averaged_target_follows_the_student_and_is_saved(batch):

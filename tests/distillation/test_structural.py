@@ -6,7 +6,7 @@ import torch
 from rufous.diffusion.timesteps import draw_timesteps
 from rufous.distillation.structural import StructuralConfig, StructuralObjective
 from rufous.distillation.teaching import GuidanceRange
-from tests.distillation.conftest import SCHEDULE, denoiser, prompts
+from tests.distillation.conftest import OTHER_SCHEDULE, SCHEDULE, denoiser, prompts
 
 EMPTY = prompts(-1.0)
 PLAIN = StructuralConfig(guidance=GuidanceRange(1.0, 1.0))
@@ -107,5 +107,7 @@ def test_settings_that_mean_nothing_are_refused():
         StructuralConfig(output_weight=0.0)
     with pytest.raises(ValueError, match="no blocks"):
         StructuralObjective(denoiser(), denoiser(), EMPTY, replace(PLAIN, feature_weight=1.0))
+    with pytest.raises(ValueError, match="the student's schedule"):
+        StructuralObjective(replace(denoiser(), schedule=OTHER_SCHEDULE), denoiser(), EMPTY, PLAIN)
     with pytest.raises(ValueError, match="predicts sample"):
         StructuralObjective(replace(denoiser(), prediction_type="sample"), denoiser(), EMPTY, PLAIN)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -5,8 +7,16 @@ from torch import nn
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.guidance import embed_guidance_scale
-from rufous.distillation.teaching import BlockFeatures, GuidanceRange, frozen, in_eval_mode, network_of
-from tests.distillation.conftest import SCHEDULE, denoiser
+from rufous.diffusion.schedules import make_schedule
+from rufous.distillation.teaching import (
+    BlockFeatures,
+    GuidanceRange,
+    check_schedule,
+    frozen,
+    in_eval_mode,
+    network_of,
+)
+from tests.distillation.conftest import OTHER_SCHEDULE, SCHEDULE, denoiser, prompts
 
 
 def test_a_frozen_teacher_neither_drops_nor_learns():
@@ -33,6 +43,23 @@ def test_the_student_is_told_the_weight_below_the_scale():
     cond = GuidanceRange(2.0, 6.0, 8).told(Conditioning(), torch.tensor([3.0]))
     assert torch.equal(cond.guidance_embeds, embed_guidance_scale(torch.tensor([2.0]), 8))
     assert GuidanceRange(3.0, 3.0).told(Conditioning(), torch.tensor([3.0])).guidance_embeds is None
+
+
+def test_one_scale_of_1_is_the_plain_output_in_one_pass():
+    teacher, latents, at = denoiser(0.5), torch.ones(2, 4, 1, 2, 2), torch.full((2,), 9.0)
+    cond, empty = prompts(1.0, 2.0), prompts(-1.0)
+    plain = GuidanceRange(1.0, 1.0).output_of(teacher, latents, at, cond, empty, torch.ones(2))
+    assert plain[:, 0, 0, 0, 0].tolist() == [1.5, 2.5]
+    guided = GuidanceRange(1.0, 3.0, 8).output_of(teacher, latents, at, cond, empty, torch.tensor([1.0, 3.0]))
+    assert guided[:, 0, 0, 0, 0].tolist() == [1.5, 8.5]  # -0.5 + 3 * (2.5 + 0.5)
+    assert [len(call.latents) for call in teacher.network.calls] == [2, 4]
+
+
+def test_schedules_are_compared_by_what_they_say():
+    same = replace(denoiser(), schedule=make_schedule(SCHEDULE.config))
+    check_schedule(same, denoiser())
+    with pytest.raises(ValueError, match=r"the critic's schedule is .*noise_shift=3\.0.* must be equal"):
+        check_schedule(replace(denoiser(), schedule=OTHER_SCHEDULE), denoiser(), "critic")
 
 
 @pytest.mark.parametrize(("ends", "says"), [((5.0, 2.0), "lower one"), ((2.0, 5.0), "is told the scale")])

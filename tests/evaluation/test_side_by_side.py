@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from rufous.evaluation import ComparedModel, Comparison, GeneratedClip, SeededPrompt, compare_models
+from rufous.evaluation.judging import JudgedClip
 from rufous.evaluation.side_by_side import (
     ComparedClip,
     figures_text,
-    judge_clip,
     summarize,
     to_report,
     truth_text,
@@ -17,23 +17,16 @@ from rufous.world import Verdict
 
 def shown(verdict: Verdict | None, *, motion: float | None = 0.25, denoise_s: float = 1.0) -> ComparedClip:
     clip = GeneratedClip(frames=torch.zeros(2, 3, 16, 16, dtype=torch.uint8), fps=8.0, denoise_s=denoise_s)
-    return ComparedClip(clip=clip, motion_magnitude=motion, verdict=verdict, note=None)
+    return ComparedClip(clip=clip, judged=JudgedClip(motion_magnitude=motion, verdict=verdict))
 
 
 def test_the_world_itself_is_right_and_an_empty_picture_is_not(comparison: Comparison):
-    for true, empty in comparison.clips[:2]:
+    for true, empty in ((true.judged, empty.judged) for true, empty in comparison.clips[:2]):
         assert true.verdict is not None
         assert true.verdict.all_right
         assert empty.verdict is not None
         assert empty.verdict.attributes["count"] == "wrong"
         assert empty.motion_magnitude == 0.0
-
-
-def test_a_prompt_outside_the_grammar_has_motion_but_no_truth(comparison: Comparison):
-    strange = comparison.clips[2][0]
-    assert strange.verdict is None
-    assert strange.motion_magnitude is not None
-    assert "outside the world's grammar" in str(strange.note)
 
 
 def test_models_are_loaded_one_after_another_and_asked_for_the_same_rows(rows: list[SeededPrompt]):
@@ -61,13 +54,6 @@ def test_nothing_to_compare_is_refused(rows: list[SeededPrompt]):
         compare_models([], rows)
 
 
-def test_a_clip_that_cannot_be_measured_says_why():
-    clip = GeneratedClip(frames=torch.zeros(1, 3, 16, 16, dtype=torch.uint8), fps=8.0, denoise_s=1.0)
-    judged = judge_clip(clip, "a red circle moving left on a white background")
-    assert (judged.motion_magnitude, judged.verdict) == (None, None)
-    assert "at least 2 frames" in str(judged.note)
-
-
 @pytest.mark.parametrize(
     ("attributes", "text"),
     [
@@ -78,7 +64,7 @@ def test_a_clip_that_cannot_be_measured_says_why():
     ],
 )
 def test_truth_in_one_line(attributes: dict[str, str] | None, text: str):
-    assert truth_text(shown(None if attributes is None else Verdict(attributes))) == text
+    assert truth_text(None if attributes is None else Verdict(attributes)) == text
 
 
 def test_figures_in_one_line():

@@ -16,7 +16,7 @@ from rufous.recipes.world_few_steps import FeedbackConfig, WorldFewStepsConfig
 from rufous.recipes.world_latents import WorldLatentsConfig
 from rufous.recipes.world_recovery import WorldRecoveryConfig
 from rufous.recipes.world_sets import WorldSet
-from rufous.recipes.world_teacher import WORLD_DIFFUSION, WORLD_UNET, WorldTeacherConfig
+from rufous.recipes.world_teacher import WORLD_DIFFUSION, WORLD_UNET, Phase, Shown, WorldTeacherConfig
 from rufous.recipes.world_video_text import WORLD_TEXT, WorldVideoTextConfig
 from rufous.training import OptimizerConfig, TrainConfig
 
@@ -88,10 +88,9 @@ def toy_road(root: Path) -> Road:
                 width=32,
                 sampling=replace(WORLD_DIFFUSION.sampling, num_inference_steps=2),
             ),
-            batch_size=4,
-            images_per_clip=1,
-            image_train=brief(2),
-            train=replace(brief(2), accumulation=2),
+            images=Phase(shown=(Shown(batch_size=4, num_frames=1),), train=brief(2)),
+            sparse=Phase(shown=(Shown(batch_size=4, num_frames=2),), train=brief(2)),
+            clips=Phase(shown=(Shown(batch_size=4), Shown(batch_size=4, num_frames=2)), train=brief(2)),
         ),
     )
 
@@ -116,10 +115,7 @@ class StudentRoad:
     few_steps: WorldFewStepsConfig
 
 
-@pytest.fixture(scope="session")
-def student_road(road: Road) -> StudentRoad:
-    teacher, pruned = road.root / "teacher" / "release", road.root / "pruned"
-    prune_release(teacher, pruned, PruneConfig(remove=("middle_block",), importance="none"))
+def toy_student_road(road: Road) -> StudentRoad:
     sixteen = WorldSet(
         clips=road.clips,
         clips_dir=str(road.root / "clips"),
@@ -132,16 +128,27 @@ def student_road(road: Road) -> StudentRoad:
         latents_dir=str(road.root / "latents_6"),
         batch_size=2,
     )
-    recovery = WorldRecoveryConfig(
-        teacher=str(teacher), student=str(pruned), sets=(sixteen, longer), train=brief(2)
+    teacher = str(road.root / "teacher" / "release")
+    return StudentRoad(
+        root=road.root,
+        recovery=WorldRecoveryConfig(
+            teacher=teacher, student=str(road.root / "pruned"), sets=(sixteen, longer), train=brief(2)
+        ),
+        few_steps=WorldFewStepsConfig(
+            teacher=teacher,
+            student=str(road.root / "recovery" / "release"),
+            feedback=FeedbackConfig(rewards=str(road.root / "video_text" / "release"), image_frames=2),
+            sets=(sixteen, longer),
+            num_validation_clips=2,
+            train=replace(brief(2), accumulation=2),
+        ),
     )
-    RECIPES["world_recovery"].run(recovery, road.root / "recovery", CPU)
-    few_steps = WorldFewStepsConfig(
-        teacher=str(teacher),
-        student=str(road.root / "recovery" / "release"),
-        feedback=FeedbackConfig(rewards=str(road.root / "video_text" / "release"), image_frames=2),
-        sets=(sixteen, longer),
-        num_validation_clips=2,
-        train=brief(2),
-    )
-    return StudentRoad(road.root, recovery, few_steps)
+
+
+@pytest.fixture(scope="session")
+def student_road(road: Road) -> StudentRoad:
+    students = toy_student_road(road)
+    remove = PruneConfig(remove=("middle_block",), importance="none")
+    prune_release(students.recovery.teacher, students.recovery.student, remove)
+    RECIPES["world_recovery"].run(students.recovery, road.root / "recovery", CPU)
+    return students

@@ -3,21 +3,50 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 
 import rufous
-from rufous.checkpoints.release import load_config, verify_release
+from rufous.checkpoints import Manifest, save_release
+from rufous.checkpoints.release import load_component, load_config, verify_release
+from rufous.distillation.distribution_matching import DistributionMatchingObjective
 from rufous.distillation.teaching import GuidanceRange
-from rufous.recipes import RECIPES
-from rufous.recipes.world_few_steps import with_guidance_embedding
+from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
+from rufous.recipes import RECIPES, world_feedback, world_few_steps
+from rufous.recipes.world_few_steps import WorldFewStepsConfig, with_guidance_embedding
 from rufous.recipes.world_recovery import load_denoiser
+from rufous.rewards import world
+from tests.recipes.conftest import brief
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize("method", ["consistency", "distribution_matching"])
-def test_the_student_generates_in_few_steps(student_road, tmp_path, method):
-    config = replace(student_road.few_steps, method=method)
-    folder = RECIPES["world_few_steps"].run(config, tmp_path, CPU)
+FIGURES = {"truth": 0.6, "motion_magnitude": 0.4, "reward_world_image_text": 0.7}
+
+
+def with_feedback(config: WorldFewStepsConfig, **changes) -> WorldFewStepsConfig:
+    feedback = replace(config.feedback, video_text=1.0, **changes)
+    return replace(config, method="consistency", feedback=feedback, train=brief(1))
+
+
+def saved_objective(run_dir):
+    newest = max(run_dir.glob("checkpoints/step-*"))
+    return json.loads((newest / "state.json").read_text())["values"]["objective"]
+
+
+def spied_student_losses(monkeypatch):
+    """Step and number of frames of each loss of the student by distribution matching."""
+    found = []
+    original = DistributionMatchingObjective._student_loss
+
+    def spy(self, made, *others):
+        found.append((self._step, made.shape[2]))
+        return original(self, made, *others)
+
+    monkeypatch.setattr(DistributionMatchingObjective, "_student_loss", spy)
+    return found
+
+
+def check_student(folder):
     verify_release(folder)
     sampling = load_config(folder, "diffusion").sampling
     assert (sampling.solver, sampling.num_inference_steps, sampling.guidance_scale) == ("lcm", 4, 1.0)
@@ -26,10 +55,45 @@ def test_the_student_generates_in_few_steps(student_road, tmp_path, method):
     assert clip.shape == (4, 3, 32, 32)
 
 
-def test_validation_measures_truth_motion_and_both_rewards(student_road, tmp_path):
-    feedback = replace(student_road.few_steps.feedback, image_text=1.0)
-    config = replace(student_road.few_steps, method="consistency", feedback=feedback)
-    RECIPES["world_few_steps"].run(config, tmp_path, CPU)
+def test_distribution_matching_has_clips_of_every_length_in_each_step_of_the_student(
+    student_road, tmp_path, monkeypatch
+):
+    lengths = spied_student_losses(monkeypatch)
+    config = replace(student_road.few_steps, train=replace(brief(2), accumulation=2, validate_every=0))
+    check_student(RECIPES["world_few_steps"].run(config, tmp_path, CPU))
+    assert lengths == [(0, 4), (0, 6)]
+
+
+def test_distribution_matching_learns_a_range_of_scales_and_from_one_set(student_road, tmp_path, monkeypatch):
+    lengths = spied_student_losses(monkeypatch)
+    config = replace(
+        student_road.few_steps,
+        guidance=GuidanceRange(2.0, 6.0, 16),
+        sets=student_road.few_steps.sets[1:],
+        train=replace(brief(1), accumulation=2, validate_every=0),
+    )
+    folder = RECIPES["world_few_steps"].run(config, tmp_path, CPU)
+    assert lengths == [(0, 6), (0, 6)]
+    assert load_config(folder, "unet").guidance_embed_dim == 16
+    weights = tmp_path / "checkpoints" / "step-00000001" / "weights.safetensors"
+    with safe_open(weights, "pt") as saved:  # the critic is told the scale too, and learns from it
+        assert saved.get_tensor("critic.time_cond_proj.weight").abs().sum() > 0
+
+
+def test_validation_measures_truth_motion_and_both_rewards_with_what_is_loaded_once(
+    student_road, tmp_path, monkeypatch
+):
+    loaded = []
+    for module in (world, world_feedback, world_few_steps):
+        original = module.load_component
+
+        def load(folder, name, _original=original, **options):
+            loaded.append(name)
+            return _original(folder, name, **options)
+
+        monkeypatch.setattr(module, "load_component", load)
+    check_student(RECIPES["world_few_steps"].run(with_feedback(student_road.few_steps), tmp_path, CPU))
+    assert sorted(loaded) == ["autoencoder", "tokenizer", "video_text"]
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     validated = next(row for row in rows if "truth" in row)
     assert {"motion_magnitude", "reward_world_image_text", "reward_world_video_text"} <= set(validated)
@@ -37,8 +101,68 @@ def test_validation_measures_truth_motion_and_both_rewards(student_road, tmp_pat
     assert {"reward", "reward_world_video_text", "feedback_strength"} <= set(trained)
 
 
+def test_the_guard_compares_with_the_teacher_and_the_student_before_the_first_step(
+    student_road, tmp_path, monkeypatch
+):
+    measured = []
+
+    def measure_model(pipe, num_clips, rewards):
+        steps = pipe.diffusion.sampling.num_inference_steps
+        measured.append((steps, (tmp_path / "metrics.jsonl").exists()))
+        # two steps are the teacher's, four the student's, which moves less from the beginning
+        return (
+            {"truth": 0.9, "motion_magnitude": 0.5, "reward_world_image_text": 0.8} if steps == 2 else FIGURES
+        )
+
+    monkeypatch.setattr(world_few_steps, "measure_model", measure_model)
+    config = with_feedback(student_road.few_steps)
+    RECIPES["world_few_steps"].run(config, tmp_path, CPU)
+    assert measured == [(2, False), (4, False), (4, True)]
+    baseline = {"truth": 0.6, "motion_magnitude": 0.5, "reward_world_image_text": 0.7}
+    assert saved_objective(tmp_path)["feedback"] == {"strength": 0.5, "baseline": baseline, "num_falls": 1}
+
+    measured.clear()
+    longer = replace(config, train=replace(config.train, num_steps=2))
+    RECIPES["world_few_steps"].run(longer, tmp_path, CPU)
+    assert measured == [(4, True)]  # a resumed run has the baseline from its checkpoint
+    assert saved_objective(tmp_path)["feedback"] == {"strength": 0.25, "baseline": baseline, "num_falls": 2}
+
+
+def test_what_shaped_a_student_by_feedback_is_among_its_parents(student_road, road, tmp_path, monkeypatch):
+    autoencoder = load_component(road.latents.autoencoder, "autoencoder")
+    tiny = TinyDecoder(TinyDecoderConfig.fitting(autoencoder.config, width=8, blocks_per_stage=1))
+    save_release(tmp_path / "tiny", {"tiny_decoder": tiny}, Manifest(name="tiny"))
+    monkeypatch.setattr(world_few_steps, "measure_model", lambda *args: FIGURES)
+    config = with_feedback(student_road.few_steps, tiny_decoder=str(tmp_path / "tiny"))
+    folder = RECIPES["world_few_steps"].run(config, tmp_path / "run", CPU)
+    expected = {
+        "teacher": config.teacher,
+        "student": config.student,
+        "rewards": config.feedback.rewards,
+        "tiny_decoder": tmp_path / "tiny",
+    }
+    found = {parent.role: parent.manifest_id for parent in Manifest.load(folder).parents}
+    assert found == {role: Manifest.load(release).id for role, release in expected.items()}
+
+
+def test_settings_by_which_the_student_would_never_see_a_set_are_refused():
+    usual = RECIPES["world_few_steps"].config
+    assert (usual.train.accumulation, len(usual.sets)) == (2, 2)
+    single = replace(usual.train, accumulation=1)
+    with pytest.raises(ValueError, match=r"clips of all 2 sets; use train\.accumulation=2"):
+        replace(usual, train=single)
+    replace(usual, train=single, student_every=5)  # takes turns by itself
+    replace(usual, train=single, sets=usual.sets[:1])
+    replace(usual, train=single, method="consistency")
+
+
 def test_a_guidance_embedding_is_trained_saved_and_told_at_sampling(student_road, tmp_path):
-    config = replace(student_road.few_steps, method="consistency", guidance=GuidanceRange(2.0, 6.0, 16))
+    config = replace(
+        student_road.few_steps,
+        method="consistency",
+        guidance=GuidanceRange(2.0, 6.0, 16),
+        train=replace(brief(1), validate_every=0),
+    )
     folder = RECIPES["world_few_steps"].run(config, tmp_path, CPU)
     assert load_config(folder, "unet").guidance_embed_dim == 16
     assert load_config(folder, "diffusion").embedded_guidance_scale == 3.0

@@ -1,14 +1,16 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
 from rufous.checkpoints.manifest import Manifest
+from rufous.core.errors import ConfigError, RunStoppedError
 from rufous.recipes import RECIPES
 from rufous.recipes.world_few_steps import FeedbackConfig, WorldFewStepsConfig
 from rufous.recipes.world_recovery import WorldRecoveryConfig
-from rufous.recipes.world_reproduce import SMALL, WorldReproduceConfig, markdown_table, table_rows
+from rufous.recipes.world_reproduce import SMALL, WorldReproduceConfig, _Road, markdown_table, table_rows
 from rufous.recipes.world_sets import WorldSet
 from tests.recipes.conftest import Road, brief
 
@@ -62,7 +64,7 @@ def test_each_release_names_the_one_before_it(reproduced):
     assert ids["teacher"] in parents["pruned"]
     assert parents["recovered"] == {ids["teacher"], ids["pruned"]}
     assert parents["few_steps"] == {ids["teacher"], ids["recovered"]}
-    assert parents["feedback"] == {ids["teacher"], ids["few_steps"]}
+    assert parents["feedback"] == {ids["teacher"], ids["few_steps"], ids["video_text"]}
 
 
 def test_stages_that_are_done_are_passed_by_and_a_lost_one_is_made_again(road, reproduced):
@@ -74,11 +76,45 @@ def test_stages_that_are_done_are_passed_by_and_a_lost_one_is_made_again(road, r
     assert again == {"feedback"}
 
 
+def test_a_stage_of_other_settings_is_made_again_and_so_is_what_comes_after(road, reproduced, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(reproduced, root)
+    config = toy(road)
+    longer = replace(config, feedback_train=replace(config.feedback_train, num_steps=2), num_prompts=6)
+    RECIPES["world_reproduce"].run(longer, root, CPU)
+    before, after = (
+        {stage: Manifest.load(each / stage / "release").id for stage in STAGES} for each in (reproduced, root)
+    )
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"feedback"}
+    assert {row["seen"]["num_clips"] for row in json.loads((root / "table.json").read_text())} == {3.0}
+    stale = _Road(replace(config, budget="-5%"), root, CPU)
+    assert [stage.name for stage in stale.stages() if not stale.is_done(stage)] == ["pruned", "feedback"]
+
+
+def test_an_interrupted_stage_is_not_done(road, tmp_path):
+    config = toy(road)
+    stopped = replace(config.autoencoder.train, num_steps=1_000, time_limit_s=1e-6)
+    config = replace(config, autoencoder=replace(config.autoencoder, train=stopped))
+    with pytest.raises(RunStoppedError, match="after step 1 of 1000"):
+        RECIPES["world_reproduce"].run(config, tmp_path, CPU)
+    first = _Road(config, tmp_path, CPU).stages()[0]
+    assert not _Road(config, tmp_path, CPU).is_done(first)
+
+
+def test_the_road_is_refused_under_torchrun(road, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="one by one under torchrun"):
+        RECIPES["world_reproduce"].run(toy(road), tmp_path, CPU)
+
+
 def test_the_small_preset_is_the_full_one_in_fewer_steps():
     full = RECIPES["world_reproduce"].preset("full")
-    assert replace(SMALL.teacher, image_train=None, train=full.teacher.train) == replace(
-        full.teacher, image_train=None
-    )
+    small, whole = SMALL.teacher, full.teacher
+    assert replace(small, images=whole.images, sparse=whole.sparse, clips=whole.clips) == whole
+    for brief_phase, phase in zip(small.phases.values(), whole.phases.values(), strict=True):
+        assert brief_phase.shown == phase.shown
+        assert brief_phase.train.num_steps < phase.train.num_steps
+        assert brief_phase.train.optimizer.learning_rate == phase.train.optimizer.learning_rate
     assert SMALL.recovery.train.num_steps < full.recovery.train.num_steps
     assert SMALL.few_steps.method == full.few_steps.method
 

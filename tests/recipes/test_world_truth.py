@@ -1,34 +1,21 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
+from rufous.checkpoints.release import load_component
 from rufous.recipes import RECIPES
-from rufous.recipes.world_truth import Judged, WorldTruthConfig, bootstrap_interval, summarize
-from rufous.world import WorldClips
-from rufous.world.truth import measure, truth_of
+from rufous.recipes.world_truth import WorldTruthConfig, embed
+from rufous.video.frames import from_uint8
 
 
-def test_the_interval_covers_the_mean_and_narrows_with_more_clips():
-    few, many = np.array([0.0, 1.0] * 10), np.array([0.0, 1.0] * 200)
-    low, high = bootstrap_interval(few)
-    assert low < 0.5 < high
-    inner = bootstrap_interval(many)
-    assert inner[1] - inner[0] < (high - low) / 2
-    assert bootstrap_interval(np.ones(9)) == (1.0, 1.0)
-
-
-def test_real_clips_are_true():
-    clips = WorldClips(seed=77, complete_captions=True)
-    judged = [
-        Judged(truth_of(clip.frames, clip.fps, clip.caption), measure(clip.frames, clip.fps).motion_magnitude)
-        for clip in (clips[index] for index in range(6))
-    ]
-    summary = summarize(judged)
-    assert summary["all_right"] >= 5 / 6
-    assert summary["num_clips"] == 6
+def test_features_are_of_the_frames_that_the_model_reads(road):
+    model = load_component(road.root / "video_text" / "release", "video_text")
+    clips = [road.clips.clips[index].frames for index in range(3)]
+    video = from_uint8(torch.stack(clips).transpose(1, 2)[:, :, [0, 3]])
+    with torch.no_grad():
+        torch.testing.assert_close(embed(model, clips, 3), model.encode_video(video))
 
 
 @pytest.mark.parametrize("autoencoder_only", [False, True])

@@ -28,7 +28,7 @@ class Batch:
     prompts: list[str] | None
 
 
-GUARD = GuardConfig(lowest={"motion_magnitude": 0.9}, num_falls=2)
+GUARD = GuardConfig(lowest={"motion_magnitude": 0.9}, lowest_held_out=None, num_falls=2)
 
 
 def feedback(**options) -> RewardFeedback:
@@ -59,7 +59,7 @@ def test_without_captions_there_is_no_reward():
 
 def test_a_fall_halves_the_feedback_and_the_last_one_turns_it_off(caplog):
     term = feedback(guard=GUARD)
-    assert not term.watch({"motion_magnitude": 0.2})
+    term.compare_with({"motion_magnitude": 0.2})
     assert not term.watch({"motion_magnitude": 0.185})
     assert term.watch({"motion_magnitude": 0.17})
     assert term.strength == 0.5
@@ -70,27 +70,54 @@ def test_a_fall_halves_the_feedback_and_the_last_one_turns_it_off(caplog):
     assert loss.item() == 0.0
 
 
-def test_a_negative_first_value_falls_downwards():
+def test_the_first_validation_is_compared_already():
     term = feedback(guard=GUARD)
-    term.watch({"motion_magnitude": -0.5})
+    term.compare_with({"motion_magnitude": 1.0})
+    assert term.watch({"motion_magnitude": 0.5})
+    unprepared = feedback(guard=GUARD)
+    with pytest.raises(ValueError, match="call compare_with before the first step"):
+        unprepared.watch({"motion_magnitude": 0.5})
+
+
+def test_a_held_out_reward_is_watched_and_one_that_is_trained_on_is_not():
+    term = feedback(guard=GuardConfig(lowest_held_out=0.9))  # redness has weight 0
+    term.compare_with({"reward_redness": 0.5, "reward_brightness": 0.5})
+    assert not term.watch({"reward_redness": 0.46, "reward_brightness": 0.0})
+    assert term.watch({"reward_redness": 0.44, "reward_brightness": 1.0})
+    with pytest.raises(KeyError, match="reward_redness"):
+        term.watch({"reward_brightness": 1.0})
+
+
+def test_numbers_that_are_none_count_as_fallen_or_are_refused():
+    term = feedback(guard=GUARD)
+    with pytest.raises(ValueError, match="measure finite numbers"):
+        term.compare_with({"motion_magnitude": float("nan")})
+    term.compare_with({"motion_magnitude": 0.2})
+    assert term.watch({"motion_magnitude": float("nan")})
+
+
+def test_a_negative_baseline_falls_downwards():
+    term = feedback(guard=GUARD)
+    term.compare_with({"motion_magnitude": -0.5})
     assert not term.watch({"motion_magnitude": -0.54})
     assert term.watch({"motion_magnitude": -0.56})
 
 
 def test_a_saved_guard_goes_on():
     first = feedback(guard=GUARD)
-    first.watch({"motion_magnitude": 0.2})
+    first.compare_with({"motion_magnitude": 0.2})
     first.watch({"motion_magnitude": 0.1})
     second = feedback(guard=GUARD)
     second.load_state_dict(first.state_dict())
     assert second.strength == 0.5
+    assert not second.watch({"motion_magnitude": 0.19})
     assert second.watch({"motion_magnitude": 0.1})
     assert second.strength == 0.0
 
 
 def test_a_watched_number_that_is_missing_is_an_error():
-    with pytest.raises(KeyError):
-        feedback(guard=GUARD).watch({"truth": 1.0})
+    with pytest.raises(KeyError, match="motion_magnitude"):
+        feedback(guard=GUARD).compare_with({"truth": 1.0})
 
 
 def test_settings_that_mean_nothing_are_refused():

@@ -8,7 +8,7 @@ from tests.perception.tiny_towers import TOKENIZER
 def test_a_reward_bears_the_name_it_is_loaded_by(pair, tmp_path, monkeypatch):
     folder = tmp_path / "pair"
     save_release(folder, {"video_text": pair, "tokenizer": TOKENIZER}, Manifest(name="pair"))
-    monkeypatch.setattr("rufous.rewards.pairs.find_release", lambda name: folder)
+    monkeypatch.setattr("rufous.rewards.world.find_release", lambda name: folder)
     for name in ("world_image_text", "world_video_text"):
         reward = load_reward(name)
         assert isinstance(reward, Reward)

@@ -1,13 +1,12 @@
 import pytest
 import torch
 
-from rufous.checkpoints import Manifest, save_release
 from rufous.core.errors import ConfigError
 from rufous.core.randomness import generator_from
 from rufous.networks.text_encoders import WordTokenizer
 from rufous.perception.viclip import ViCLIP
 from rufous.rewards import Mixture, Weighted
-from rufous.rewards.video_text import VICLIP_L_14, VideoTextReward, world_video_text
+from rufous.rewards.video_text import VICLIP_L_14, VideoTextReward
 from tests.perception.tiny_towers import TINY_VICLIP, TOKENIZER, randomize
 from tests.rewards.clips import PROMPTS, noise
 
@@ -41,11 +40,13 @@ def test_a_mixture_gives_a_model_the_frames_it_reads():
         reward.score(video, PROMPTS)
 
 
-def test_the_worlds_pair_comes_from_a_release(pair, tmp_path):
-    folder = tmp_path / "pair"
-    save_release(folder, {"video_text": pair, "tokenizer": TOKENIZER}, Manifest(name="pair"))
-    expected = VideoTextReward("clip", pair, TOKENIZER).score(noise(), PROMPTS)
-    torch.testing.assert_close(world_video_text(folder).score(noise(), PROMPTS), expected)
+def test_frames_between_those_it_reads_do_not_count(pair):
+    reward = VideoTextReward("clip", pair, TOKENIZER, frame_stride=2)
+    video = noise(num_frames=5)
+    expected = VideoTextReward("clip", pair, TOKENIZER).score(video[:, :, [0, 2, 4]], PROMPTS)
+    torch.testing.assert_close(reward.score(video, PROMPTS), expected)
+    with pytest.raises(ValueError, match="frame_stride=0"):
+        VideoTextReward("clip", pair, TOKENIZER, frame_stride=0)
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused(pair):

@@ -85,7 +85,7 @@ def run(run_dir: Path, num_steps: int, *, name: str = "adamw", objective: Any = 
     """Train the toy with read-ahead on; gives what a test may compare."""
     objective = objective or ToyObjective()
     batches = make_batches(prefetch=2)
-    hooks = {hook: settings.pop(hook) for hook in ("log", "save", "validate") if hook in settings}
+    hooks = {hook: settings.pop(hook) for hook in ("log", "save", "validate", "made_of") if hook in settings}
     defaults = {
         "optimizer": OptimizerConfig(name=name, learning_rate=1e-2, warmup_steps=2),
         "accumulation": 2,

@@ -4,7 +4,7 @@ import signal
 import pytest
 import torch
 
-from rufous.core.errors import ConfigError
+from rufous.core.errors import ConfigError, RunStoppedError
 from rufous.training import EMA, TrainConfig
 from rufous.training.loop import evaluating
 from rufous.training.metrics import read_metrics
@@ -72,16 +72,16 @@ def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(toy, tmp_path, n
 
     interrupt.done = False
     before = signal.getsignal(number)
-    stopped = toy.run(tmp_path, 6, objective=toy.Objective(during_loss=interrupt)).result
-    assert (stopped.step, stopped.stopped_by) == (3, f"signal {signal.Signals(number).name}")
+    with pytest.raises(RunStoppedError, match=f"signal {signal.Signals(number).name} .* after step 3 of 6"):
+        toy.run(tmp_path, 6, objective=toy.Objective(during_loss=interrupt))
     assert signal.getsignal(number) is before
-    assert toy.run(tmp_path, 6).result.stopped_by is None
+    assert [folder.name for folder in checkpoints(tmp_path / "checkpoints")] == ["step-00000003"]
+    assert toy.run(tmp_path, 6).result.step == 6
 
 
 def test_a_time_limit_ends_the_run_with_a_checkpoint(toy, tmp_path):
-    stopped = toy.run(tmp_path, 1000, time_limit_s=1e-6).result
-    assert stopped.step == 1
-    assert stopped.stopped_by is not None
+    with pytest.raises(RunStoppedError, match=r"time limit of 1e-06 s .* after step 1 of 1000"):
+        toy.run(tmp_path, 1000, time_limit_s=1e-6)
     assert [folder.name for folder in checkpoints(tmp_path / "checkpoints")] == ["step-00000001"]
 
 
@@ -107,6 +107,21 @@ def test_a_changed_config_is_refused_with_every_difference(toy, tmp_path):
         ConfigError, match=r"ema_decay was 0.9 and is 0.5; optimizer.name was 'adamw' and is 'muon'"
     ):
         toy.run(tmp_path, 4, name="muon", ema_decay=0.5)
+
+
+def test_a_run_made_of_other_things_is_refused_even_when_it_is_done(toy, tmp_path):
+    made_of = {"settings": {"weight": 1.0}, "releases": {"teacher": "abc"}}
+    toy.run(tmp_path, 2, made_of=made_of)
+    assert toy.run(tmp_path, 2, made_of=made_of).result.step == 2
+    saved = []
+    with pytest.raises(ConfigError, match=r"releases\.teacher was 'abc' and is 'def'; settings\.weight"):
+        toy.run(
+            tmp_path,
+            2,
+            made_of={"settings": {"weight": 2.0}, "releases": {"teacher": "def"}},
+            save=lambda step, folder: saved.append(step),
+        )
+    assert not saved
 
 
 def test_harmless_changes_of_the_config_are_allowed(toy, tmp_path):

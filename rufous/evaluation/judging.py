@@ -1,0 +1,99 @@
+"""What a clip shows of its prompt and how much it moves, from one measurement; and means over many clips."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from jaxtyping import UInt8
+from torch import Tensor
+
+from rufous.world.captions import parse_caption
+from rufous.world.truth import Verdict, judge, measure, score
+
+NUM_RESAMPLES = 2_000
+OUTSIDE_THE_WORLD = "the prompt is outside the world's grammar, so truth is not judged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedClip:
+    """What the pixels of one clip tell."""
+
+    motion_magnitude: float | None
+    """As ``rufous.world.measure`` gives it; None for a clip that cannot be measured."""
+    verdict: Verdict | None
+    """None for a prompt outside the world's grammar, or a clip that cannot be measured."""
+    note: str | None = None
+    """Why something is None."""
+
+
+def judge_clip(frames: UInt8[Tensor, "f 3 h w"], fps: float, prompt: str) -> JudgedClip:
+    """Measure a clip once: how much moves, and whether it shows what the prompt says."""
+    try:
+        measured = measure(frames, fps)
+    except ValueError as error:
+        return JudgedClip(motion_magnitude=None, verdict=None, note=str(error))
+    description = parse_caption(prompt)
+    return JudgedClip(
+        motion_magnitude=measured.motion_magnitude,
+        verdict=None if description is None else judge(description, measured),
+        note=OUTSIDE_THE_WORLD if description is None else None,
+    )
+
+
+def share_all_right(clips: Sequence[JudgedClip]) -> float:
+    """Share of clips that show all that their prompts say.
+
+    Raises:
+        ValueError: There are no clips, or one whose truth was not judged.
+    """
+    return fmean(verdict.all_right for verdict in _verdicts(clips))
+
+
+def mean_motion(clips: Sequence[JudgedClip]) -> float:
+    """Mean motion magnitude, in shorter sides a second.
+
+    Raises:
+        ValueError: There are no clips, or one that cannot be measured.
+    """
+    motions = [clip.motion_magnitude for clip in clips if clip.motion_magnitude is not None]
+    _check_complete(clips, motions)
+    return fmean(motions)
+
+
+def truth_figures(clips: Sequence[JudgedClip]) -> dict[str, object]:
+    """Shares of right clips by attribute, ``all_right`` with its 95 % interval, and mean motion, rounded.
+
+    Raises:
+        ValueError: There are no clips, or one whose truth was not judged.
+    """
+    verdicts = _verdicts(clips)
+    low, high = bootstrap_interval(np.array([verdict.all_right for verdict in verdicts], dtype=np.float64))
+    return {
+        **{name: round(row["right"], 4) for name, row in score(verdicts).items()},
+        "all_right_95": [round(low, 4), round(high, 4)],
+        "motion_magnitude": round(mean_motion(clips), 4),
+        "num_clips": len(clips),
+    }
+
+
+def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile interval of the mean under resampling of ``values`` [n].
+
+    Source: Efron 1979.
+    """
+    rng = np.random.default_rng(seed)
+    means = rng.choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
+    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
+
+
+def _verdicts(clips: Sequence[JudgedClip]) -> list[Verdict]:
+    verdicts = [clip.verdict for clip in clips if clip.verdict is not None]
+    _check_complete(clips, verdicts)
+    return verdicts
+
+
+def _check_complete(clips: Sequence[JudgedClip], judged: Sequence[object]) -> None:
+    if not clips or len(judged) < len(clips):
+        notes = "; ".join(dict.fromkeys(clip.note for clip in clips if clip.note)) or "there are none"
+        raise ValueError(f"{len(judged)} of {len(clips)} clips were judged: {notes}")

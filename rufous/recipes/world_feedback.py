@@ -1,0 +1,114 @@
+"""Reward feedback on the world: what a student is trained on, what is held out, and what the guard compares.
+
+Motion is compared with the teacher's, truth and the held-out reward with the student's own before its first
+step; all of them on clips that are generated as a user would.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.release import load_component
+from rufous.core.console import logger
+from rufous.core.randomness import generator_from
+from rufous.evaluation.judging import judge_clip, mean_motion, share_all_right
+from rufous.networks.vae2d import AutoencoderKL
+from rufous.pipelines.text_to_video import TextToVideoPipeline
+from rufous.rewards.decoding import sliced_decoder
+from rufous.rewards.feedback import GuardConfig, RewardFeedback
+from rufous.rewards.image_text import ImageTextReward
+from rufous.rewards.reward import Mixture, Weighted
+from rufous.rewards.video_text import VideoTextReward
+from rufous.training.parallel import sum_over_ranks, world_size
+from rufous.video.frames import to_uint8
+from rufous.world.dataset import WorldClips
+
+VALIDATION_SEED = 6_000_000
+_log = logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeedbackConfig:
+    """Weights of the world's two rewards; both 0 for none. Explicit, whatever the number of processes."""
+
+    image_text: float = 0.0
+    video_text: float = 0.0
+    image_frames: int = 4
+    rewards: str = "world-video-text"
+    tiny_decoder: str | None = None
+    """Release with a ``tiny_decoder`` for the pixels inside the loss; None for the full decoder."""
+    guard: GuardConfig = field(
+        default_factory=lambda: GuardConfig(lowest={"motion_magnitude": 0.95, "truth": 0.97})
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether any reward is trained on."""
+        return bool(self.image_text or self.video_text)
+
+    def parents(self) -> dict[str, Path]:
+        """Releases that shape the student, by role; none without feedback."""
+        names = {"rewards": self.rewards, "tiny_decoder": self.tiny_decoder} if self.is_on else {}
+        return {role: find_release(name) for role, name in names.items() if name is not None}
+
+
+HELD_OUT_IMAGES = FeedbackConfig(video_text=2.0)
+"""What to train on unless there is a reason: the video reward knows motion, so a student gains least by
+standing still; the image reward, which no gradient climbs, sees what that costs the single frames."""
+
+WorldRewards: TypeAlias = tuple[ImageTextReward, VideoTextReward]
+
+
+def make_feedback(
+    config: FeedbackConfig, rewards: WorldRewards, autoencoder: AutoencoderKL
+) -> RewardFeedback:
+    """The rewards, weighted, as a loss term; one of weight 0 is held out, logged and guarded."""
+    image_text, video_text = rewards
+    if config.image_text and config.video_text:
+        _log.warning("both rewards are trained on: none is held out, and truth and motion alone are guarded")
+    mixture = Mixture(
+        [
+            Weighted(reward=image_text, weight=config.image_text, num_frames=config.image_frames),
+            Weighted(reward=video_text, weight=config.video_text),
+        ]
+    )
+    decoder = autoencoder
+    if config.tiny_decoder is not None:
+        device = next(autoencoder.parameters()).device
+        folder = find_release(config.tiny_decoder)
+        decoder = load_component(folder, "tiny_decoder", dtype=torch.float32, device=device)
+    return RewardFeedback(mixture, sliced_decoder(decoder, slice_frames=4), guard=config.guard)
+
+
+def baseline_of(teacher: Mapping[str, float], student: Mapping[str, float]) -> dict[str, float]:
+    """What the guard compares with: the starting student's figures, but the teacher's motion."""
+    return {**student, "motion_magnitude": teacher["motion_magnitude"]}
+
+
+def measure_model(pipe: TextToVideoPipeline, num_clips: int, rewards: WorldRewards) -> dict[str, float]:
+    """Truth (share with all attributes right), mean motion and rewards of freshly generated clips.
+
+    The model's own settings and always the same captions and noise. Every process measures all clips and gets
+    the mean of what all of them found, so that they decide alike.
+    """
+    world = WorldClips(seed=VALIDATION_SEED, split="any", complete_captions=True)
+    captions = [world.scene(index)[1] for index in range(num_clips)]
+    made = pipe(
+        captions,
+        generator=[generator_from(VALIDATION_SEED, "validation", index) for index in range(num_clips)],
+        batch_size=8,
+        output_type="pt",
+    )
+    judged = [
+        judge_clip(to_uint8(clip).cpu(), made.fps, caption)
+        for clip, caption in zip(made.frames, captions, strict=True)
+    ]
+    video = torch.stack([clip.transpose(0, 1) for clip in made.frames])
+    scores = {f"reward_{kind.name}": float(kind.score(video, captions).mean()) for kind in rewards}
+    found = {"truth": share_all_right(judged), "motion_magnitude": mean_motion(judged), **scores}
+    agreed = sum_over_ranks(torch.tensor(list(found.values()), device=pipe.device)) / world_size()
+    return dict(zip(found, agreed.tolist(), strict=True))

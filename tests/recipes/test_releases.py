@@ -1,0 +1,101 @@
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+import rufous
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import load_component, load_config, verify_release
+from rufous.networks.unet3d import UNet3D
+from rufous.recipes import processes
+from rufous.recipes.processes import Processes
+from rufous.recipes.releases import manifest_of, save_student
+
+ROOT = Path(__file__).parents[2]
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of a recipe."""
+
+    folder: str
+    seed: int = 3
+
+
+def manifest(road, **changes):
+    return manifest_of(
+        "toy",
+        Settings(str(road.root / "clips")),
+        seeds={"training": 3},
+        parents={
+            "teacher": road.root / "teacher" / "release",
+            "rewards": road.root / "video_text" / "release",
+        },
+        figures={"steps": 7},
+    )
+
+
+def test_the_manifest_names_each_parent_by_role_and_hash(road):
+    found = manifest(road)
+    ids = {
+        role: Manifest.load(road.root / name / "release").id
+        for role, name in (("teacher", "teacher"), ("rewards", "video_text"))
+    }
+    assert {parent.role: parent.manifest_id for parent in found.parents} == ids
+    assert found.config == {"folder": f"{road.root.name}/clips", "seed": 3}  # no path of a machine
+    assert (found.seeds, found.figures) == ({"training": 3}, {"steps": 7})
+
+
+def test_a_student_has_its_teachers_parts_and_its_own_network_and_settings(road, tmp_path):
+    teacher = road.root / "teacher" / "release"
+    network = UNet3D(load_config(teacher, "unet"))
+    diffusion = load_config(teacher, "diffusion")
+    save_student(tmp_path / "release", teacher, network, diffusion, manifest(road), Processes(CPU, None))
+    verify_release(tmp_path / "release")
+    saved = load_component(tmp_path / "release", "unet").state_dict()
+    assert all(torch.equal(saved[name], value) for name, value in network.state_dict().items())
+    hashes = [Manifest.load(folder).files for folder in (teacher, tmp_path / "release")]
+    same = {name for name in hashes[0] if hashes[0][name] == hashes[1].get(name)}
+    assert {"autoencoder/model.safetensors", "text_encoder/model.safetensors"} <= same
+    assert "unet/model.safetensors" not in same
+
+
+def test_every_process_gives_its_share_and_the_first_alone_writes(road, tmp_path, monkeypatch):
+    teacher, gathered = road.root / "teacher" / "release", []
+    network, diffusion = load_component(teacher, "unet"), load_config(teacher, "diffusion")
+    monkeypatch.setattr(processes, "rank", lambda: 1)
+    monkeypatch.setattr(processes, "is_sharded", lambda network: gathered.append(network) is not None)
+    save_student(tmp_path / "release", teacher, network, diffusion, manifest(road), Processes(CPU, None))
+    assert gathered == [network]
+    assert not (tmp_path / "release").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_sharded_students_are_written_whole_by_two_processes(student_road, tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = subprocess.run(
+        [*command, "-m", "tests.recipes.students_run", str(student_road.root), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for run in ("recovery", "consistency", "distribution_matching"):
+        release = tmp_path / run / "release"
+        verify_release(release)
+        shapes = {name: value.shape for name, value in load_component(release, "unet").state_dict().items()}
+        whole = UNet3D(load_config(release, "unet")).state_dict()
+        assert shapes == {name: value.shape for name, value in whole.items()}
+        generator = torch.Generator().manual_seed(0)
+        clip = rufous.load(release, device="cpu")("a red circle moving left", generator=generator).frames[0]
+        assert clip.shape == (4, 3, 32, 32)
+        assert list((tmp_path / run / "checkpoints").glob("step-*/sharded"))
