@@ -73,28 +73,37 @@ def from_json_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """Replace nested fields by ``"a.b=value"`` texts; each value is JSON, or else a plain string.
 
-    ``override(config, ["optimizer.learning_rate=1e-5"])`` re-runs the validation of what it rebuilds.
+    ``override(config, ["optimizer.learning_rate=1e-5"])`` re-runs the validation of what it rebuilds, once
+    for all texts, so that fields which must fit each other can change together.
 
     Raises:
         ConfigError: No ``=``, an unknown field (the message lists the right ones), or a value of the
             wrong type.
     """
+    changes: list[tuple[list[str], str]] = []
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise ConfigError(f"override {assignment!r} has no '=': write field=value or group.field=value")
-        config = _replace(config, path.split("."), text)
-    return config
+        changes.append((path.split("."), text))
+    return _replace(config, changes) if changes else config
 
 
-def _replace(config: Any, path: Sequence[str], text: str) -> Any:
-    name, *rest = path
-    if name not in _field_names(config):
-        raise ConfigError(_unknown_field(type(config), name, _field_names(config)))
-    if rest:
-        return dataclasses.replace(config, **{name: _replace(getattr(config, name), rest, text)})
-    hint = typing.get_type_hints(type(config))[name]
-    return dataclasses.replace(config, **{name: _coerce(_parse(text), hint, name)})
+def _replace(config: Any, changes: Sequence[tuple[Sequence[str], str]]) -> Any:
+    """The config with all changes, given by path; the last one of a field counts."""
+    whole: dict[str, Any] = {}
+    inside: dict[str, list[tuple[Sequence[str], str]]] = {}
+    for (name, *rest), text in changes:
+        if name not in _field_names(config):
+            raise ConfigError(_unknown_field(type(config), name, _field_names(config)))
+        if rest:
+            inside.setdefault(name, []).append((rest, text))
+        else:
+            hint = typing.get_type_hints(type(config))[name]
+            whole[name] = _coerce(_parse(text), hint, name)
+            inside.pop(name, None)
+    parts = {name: _replace(whole.get(name, getattr(config, name)), own) for name, own in inside.items()}
+    return dataclasses.replace(config, **{**whole, **parts})
 
 
 def _field_names(config: Any) -> list[str]:

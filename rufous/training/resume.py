@@ -146,7 +146,10 @@ def _read_state(folder: Path, advice: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is damaged or missing: {advice}") from error
     if state.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {state.get('format')}: this version reads format {FORMAT}")
+        raise CheckpointError(
+            f"{path} has format {state.get('format')}, and this version reads format {FORMAT}: "
+            "begin a new run in another run_dir"
+        )
     return state
 
 

@@ -48,6 +48,24 @@ def test_overrides_reach_nested_fields_and_take_json_values():
     assert override(config, ['inner.names=["c"]']).inner.names == frozenset({"c"})
 
 
+@dataclass(frozen=True)
+class Paired:
+    names: tuple[str, ...] = ("a", "b")
+    folders: tuple[str, ...] = ("x", "y")
+    inner: Inner = field(default_factory=Inner)
+
+    def __post_init__(self):
+        if len(self.names) != len(self.folders):
+            raise ValueError("as many folders as names")
+
+
+def test_fields_that_must_fit_each_other_change_together():
+    changed = override(Paired(), ['names=["c"]', "inner.rate=0.5", 'folders=["z"]', "inner.rate=0.25"])
+    assert (changed.names, changed.folders, changed.inner.rate) == (("c",), ("z",), 0.25)
+    with pytest.raises(ValueError, match="as many folders"):
+        override(Paired(), ['names=["c"]'])
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
