@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
     from rufous.pipelines.estimate import Estimate
 
-EXTRAS = {"diffusers": ("diffusers",), "plots": ("matplotlib",), "dev": ("pytest", "ruff", "beartype")}
+EXTRAS = {
+    "diffusers": ("diffusers",),
+    "lora": ("peft",),
+    "plots": ("matplotlib",),
+    "dev": ("pytest", "ruff", "beartype"),
+}
 
 
 def doctor(

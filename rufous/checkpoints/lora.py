@@ -46,8 +46,21 @@ def merge_lora_list(network: nn.Module, tensors: Sequence[Tensor], scale: float 
         _check_pair(name, module.weight, up, down)  # type: ignore[arg-type]
     for (_, module), (up, down) in zip(targets, pairs, strict=True):
         weight: Tensor = module.weight  # type: ignore[assignment]
-        delta = up.float().flatten(1) @ down.float().flatten(1)
-        weight.copy_(weight.float() + scale * delta.reshape(weight.shape).to(weight.device))
+        weight.copy_(folded(weight, up, down, scale))
+
+
+def folded(weight: Tensor, up: Tensor, down: Tensor, scale: float = 1.0) -> Tensor:
+    """``weight + scale * up @ down``, computed in float32, in the dtype and on the device of ``weight``.
+
+    Args:
+        weight: Of a Linear, or of a convolution without groups.
+        up: One axis for output channels and one for ranks; kernel axes of 1.
+        down: Ranks first, then the other axes of ``weight``.
+        scale: Of the product.
+    """
+    delta = up.float().flatten(1) @ down.float().flatten(1)
+    delta = delta.reshape(weight.shape).to(weight.device)
+    return (weight.float() + scale * delta).to(weight.dtype)
 
 
 def _check_pair(name: str, weight: Tensor, up: Tensor, down: Tensor) -> None:

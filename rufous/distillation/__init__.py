@@ -5,6 +5,7 @@
 * ``structural`` - recovery after pruning, towards the teacher's output after guidance.
 * ``consistency`` - few steps by agreement along the teacher's path.
 * ``distribution_matching`` - few steps by landing where the teacher's distribution is.
+* ``lora`` - a few-step student, or any network, trained by thin matrices beside its layers (extra ``lora``).
 * ``autoencoding`` - frame autoencoders.
 * ``decoding`` - tiny decoders, and what is measured of them.
 * ``contrastive`` - video-text models.

@@ -4,11 +4,13 @@
 * ``side_by_side`` - models on the same prompts and seeds, and what can be told about every clip.
 * ``comparison_page`` - a comparison as one HTML file with the clips in it.
 * ``contact_sheet`` - a comparison as one picture.
+* ``frame_change`` - how much the pixels change from frame to frame.
 * ``frechet`` - the distance between two sets of features.
 """
 
 from rufous.evaluation.comparison_page import write_page
 from rufous.evaluation.contact_sheet import write_contact_sheet
+from rufous.evaluation.frame_change import mean_frame_change
 from rufous.evaluation.frechet import frechet_distance
 from rufous.evaluation.side_by_side import (
     ComparedModel,
@@ -25,6 +27,7 @@ __all__ = [
     "SeededPrompt",
     "compare_models",
     "frechet_distance",
+    "mean_frame_change",
     "write_contact_sheet",
     "write_page",
 ]

@@ -136,7 +136,7 @@ def _widest(module: nn.Module) -> int:
         if isinstance(part, _CONVOLUTIONS):
             widest = max(widest, part.in_channels, part.out_channels)
         elif isinstance(part, unet3d.Upsample):
-            widest = max(widest, 4 * part.conv.out_channels)
+            widest = max(widest, 4 * _widest(part.conv))
     return widest
 
 

@@ -610,15 +610,16 @@ class Stage(nn.ModuleList):
     Hooks for feature matching belong here: there is a stage for every published name, removed or not.
     """
 
+    def __init__(self, blocks: Iterable[nn.Module] = (), *, is_first: bool = False) -> None:
+        super().__init__(blocks)
+        self.is_first = is_first  # input_blocks.0: a convolution, which reads nothing but the activations
+
     def forward(
         self, x: Float[Tensor, "bf c h w"], inputs: StageInputs, checkpointed: bool = False
     ) -> Float[Tensor, "bf o h2 w2"]:
         """Call the blocks in order, each under activation checkpointing if asked."""
         for block in self:
-            if isinstance(block, nn.Conv2d):  # input_blocks.0
-                x = block(x)
-            else:
-                x = call_checkpointed(block, x, inputs, enabled=checkpointed)
+            x = block(x) if self.is_first else call_checkpointed(block, x, inputs, enabled=checkpointed)
         return x
 
 
@@ -725,7 +726,7 @@ class UNet3D(nn.Module):
                 nn.init.normal_(self.prompt_scores.weight, std=2 * config.cross_attention_dim**-0.5)
         if config.frame_embedding:
             self.frame_embedding = FrameEmbedding(_pooled_features(config), width, time_channels)
-        first = Stage([nn.Conv2d(config.in_channels, width, 3, padding=1)])
+        first = Stage([nn.Conv2d(config.in_channels, width, 3, padding=1)], is_first=True)
         self.input_blocks = nn.ModuleList(
             [first, *(_build_stage(plan, config) for plan in _plan_input(config))]
         )

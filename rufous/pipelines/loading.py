@@ -48,7 +48,7 @@ def load(
     target = pick_device(device)
     chosen = pick_dtype(dtype, target)
     folder = find_release(model)
-    names = _component_names(folder)
+    names = component_names(folder)
     _check_weights_fit(folder, target, chosen)
     parts: dict[str, Any] = {
         part: load_component(folder, name, dtype=chosen, device=target) for part, name in names.items()
@@ -58,8 +58,12 @@ def load(
     return TextToVideoPipeline(**parts, manifest=Manifest.load(folder))
 
 
-def _component_names(folder: Path) -> dict[str, str]:
-    """The name of the one component that fills each field of the pipeline."""
+def component_names(folder: Path) -> dict[str, str]:
+    """The name of the one component that fills each field of ``TextToVideoPipeline``.
+
+    Raises:
+        CheckpointError: A release that lacks one, or has several for one field.
+    """
     kinds = component_kinds(folder)
     names: dict[str, str] = {}
     for part, wanted in _PARTS.items():

@@ -10,11 +10,15 @@
 * ``world_tiny_decoder`` - a small decoder for those latents.
 * ``world_teacher`` - the text-to-video teacher.
 * ``world_captions``, ``world_data``, ``world_sets`` - what generators train on.
+* ``recovery``, ``few_steps`` - the two stages of distillation on any clips.
+* ``text_tower`` - the frozen text tower of a release, as training reads captions with it.
 * ``world_recovery`` - stage 1: a pruned U-Net recovers.
 * ``world_few_steps`` - stage 2: a few-step student, with reward feedback.
 * ``world_feedback`` - those rewards, and what is measured against cheating them.
 * ``world_truth`` - how true a model of the world is.
 * ``world_reproduce`` - the whole road, from nothing to a few-step student.
+* ``video_batches`` - clips of video files, encoded as they are read.
+* ``distil_unet``, ``feedback_unet`` - both stages at full size.
 * ``world_ship`` - a finished release, stored small inside the package.
 """
 
@@ -31,6 +35,8 @@ from rufous.recipes import (
     world_truth,
     world_video_text,
 )
+from rufous.recipes.distil_unet import DISTIL_UNET_0_7B, DISTIL_UNET_0_9B
+from rufous.recipes.feedback_unet import FEEDBACK_UNET_0_7B, FEEDBACK_UNET_0_9B
 from rufous.recipes.recipe import Recipe
 
 RECIPES: dict[str, Recipe] = {
@@ -47,6 +53,10 @@ RECIPES: dict[str, Recipe] = {
         world_truth.RECIPE,
         world_reproduce.RECIPE,
         world_ship.RECIPE,
+        DISTIL_UNET_0_7B,
+        DISTIL_UNET_0_9B,
+        FEEDBACK_UNET_0_7B,
+        FEEDBACK_UNET_0_9B,
     )
 }
 

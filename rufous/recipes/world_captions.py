@@ -9,32 +9,14 @@ import torch
 from numpy.lib.format import open_memmap
 from torch import Tensor
 
-from rufous.checkpoints.release import load_component
 from rufous.core.console import logger
-from rufous.core.files import sha256_of, write_text
+from rufous.core.files import write_text
 from rufous.core.types import Conditioning
-from rufous.networks.text_encoders import TextEncoder, WordTokenizer
-from rufous.pipelines.prompts import encode_prompts
+from rufous.recipes.text_tower import Text
 
 BATCH = 512
 
 _log = logger(__name__)
-
-
-class Text:
-    """The frozen text tower with its tokenizer: captions in, conditioning out."""
-
-    def __init__(self, folder: str, device: torch.device) -> None:
-        self.encoder: TextEncoder = load_component(folder, "text_encoder", dtype=torch.float32, device=device)
-        self.tokenizer: WordTokenizer = load_component(folder, "tokenizer")
-        self.encoder.eval().requires_grad_(False)
-        self.sha256 = sha256_of(Path(folder) / "text_encoder" / "model.safetensors")
-        self._device = device
-
-    def __call__(self, captions: list[str], fps: float) -> Conditioning:
-        """Embeddings, mask and fps of each caption, as the pipeline makes them."""
-        rate = torch.full((len(captions),), fps, device=self._device)
-        return replace(encode_prompts(captions, self.tokenizer, self.encoder), fps=rate)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """What the world generators train on: cached latents and read captions, in batches of clips or frames."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,11 @@ from torch import Tensor
 from rufous.core.types import Conditioning
 from rufous.distillation.denoising import LatentBatch
 from rufous.recipes.processes import Processes
-from rufous.recipes.world_captions import EncodedCaptions, Text, encode_captions
+from rufous.recipes.text_tower import Text
+from rufous.recipes.world_captions import EncodedCaptions, encode_captions
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.batches import ShuffledBatches
+from rufous.world.motion import MOTIONS
 
 LONE_IMAGES = 8
 """One of so many single frames is shown as an image by itself, the first frame of one."""
@@ -43,13 +47,25 @@ class CaptionedLatents:
     captions: EncodedCaptions
     num_frames: int | None = None
     """Frames of an example: 1 for images, None for whole clips."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """How often a clip of a motion counts; once where none is given."""
 
     def __post_init__(self) -> None:
+        if unknown := self.repeats.keys() - set(MOTIONS):
+            raise ValueError(f"repeats={unknown} are no motions: use some of {', '.join(MOTIONS)}")
         if self.num_frames is not None and not 1 <= self.num_frames <= self._clip_frames:
             raise ValueError(f"num_frames={self.num_frames}: clips have 1 to {self._clip_frames} frames")
 
     def __len__(self) -> int:
-        return len(self.captions.mask) * self._stride
+        return len(self._shown) * self.captions.per_clip * self._stride
+
+    @cached_property
+    def _shown(self) -> np.ndarray:
+        """Clips by index, each as often as it counts."""
+        clips = np.arange(len(self.clips))
+        if not self.repeats:
+            return clips
+        return np.repeat(clips, [self.repeats.get(motion, 1) for motion in self.clips.motions])
 
     @property
     def _clip_frames(self) -> int:
@@ -60,8 +76,10 @@ class CaptionedLatents:
         return self._clip_frames // (self.num_frames or self._clip_frames)
 
     def __getitem__(self, index: int) -> Example:
-        captioned, start = divmod(index, self._stride)
-        clip, caption = divmod(captioned, self.captions.per_clip)
+        place, start = divmod(index, self._stride)
+        place, caption = divmod(place, self.captions.per_clip)
+        clip = int(self._shown[place])
+        captioned = clip * self.captions.per_clip + caption
         frames = np.arange(start, self._clip_frames, self._stride)[: self.num_frames]
         latents = self.clips.latents[clip][:, frames].astype(np.float32)
         is_alone = self.num_frames == 1 and captioned % LONE_IMAGES == 0
@@ -92,10 +110,18 @@ class WorldData:
         return self.captions.fitted(self.text([""], self.clips.fps))
 
     def batches(
-        self, *, batch_size: int, seed: int, num_frames: int | None = None
+        self,
+        *,
+        batch_size: int,
+        seed: int,
+        num_frames: int | None = None,
+        repeats: Mapping[str, int] | None = None,
     ) -> ShuffledBatches[Example, LatentBatch]:
-        """This process's share of batches of clips, or of ``num_frames`` frames of each, 1 for images."""
-        dataset = CaptionedLatents(self.clips, self.captions, num_frames)
+        """This process's share of batches of clips, or of ``num_frames`` frames of each, 1 for images.
+
+        A clip of a motion named in ``repeats`` is shown so many times an epoch, the others once.
+        """
+        dataset = CaptionedLatents(self.clips, self.captions, num_frames, repeats or {})
         return self.processes.batches(dataset, self._collate, batch_size=batch_size, seed=seed, prefetch=2)
 
     def _collate(self, part: list[Example]) -> LatentBatch:

@@ -8,6 +8,7 @@ cores.
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +45,20 @@ class EncodedClips:
 
     latents: np.ndarray
     captions: list[list[str]]
-    fps: float
+    config: WorldClipsConfig
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return self.config.fps
+
+    @cached_property
+    def motions(self) -> list[str]:
+        """How the first thing of each clip moves, whether or not its captions tell."""
+        return [self.config.clips.scene(index)[0].things[0].motion for index in range(len(self))]
 
 
 def encode_clips(config: WorldLatentsConfig, folder: Path, device: torch.device) -> EncodedClips:
@@ -67,7 +78,7 @@ def encode_clips(config: WorldLatentsConfig, folder: Path, device: torch.device)
         _encode(autoencoder, clips.frames, folder / "latents.npy", config.batch_size, device)
         write_text(done, json.dumps(made_of))
     latents = np.load(folder / "latents.npy", mmap_mode="r")
-    return EncodedClips(latents, clips.captions, config.clips.fps)
+    return EncodedClips(latents, clips.captions, config.clips)
 
 
 @torch.inference_mode()

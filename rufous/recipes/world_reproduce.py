@@ -27,10 +27,11 @@ from rufous.core.randomness import generator_from
 from rufous.recipes import world_autoencoder, world_few_steps, world_recovery, world_teacher, world_video_text
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe, made_of
+from rufous.recipes.recovery import load_denoiser
 from rufous.recipes.world_autoencoder import WorldAutoencoderConfig
 from rufous.recipes.world_feedback import HELD_OUT_IMAGES, FeedbackConfig
 from rufous.recipes.world_few_steps import WorldFewStepsConfig
-from rufous.recipes.world_recovery import WorldRecoveryConfig, load_denoiser
+from rufous.recipes.world_recovery import WorldRecoveryConfig
 from rufous.recipes.world_sets import WorldSet, open_sets
 from rufous.recipes.world_teacher import Phase, WorldTeacherConfig
 from rufous.recipes.world_truth import WorldTruthConfig

@@ -31,7 +31,7 @@ from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of, portable_config
-from rufous.recipes.world_captions import Text
+from rufous.recipes.text_tower import Text
 from rufous.recipes.world_data import open_world_data
 from rufous.recipes.world_latents import WorldLatentsConfig
 from rufous.training.batches import InterleavedBatches
@@ -78,6 +78,8 @@ class Shown:
     batch_size: int
     num_frames: int | None = None
     """1 for images, None for all."""
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """How often a clip of a motion is shown each epoch; once where none is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +162,12 @@ def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> P
 
         with contextlib.ExitStack() as stack:
             sources = [
-                data.batches(batch_size=each.batch_size, seed=config.seed, num_frames=each.num_frames)
+                data.batches(
+                    batch_size=each.batch_size,
+                    seed=config.seed,
+                    num_frames=each.num_frames,
+                    repeats=each.repeats,
+                )
                 for each in phase.shown
             ]
             for source in sources:

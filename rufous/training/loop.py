@@ -138,9 +138,10 @@ def train(
         while run.step < config.num_steps and run.stopped_by is None:
             losses: list[Tensor] = []
             for micro_batch in batches.take(config.accumulation):
-                with autocast(device, DTYPES[config.dtype]), fast_training_attention(device):
-                    loss, metrics = objective.loss(micro_batch, run.generator)
-                (loss / config.accumulation).backward()
+                with fast_training_attention(device):  # also where the backward pass recomputes activations
+                    with autocast(device, DTYPES[config.dtype]):
+                        loss, metrics = objective.loss(micro_batch, run.generator)
+                    (loss / config.accumulation).backward()
                 losses.append(loss.detach())
                 run.report.add({"loss": loss, **metrics}, num_examples=len(micro_batch))
             grad_norm = clip_gradients(module, config.max_grad_norm)

@@ -1,7 +1,8 @@
 """Any video file to exact frames: what it holds, and the frames that were asked for.
 
 Frames are numbered in display order. ``probe`` and ``read_video`` take the same index of the file, so a frame
-that one counts the other can deliver, and a sampled read gives the same bytes as decoding everything.
+that one counts the other can deliver, and a sampled read gives the same bytes as decoding everything. Whoever
+chooses frames by their times takes the index once, by ``timeline_of``, and hands it to ``read_frames``.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +51,43 @@ class VideoInfo:
     """Text the file carries, under lower-case keys."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Timeline:
+    """When each frame of a file is shown, in display order, and what it takes to find them in it."""
+
+    path: Path
+    index: FrameIndex
+    image_clip: images.ImageClip | None = None
+    """The images, if the file is none that FFmpeg reads."""
+
+    @cached_property
+    def times_s(self) -> list[float]:
+        """Seconds after the first frame, ascending."""
+        return [self._seconds(pts) for pts in self.index.pts]
+
+    @property
+    def duration_s(self) -> float:
+        """Until the last frame stops being shown."""
+        return self._seconds(self.index.end)
+
+    def frame_rate(self) -> tuple[Fraction, bool]:
+        """Frames per second, the mean if it varies, and whether it varies.
+
+        Raises:
+            ValueError: An animation says no times.
+        """
+        if len(self.index.pts) > 1 and self.index.pts[-1] == self.index.pts[0]:
+            raise ValueError(f"{self.path}: all of its {len(self.index.pts)} frames are shown at time 0")
+        return frame_rate(self.index)
+
+    def seconds_at(self, indices: Sequence[int]) -> list[float]:
+        """``times_s`` of some frames."""
+        return [self._seconds(self.index.pts[i]) for i in indices]
+
+    def _seconds(self, pts: int) -> float:
+        return float((pts - self.index.pts[0]) * self.index.time_base)
+
+
 def probe(path: Path | str) -> VideoInfo:
     """Describe a video file, a GIF, an animated WebP or a folder of PNG frames.
 
@@ -58,21 +97,19 @@ def probe(path: Path | str) -> VideoInfo:
     Raises:
         ValueError: The file is missing, empty, truncated, damaged, or holds no video.
     """
-    path = Path(path)
-    _check_exists(path)
-    if images.is_image_clip(path):
-        return _describe_images(images.open_image_clip(path))
-    index = _index(path, num_threads=0)
-    with _opened(path, num_threads=1) as (container, stream):
+    timeline = timeline_of(path)
+    if timeline.image_clip is not None:
+        return _describe_images(timeline, timeline.image_clip)
+    fps, is_variable = timeline.frame_rate()
+    with _opened(timeline.path, num_threads=1) as (container, stream):
         first = next(container.decode(stream))
-        turn = _Turn.of(path, first)
+        turn = _Turn.of(timeline.path, first)
         width, height = (first.height, first.width) if turn.is_transposed else (first.width, first.height)
-        fps, is_variable = frame_rate(index)
         return VideoInfo(
-            num_frames=len(index.pts),
+            num_frames=len(timeline.index.pts),
             fps=fps,
             is_variable_fps=is_variable,
-            duration_s=float((index.end - index.pts[0]) * index.time_base),
+            duration_s=timeline.duration_s,
             width=width,
             height=height,
             rotation=turn.rotation,
@@ -108,21 +145,44 @@ def read_video(
         ValueError: The file is missing, empty, truncated, damaged or holds no video, or a frame that is asked
             for does not exist.
     """
-    path = Path(path)
     if indices is not None and num_frames is not None:
         raise ValueError("give indices or num_frames, not both")
-    _check_exists(path)
-    if images.is_image_clip(path):
-        clip = images.open_image_clip(path)
-        chosen = _choose(path, len(clip.timestamps_s), indices, num_frames)
-        times = [float(clip.timestamps_s[i]) for i in chosen]
-        return _gather(path, chosen, clip.read(sorted(set(chosen)))), torch.tensor(times, dtype=torch.float64)
+    timeline = timeline_of(path, num_threads=num_threads)
+    chosen = _choose(timeline.path, len(timeline.index.pts), indices, num_frames)
+    return read_frames(timeline, chosen, num_threads=num_threads)
 
-    index = _index(path, num_threads)
-    chosen = _choose(path, len(index.pts), indices, num_frames)
-    frames = _gather(path, chosen, _decoded(path, index, sorted(set(chosen)), num_threads))
-    times = [float((index.pts[i] - index.pts[0]) * index.time_base) for i in chosen]
-    return frames, torch.tensor(times, dtype=torch.float64)
+
+def timeline_of(path: Path | str, *, num_threads: int = 0) -> Timeline:
+    """When the frames of ``path`` are shown: every packet is read, and none decoded where packets tell.
+
+    Raises:
+        ValueError: The file is missing, empty, truncated, damaged, or holds no video.
+    """
+    path = Path(path)
+    _check_exists(path)
+    if not images.is_image_clip(path):
+        return Timeline(path=path, index=_index(path, num_threads))
+    clip = images.open_image_clip(path)
+    stated = images.stated_fps(clip.metadata)
+    rates = () if stated is None else (stated,)
+    index = FrameIndex.of_times(clip.timestamps_s, clip.duration_s, stated_rates=rates)
+    return Timeline(path=path, index=index, image_clip=clip)
+
+
+def read_frames(
+    timeline: Timeline, indices: Sequence[int], *, num_threads: int = 0
+) -> tuple[UInt8[Tensor, "f 3 h w"], Float[Tensor, " f"]]:
+    """What ``read_video`` gives for ``indices``, without looking for the frames of the file again.
+
+    Raises:
+        ValueError: The file is damaged, or a frame that is asked for does not exist.
+    """
+    path, index, clip = timeline.path, timeline.index, timeline.image_clip
+    chosen = _choose(path, len(index.pts), indices, None)
+    wanted = sorted(set(chosen))
+    pictures = _decoded(path, index, wanted, num_threads) if clip is None else clip.read(wanted)
+    frames = _gather(path, chosen, pictures)
+    return frames, torch.tensor(timeline.seconds_at(chosen), dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -276,12 +336,8 @@ def _metadata(container: "InputContainer") -> dict[str, str]:
     return found | images.metadata_from_json(found.get("comment", ""))  # GIF has one comment for all
 
 
-def _describe_images(clip: images.ImageClip) -> VideoInfo:
-    stated = images.stated_fps(clip.metadata)
-    index = FrameIndex.of_times(
-        clip.timestamps_s, clip.duration_s, stated_rates=() if stated is None else (stated,)
-    )
-    fps, is_variable = frame_rate(index)
+def _describe_images(timeline: Timeline, clip: images.ImageClip) -> VideoInfo:
+    fps, is_variable = timeline.frame_rate()
     return VideoInfo(
         num_frames=len(clip.timestamps_s),
         fps=fps,

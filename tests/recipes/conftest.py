@@ -19,6 +19,10 @@ from rufous.recipes.world_sets import WorldSet
 from rufous.recipes.world_teacher import WORLD_DIFFUSION, WORLD_UNET, Phase, Shown, WorldTeacherConfig
 from rufous.recipes.world_video_text import WORLD_TEXT, WorldVideoTextConfig
 from rufous.training import OptimizerConfig, TrainConfig
+from tests.recipes.videos import miniature
+from tests.tiny_release import tiny_release
+
+__all__ = ["miniature", "tiny_release"]
 
 CPU = torch.device("cpu")
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -58,3 +59,20 @@ def test_some_single_frames_are_shown_as_images_by_themselves(data):
     alone = [frames[i] for i in range(len(frames)) if frames[i].clip_frames == 1]
     assert len(alone) == len(frames) / LONE_IMAGES
     assert all(example.frame_indices.tolist() == [0.0] for example in alone)
+
+
+def test_clips_of_a_repeated_motion_count_more_often_with_each_of_their_captions(data):
+    motions, counts = data.clips.motions, {"rotating": 3, data.clips.motions[2]: 2}
+    shown = CaptionedLatents(data.clips, data.captions, None, counts)
+    times = [counts.get(motion, 1) for motion in motions]
+    assert len(shown) == 2 * sum(times)
+    assert np.bincount(shown._shown).tolist() == times
+    for index, example in enumerate(shown[i] for i in range(len(shown))):
+        assert example.prompt in data.clips.captions[int(shown._shown[index // 2])]
+
+
+def test_motions_are_those_of_the_scenes_and_others_are_refused(data):
+    world = data.clips.config.clips
+    assert data.clips.motions == [world.scene(index)[0].things[0].motion for index in range(8)]
+    with pytest.raises(ValueError, match="are no motions"):
+        CaptionedLatents(data.clips, data.captions, None, {"flying": 2})

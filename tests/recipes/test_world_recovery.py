@@ -1,15 +1,8 @@
-from dataclasses import replace
-from pathlib import Path
-
-import pytest
 import torch
 
 import rufous
 from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import load_component, load_config, verify_release
-from rufous.core.errors import ConfigError
-from rufous.recipes import RECIPES
-from rufous.recipes.world_recovery import shared_stages
+from rufous.checkpoints.release import load_config, verify_release
 
 CPU = torch.device("cpu")
 
@@ -27,18 +20,3 @@ def test_the_release_generates_without_a_second_pass_and_names_its_parents(stude
         0
     ]
     assert clip.shape == (6, 3, 32, 32)
-
-
-def test_only_stages_that_both_networks_run_are_compared(student_road):
-    student = load_component(student_road.recovery.student, "unet", dtype=torch.float32)
-    teacher = load_component(student_road.recovery.teacher, "unet", dtype=torch.float32)
-    pairs = shared_stages(student, teacher)
-    stages = 1 + len(teacher.input_blocks) + len(teacher.output_blocks)
-    assert len(pairs) == stages - 1  # all but the middle block
-
-
-def test_a_student_of_another_teacher_is_refused(student_road, road, tmp_path):
-    other = replace(student_road.recovery, teacher=str(road.root / "recovery" / "release"))
-    with pytest.raises(ConfigError, match="prune that teacher again"):
-        RECIPES["world_recovery"].run(other, tmp_path, CPU)
-    assert not any(Path(tmp_path).iterdir())

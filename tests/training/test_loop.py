@@ -186,3 +186,15 @@ def test_evaluating_restores_the_mode_after_an_error(toy):
 def test_contradictory_configs_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         TrainConfig(**{"num_steps": 1, **settings})
+
+
+def test_activations_are_recomputed_by_the_same_attention(toy, tmp_path):
+    def checkpointed(step, loss):
+        heads = loss.expand(1, 2, 8, 16)
+        attend = torch.nn.functional.scaled_dot_product_attention
+        return (
+            loss + torch.utils.checkpoint.checkpoint(attend, heads, heads, heads, use_reentrant=False).mean()
+        )
+
+    objective = toy.Objective(during_loss=checkpointed)  # torch compares what both passes saved
+    assert len(toy.run(tmp_path, 2, objective=objective).losses) == 2

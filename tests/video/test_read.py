@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from rufous.video import probe, read_video, write_video
+from rufous.video.read import read_frames, timeline_of
 
 # name, codec, pixel format, codec options
 FILES = [
@@ -211,3 +212,27 @@ def test_images_are_described_like_videos(tmp_path, moving_frames):
         frames, times = read_video(tmp_path / name, indices=[5, 0])
         assert torch.allclose(times, torch.tensor([0.4, 0.0], dtype=torch.float64))
         assert torch.equal(frames, read_video(tmp_path / name)[0][[5, 0]])
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.webp", "frames"])
+def test_frames_chosen_by_their_times_need_no_second_look(name, tmp_path, moving_frames):
+    path = write_video(tmp_path / name, moving_frames(12), fps=12.5)
+    timeline = timeline_of(path)
+    assert timeline.times_s == pytest.approx([i / 12.5 for i in range(12)])
+    assert timeline.duration_s == pytest.approx(12 / 12.5)
+    assert timeline.frame_rate() == (Fraction(25, 2), False)
+    frames, times = read_frames(timeline, [11, 3, 3], num_threads=1)
+    expected, expected_times = read_video(path, indices=[11, 3, 3])
+    assert torch.equal(frames, expected)
+    assert torch.equal(times, expected_times)
+    with pytest.raises(ValueError, match="no frame 12: the file holds frames 0 to 11"):
+        read_frames(timeline, [12])
+
+
+def test_an_animation_without_times_has_no_rate(tmp_path):
+    pictures = [Image.new("RGB", (16, 16), (60 * i, 0, 0)) for i in range(3)]
+    path = tmp_path / "a.webp"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=0, lossless=True)
+    with pytest.raises(ValueError, match=r"a\.webp: all of its 3 frames are shown at time 0"):
+        probe(path)
+    assert len(read_video(path)[0]) == 3

@@ -1,0 +1,10 @@
+"""Video files and their captions to training clips.
+
+* ``records`` - lists of captioned clips: JSON lines, or CSV as published recipes have it.
+* ``video_clips`` - training clips by index, drawn from such files at a random stride and start.
+"""
+
+from rufous.data.records import ClipRecord, read_clip_list
+from rufous.data.video_clips import ClipSampling, TrainingClip, VideoClips
+
+__all__ = ["ClipRecord", "ClipSampling", "TrainingClip", "VideoClips", "read_clip_list"]

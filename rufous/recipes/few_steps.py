@@ -1,0 +1,229 @@
+"""Stage 2 on any clips: a few-step student of a teacher, with reward feedback if there is any.
+
+The recipes of the world and of full size share it; they differ in data, in rewards and in what validation
+measures. The same seeds, data and budget for every method, so that their rows can be compared. Validation
+generates clips as a user would; the feedback's guard compares them with the teacher's motion and the
+student's own figures from before the first step.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import nn
+
+from rufous.checkpoints.kinds import DiffusionConfig
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import load_component, load_config
+from rufous.core.types import Conditioning
+from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.sampling import SamplingConfig
+from rufous.diffusion.schedules import make_schedule
+from rufous.diffusion.timesteps import inference_timesteps
+from rufous.distillation.consistency import ConsistencyConfig, ConsistencyObjective
+from rufous.distillation.denoising import LatentBatch
+from rufous.distillation.distribution_matching import (
+    DistributionMatchingConfig,
+    DistributionMatchingObjective,
+)
+from rufous.distillation.lora import LoraSettings, add_lora, merged
+from rufous.distillation.teaching import GuidanceRange
+from rufous.networks.unet3d import UNet3D
+from rufous.networks.vae2d import AutoencoderKL
+from rufous.pipelines.loading import component_names
+from rufous.pipelines.text_to_video import TextToVideoPipeline
+from rufous.recipes.processes import Processes
+from rufous.recipes.recipe import made_of
+from rufous.recipes.recovery import load_denoiser
+from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.text_tower import Text
+from rufous.rewards.feedback import RewardFeedback
+from rufous.training.batches import BatchSource
+from rufous.training.loop import TrainConfig, evaluating, train
+from rufous.training.resume import checkpoints
+
+Figures: TypeAlias = Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewStepsConfig:
+    """What every few-step distillation has, whatever its data."""
+
+    teacher: str
+    """Embedded name or release folder."""
+    student: str
+    """Release whose U-Net the student starts from."""
+    method: Literal["consistency", "distribution_matching"] = "consistency"
+    num_inference_steps: int = 4
+    guidance: GuidanceRange
+    """The teacher's scales; ``embed_dim`` gives the student a guidance embedding, which starts at zero."""
+    num_points: int = 50
+    target: Literal["student", "ema"] = "ema"
+    student_every: int = 2
+    """For distribution matching: the student moves on every so-manieth step."""
+    lora: LoraSettings | None = None
+    """Train low-rank additions, which the release has merged; None trains all weights."""
+    train: TrainConfig
+    seed: int = 15
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """Rewards and measurements of a recipe."""
+
+    def feedback(self, autoencoder: AutoencoderKL) -> RewardFeedback | None:
+        """The loss term; None for a distillation without rewards."""
+        ...
+
+    def measure(self, pipe: TextToVideoPipeline) -> Figures:
+        """What validation logs and the guard watches, from clips that ``pipe`` generates."""
+        ...
+
+    def baseline(self, teacher: Figures, student: Figures) -> Figures:
+        """What the guard compares with, of both before the first step."""
+        ...
+
+    def parents(self) -> Mapping[str, Path]:
+        """Releases that shape the student, by role."""
+        ...
+
+
+def distil(
+    config: FewStepsConfig,
+    *,
+    name: str,
+    batches: BatchSource[LatentBatch],
+    empty: Conditioning,
+    text: Text,
+    watching: Watching,
+    run_dir: Path,
+    processes: Processes,
+) -> Path:
+    """Train and write ``run_dir/release``, the teacher's release with the few-step U-Net.
+
+    Args:
+        config: Settings of the recipe, all of which must be equal when the run is resumed.
+        name: Of the release.
+        batches: Clean latents with captions.
+        empty: The empty caption, batch of 1.
+        text: The teacher's text tower.
+        watching: Rewards and measurements.
+        run_dir: Folder of the run.
+        processes: Those that share it.
+    """
+    device, teacher = processes.device, find_release(config.teacher)
+    original = load_denoiser(teacher, device)
+    student = with_guidance_embedding(load_denoiser(config.student, device), config.guidance.embed_dim)
+    network = student.network
+    assert isinstance(network, UNet3D)
+    if config.lora is not None:
+        add_lora(network, config.lora, seed=config.seed)
+    usual = _pipeline(original, teacher, text)
+    diffusion = few_step_settings(usual.diffusion, config)
+    pipe = replace(usual, unet=network, diffusion=diffusion)
+    feedback = watching.feedback(usual.autoencoder)
+    objective = make_objective(config, student, original, empty, diffusion, feedback)
+    processes.spread(objective.networks)
+
+    def save(step: int, folder: Path) -> None:
+        parents = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
+        seeds = {"training": config.seed}
+        manifest = manifest_of(name, config, seeds=seeds, parents=parents, figures={"steps": step})
+        plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))
+        save_student(run_dir / "release", teacher, plain, diffusion, manifest, processes)
+
+    def validate(step: int) -> Figures:
+        found = watching.measure(pipe)
+        if feedback is not None:
+            feedback.watch(found)
+        return found
+
+    if feedback is not None and not checkpoints(run_dir / "checkpoints"):  # else its state has the baseline
+        with evaluating(network, None):
+            feedback.compare_with(watching.baseline(watching.measure(usual), watching.measure(pipe)))
+    train(
+        objective,
+        batches,
+        config.train,
+        run_dir=run_dir,
+        device=device,
+        save=save,
+        validate=validate,
+        made_of=made_of(config),
+    )
+    return run_dir / "release"
+
+
+def _pipeline(denoiser: Denoiser, release: Path, text: Text) -> TextToVideoPipeline:
+    """A release with its own settings, but this network, and the text tower that is loaded already."""
+    assert isinstance(denoiser.network, UNet3D)
+    device, names = next(denoiser.network.parameters()).device, component_names(release)
+    return TextToVideoPipeline(
+        unet=denoiser.network,
+        autoencoder=load_component(release, names["autoencoder"], dtype=torch.float32, device=device),
+        text_encoder=text.encoder,
+        tokenizer=text.tokenizer,
+        diffusion=load_config(release, names["diffusion"]),
+        manifest=Manifest.load(release),
+    )
+
+
+def few_step_settings(diffusion: DiffusionConfig, config: FewStepsConfig) -> DiffusionConfig:
+    """The teacher's settings, sampled by multistep consistency in few steps and without a second pass."""
+    sampling = SamplingConfig(
+        solver="lcm",
+        num_inference_steps=config.num_inference_steps,
+        timestep_spacing="lcm",
+        num_origin_points=config.num_points,
+    )
+    middle = (config.guidance.lowest + config.guidance.highest) / 2
+    told = None if config.guidance.embed_dim is None else middle - 1.0
+    return replace(diffusion, sampling=sampling, embedded_guidance_scale=told)
+
+
+def with_guidance_embedding(student: Denoiser, embed_dim: int | None) -> Denoiser:
+    """The same student with a guidance embedding that starts at zero, so that it changes nothing yet."""
+    network = student.network
+    assert isinstance(network, UNet3D)
+    if embed_dim is None or network.config.guidance_embed_dim == embed_dim:
+        return student
+    told = UNet3D(replace(network.config, guidance_embed_dim=embed_dim))
+    told.load_state_dict({**told.state_dict(), **network.state_dict()})
+    return replace(student, network=told.to(next(network.parameters()).device))
+
+
+def make_objective(
+    config: FewStepsConfig,
+    student: Denoiser,
+    teacher: Denoiser,
+    empty: Conditioning,
+    diffusion: DiffusionConfig,
+    feedback: RewardFeedback | None,
+) -> ConsistencyObjective | DistributionMatchingObjective:
+    """The objective of the chosen method."""
+    if config.method == "consistency":
+        settings = ConsistencyConfig(
+            guidance=config.guidance, num_points=config.num_points, target=config.target
+        )
+        return ConsistencyObjective(student, teacher, empty, settings, feedback=feedback)
+    sampling = diffusion.sampling
+    timesteps = inference_timesteps(
+        make_schedule(diffusion.schedule),
+        sampling.num_inference_steps,
+        sampling.timestep_spacing,
+        num_origin_points=sampling.num_origin_points,
+    )
+    assert isinstance(teacher.network, nn.Module)
+    critic = replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(True))
+    critic = with_guidance_embedding(critic, config.guidance.embed_dim)
+    matching = DistributionMatchingConfig(
+        timesteps=tuple(timesteps),
+        guidance=config.guidance,
+        student_every=config.student_every,
+        seed=config.seed,
+    )
+    return DistributionMatchingObjective(student, critic, teacher, empty, matching, feedback=feedback)

@@ -1,0 +1,72 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+import rufous
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import load_config, verify_release
+from rufous.recipes import RECIPES
+from rufous.recipes.feedback_unet import RewardChoice
+from tests.recipes.conftest import brief
+
+CPU = torch.device("cpu")
+WORLDS = (
+    RewardChoice(name="world_video_text", weight=1.0, num_frames=4, frames="stride"),
+    RewardChoice(name="world_image_text", weight=0.0, num_frames=2),
+)
+"""The embedded rewards stand in for the published ones, whose weights are not here."""
+
+
+def settings(miniature, preset=None, **changes):
+    config = RECIPES["feedback_unet_0_7b"].preset(preset)
+    return replace(
+        config,
+        teacher=str(miniature.teacher),
+        student=str(miniature.student),
+        data=miniature.data,
+        rewards=WORLDS,
+        num_validation_clips=2,
+        train=replace(brief(2), accumulation=config.train.accumulation),
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("preset", [None, "paper", "code"])
+def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path, preset):
+    folder = RECIPES["feedback_unet_0_7b"].run(settings(miniature, preset), tmp_path, CPU)
+    verify_release(folder)
+    assert load_config(folder, "unet").guidance_embed_dim == 256
+    diffusion = load_config(folder, "diffusion")
+    assert (diffusion.sampling.solver, diffusion.sampling.num_inference_steps) == ("lcm", 4)
+    assert diffusion.embedded_guidance_scale == 10.0
+    pipe = rufous.load(folder, device="cpu")
+    assert pipe.unet.time_cond_proj.weight.abs().sum() > 0
+    clip = pipe("a red circle", num_frames=6, generator=torch.Generator().manual_seed(0)).frames[0]
+    assert clip.shape == (6, 3, 16, 16)
+    assert {parent.role for parent in Manifest.load(folder).parents} == {"teacher", "student"}
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    validated = next(row for row in rows if "frame_change" in row)
+    assert {"reward_world_image_text", "reward_world_video_text"} <= set(validated)
+    assert any("feedback_strength" in row for row in rows)
+
+
+def test_without_rewards_it_is_a_plain_distillation(miniature, tmp_path):
+    config = replace(settings(miniature), rewards=())
+    folder = RECIPES["feedback_unet_0_7b"].run(config, tmp_path, CPU)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert not any("reward" in row for row in rows)
+    assert Manifest.load(folder).config["rewards"] == []
+
+
+def test_published_settings_are_those_of_paper_and_code():
+    paper, code = (RECIPES["feedback_unet_0_9b"].preset(name) for name in ("paper", "code"))
+    assert (paper.train.num_steps, paper.train.optimizer.learning_rate) == (80_000, 1e-5)
+    assert (paper.data.sets[0].sampling.num_frames, paper.data.sets[0].batch_size) == (16, 8)
+    assert (code.train.num_steps, code.train.optimizer.learning_rate) == (400_000, 1e-4)
+    assert (code.data.sets[0].sampling.num_frames, code.data.sets[0].batch_size) == (26, 4)
+    for each in (paper, code):
+        assert (each.num_points, each.target, each.lora.rank) == (50, "student", 64)
+        assert (each.guidance.lowest, each.guidance.highest) == (6.0, 16.0)
+        assert [(part.name, part.weight) for part in each.rewards] == [("hpsv2.1", 1.0), ("viclip", 0.667)]

@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from rufous.checkpoints.release import load_component, load_config
+from rufous.core.types import Conditioning
+from rufous.distillation.consistency import ConsistencyObjective
+from rufous.distillation.distribution_matching import DistributionMatchingObjective
+from rufous.distillation.lora import LoraSettings
+from rufous.distillation.teaching import GuidanceRange
+from rufous.recipes import RECIPES
+from rufous.recipes.few_steps import few_step_settings, make_objective, with_guidance_embedding
+from rufous.recipes.recovery import load_denoiser
+from tests.recipes.conftest import brief
+
+CPU = torch.device("cpu")
+
+
+def test_a_new_guidance_embedding_changes_nothing_yet(student_road):
+    plain = load_denoiser(student_road.few_steps.student, CPU)
+    told = with_guidance_embedding(plain, 16)
+    assert told.network.config.guidance_embed_dim == 16
+    assert with_guidance_embedding(told, 16) is told
+    weights, before = told.network.state_dict(), plain.network.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in before.items())
+    assert float(weights["time_cond_proj.weight"].detach().abs().sum()) == 0.0
+
+
+def test_the_critic_is_told_the_scale_and_is_no_copy_of_the_student(student_road):
+    config = replace(student_road.few_steps, guidance=GuidanceRange(2.0, 6.0, 16))
+    teacher = load_denoiser(config.teacher, CPU)
+    student = with_guidance_embedding(load_denoiser(config.student, CPU), 16)
+    diffusion = few_step_settings(load_config(config.teacher, "diffusion"), config)
+    objective = make_objective(config, student, teacher, Conditioning(), diffusion, None)
+    assert isinstance(objective, DistributionMatchingObjective)
+    critic = objective.networks["critic"]
+    assert critic.config.guidance_embed_dim == 16
+    assert critic.config.removed_blocks == teacher.network.config.removed_blocks
+    consistency = replace(config, method="consistency", target="student")
+    objective = make_objective(consistency, student, teacher, Conditioning(), diffusion, None)
+    assert isinstance(objective, ConsistencyObjective)
+    assert set(objective.networks) == {"student"}
+
+
+def test_the_student_is_sampled_in_few_steps_at_the_middle_of_its_scales(student_road):
+    usual = load_config(student_road.few_steps.teacher, "diffusion")
+    told = few_step_settings(usual, replace(student_road.few_steps, guidance=GuidanceRange(2.0, 6.0, 16)))
+    assert (told.sampling.solver, told.sampling.num_inference_steps) == ("lcm", 4)
+    assert (told.sampling.guidance_scale, told.embedded_guidance_scale) == (1.0, 3.0)
+    assert told.schedule == usual.schedule
+    assert few_step_settings(usual, student_road.few_steps).embedded_guidance_scale is None
+
+
+@pytest.mark.parametrize("method", ["consistency", "distribution_matching"])
+def test_a_student_trained_by_lora_is_released_as_a_plain_network(student_road, tmp_path, method):
+    config = replace(
+        student_road.few_steps,
+        method=method,
+        lora=LoraSettings(rank=2, trained_whole=()),
+        train=replace(brief(2), accumulation=2, validate_every=0),
+    )
+    folder = RECIPES["world_few_steps"].run(config, tmp_path, CPU)
+    before = load_component(config.student, "unet", dtype=torch.float32).state_dict()
+    after = load_component(folder, "unet", dtype=torch.float32).state_dict()
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(before[name].ndim > 1 for name in changed)  # norms and biases stay

@@ -1,0 +1,36 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rufous.checkpoints.release import load_component, load_config
+from rufous.compression.carry_over import paired_stages
+from rufous.core.errors import ConfigError
+from rufous.recipes import RECIPES
+from rufous.recipes.recovery import load_denoiser
+
+CPU = torch.device("cpu")
+
+
+def test_only_stages_that_both_networks_run_are_compared(student_road):
+    student = load_component(student_road.recovery.student, "unet", dtype=torch.float32)
+    teacher = load_component(student_road.recovery.teacher, "unet", dtype=torch.float32)
+    pairs = paired_stages(student, teacher)
+    stages = 1 + len(teacher.input_blocks) + len(teacher.output_blocks)
+    assert len(pairs) == stages - 1  # all but the middle block
+
+
+def test_a_student_of_another_teacher_is_refused(student_road, road, tmp_path):
+    other = replace(student_road.recovery, teacher=str(road.root / "recovery" / "release"))
+    with pytest.raises(ConfigError, match="prune that teacher again"):
+        RECIPES["world_recovery"].run(other, tmp_path, CPU)
+    assert not any(Path(tmp_path).iterdir())
+
+
+def test_a_denoiser_has_float32_weights_and_means_what_the_release_says(student_road):
+    denoiser = load_denoiser(student_road.recovery.teacher, CPU)
+    diffusion = load_config(student_road.recovery.teacher, "diffusion")
+    assert denoiser.schedule.config == diffusion.schedule
+    assert denoiser.prediction_type == diffusion.prediction_type
+    assert all(each.dtype == torch.float32 and each.requires_grad for each in denoiser.network.parameters())
