@@ -1,6 +1,7 @@
 """How true a model of the world is: fresh prompts, half of them held-out combinations, judged from pixels.
 
     rufous train world_truth model=world-teacher
+    OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 -m rufous train world_truth model=world-teacher
 
 Seen and held-out prompts are reported apart, with 95 % bootstrap intervals. Prompts mention every attribute,
 and their scenes come from a seed that no training uses. With ``autoencoder_only`` real clips with the same
@@ -9,11 +10,13 @@ generated clips are also compared to those real ones as a set: the Frechet dista
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from rufous.checkpoints.lookup import find_release
@@ -23,15 +26,17 @@ from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
 from rufous.evaluation.frechet import frechet_distance
-from rufous.evaluation.judging import judge_clip, truth_figures
+from rufous.evaluation.judging import JudgedClip, judge_clip, truth_figures
 from rufous.networks.video_text import VideoTextModel
 from rufous.pipelines.loading import load
 from rufous.pipelines.text_to_video import TextToVideoPipeline
+from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
 from rufous.rewards.world import frame_stride_of
+from rufous.training.parallel import gathered, rank, world_size
 from rufous.video.frames import from_uint8, to_uint8, video_from_frames
 from rufous.world.dataset import WorldClip, WorldClips
-from rufous.world.scene import Level
+from rufous.world.scene import Level, Split
 
 _log = logger(__name__)
 
@@ -57,51 +62,80 @@ class WorldTruthConfig:
 
 
 @dataclass(frozen=True)
-class Made:
-    """Clips, and the seconds that one of them took in each stage (nothing where none was generated)."""
+class Sample:
+    """One clip, what it was to show, and what it shows."""
 
-    frames: list[Tensor]
-    seconds: dict[str, float]
+    index: int
+    made: UInt8[Tensor, "f 3 h w"]
+    real: WorldClip
+    judged: JudgedClip
 
 
 def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str, object]:
-    """Figures of one model: for ``seen`` and ``held_out`` the share that is right of each attribute; for both
-    together the seconds a clip took, and the Frechet distance if asked for.
+    """Figures of one model: for ``seen`` and ``held_out`` the share that is right of each attribute, and of
+    each motion the share that moves so; for both together the Frechet distance if asked for, and the seconds
+    that one clip took in each stage, unless it was made beside another process.
+
+    Processes that torchrun started share the clips, and each gets the figures of all of them.
     """
     report: dict[str, object] = {}
-    sets: list[tuple[list[Tensor], list[WorldClip]]] = []
+    features: list[tuple[Tensor, Tensor]] = []
     seconds: dict[str, float] = {}
-    for split, name in (("train", "seen"), ("held_out", "held_out")):
-        clips = WorldClips(
-            seed=config.seed,
-            level=config.level,
-            split=split,  # type: ignore[arg-type]
-            complete_captions=True,
-            num_frames=config.num_frames,
-        )
-        real = [clips[index] for index in range(config.num_prompts // 2)]
-        made = _decoded(pipe, real) if config.autoencoder_only else _generated(pipe, real, config)
-        report[name] = truth_figures(
-            [
-                judge_clip(frames, clip.fps, clip.caption)
-                for frames, clip in zip(made.frames, real, strict=True)
-            ]
-        )
-        sets.append((made.frames, real))
-        for stage, value in made.seconds.items():
+    splits: tuple[tuple[Split, str], ...] = (("train", "seen"), ("held_out", "held_out"))
+    for split, name in splits:
+        samples, taken = _samples(pipe, config, split)
+        told = gathered([(each.index, each.real.scene.things[0].motion, each.judged) for each in samples])
+        _, motions, judged = zip(*sorted(told, key=lambda each: each[0]), strict=True)
+        report[name] = {**truth_figures(judged), "motion_by_name": _by_motion(motions, judged)}
+        for stage, value in taken.items():
             seconds[stage] = round(seconds.get(stage, 0.0) + value / 2, 4)
-    if seconds:
+        if config.features is not None:
+            features.append(_features(find_release(config.features), samples, pipe.device))
+    if seconds and world_size() == 1:
         report["seconds_per_clip"] = seconds
-    if config.features is not None:
-        release = find_release(config.features)
-        model: VideoTextModel = load_component(release, "video_text", device=pipe.device)
-        stride = frame_stride_of(release)
-        made_clips, real_clips = (
-            torch.cat([embed(model, clips, stride) for clips in each])
-            for each in ([made for made, _ in sets], [[c.frames for c in real] for _, real in sets])
-        )
-        report["frechet"] = round(frechet_distance(made_clips, real_clips), 5)
+    if features:
+        made, real = (torch.cat(gathered([part[side] for part in features])) for side in (0, 1))
+        report["frechet"] = round(frechet_distance(made, real), 5)
     return report
+
+
+def _samples(
+    pipe: TextToVideoPipeline, config: WorldTruthConfig, split: Split
+) -> tuple[list[Sample], dict[str, float]]:
+    """This process's share of a split, and the seconds that one clip took in each stage."""
+    clips = WorldClips(
+        seed=config.seed,
+        level=config.level,
+        split=split,
+        complete_captions=True,
+        num_frames=config.num_frames,
+    )
+    indices = range(rank(), config.num_prompts // 2, world_size())
+    real = [clips[index] for index in indices]
+    made, seconds = (
+        _decoded(pipe, real) if config.autoencoder_only else _generated(pipe, real, indices, config)
+    )
+    return [
+        Sample(index, frames, clip, judge_clip(frames, clip.fps, clip.caption))
+        for index, frames, clip in zip(indices, made, real, strict=True)
+    ], seconds
+
+
+def _by_motion(motions: Sequence[str], judged: Sequence[JudgedClip]) -> dict[str, float]:
+    """Of each motion, the share of clips that show it."""
+    right: dict[str, list[bool]] = {}
+    for motion, clip in sorted(zip(motions, judged, strict=True), key=lambda each: each[0]):
+        shown = clip.verdict is not None and clip.verdict.attributes.get("motion") == "right"
+        right.setdefault(motion, []).append(shown)
+    return {motion: round(fmean(values), 4) for motion, values in right.items()}
+
+
+def _features(release: Path, samples: Sequence[Sample], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Embeddings of the clips that were made, and of the real ones."""
+    model: VideoTextModel = load_component(release, "video_text", device=device)
+    stride = frame_stride_of(release)
+    made, real = [each.made for each in samples], [each.real.frames for each in samples]
+    return embed(model, made, stride), embed(model, real, stride)
 
 
 @torch.no_grad()
@@ -114,8 +148,10 @@ def embed(model: VideoTextModel, clips: list[Tensor], frame_stride: int) -> Floa
     return torch.cat([model.encode_video(video).cpu() for video in videos])
 
 
-def _generated(pipe: TextToVideoPipeline, real: list[WorldClip], config: WorldTruthConfig) -> Made:
-    """One clip for each caption; the noise depends on the seed and the position alone."""
+def _generated(
+    pipe: TextToVideoPipeline, real: list[WorldClip], indices: Sequence[int], config: WorldTruthConfig
+) -> tuple[list[Tensor], dict[str, float]]:
+    """One clip for each caption; the noise depends on the seed and the clip's index alone."""
     frames: list[Tensor] = []
     seconds: dict[str, float] = {}
     for start in range(0, len(real), config.batch_size):
@@ -126,36 +162,40 @@ def _generated(pipe: TextToVideoPipeline, real: list[WorldClip], config: WorldTr
             num_inference_steps=config.num_inference_steps,
             guidance_scale=config.guidance_scale,
             solver=config.solver,
-            generator=[generator_from(config.seed, "truth", start + i) for i in range(len(part))],
+            generator=[
+                generator_from(config.seed, "truth", index) for index in indices[start : start + len(part)]
+            ],
             batch_size=config.batch_size,
         )
         frames += [clip.cpu() for clip in made.frames]
         for stage, value in made.seconds.items():
             seconds[stage] = seconds.get(stage, 0.0) + value / len(real)
         _log.info("judged clips: %d of %d generated", len(frames), len(real))
-    return Made(frames, seconds)
+    return frames, seconds
 
 
 @torch.no_grad()
-def _decoded(pipe: TextToVideoPipeline, real: list[WorldClip]) -> Made:
+def _decoded(pipe: TextToVideoPipeline, real: list[WorldClip]) -> tuple[list[Tensor], dict[str, float]]:
     """The real clips, through the autoencoder and back."""
     frames: list[Tensor] = []
     for clip in real:
         video = video_from_frames(clip.frames.to(pipe.device))
         decoded = pipe.autoencoder.decode_video(pipe.autoencoder.encode_video(video))
         frames.append(to_uint8(decoded[0].transpose(0, 1).float()).cpu())
-    return Made(frames, {})
+    return frames, {}
 
 
 def run(config: WorldTruthConfig, run_dir: Path, device: torch.device) -> Path:
     """Judge, write ``run_dir/truth.json`` and log the shares."""
-    pipe = load(config.model, device=str(device))
-    report = judge_model(pipe, config)
-    for name, row in report.items():
-        _log.info("%s: %s", name, row)
     path = run_dir / "truth.json"
-    result = {"config": to_json_dict(config), "manifest_id": pipe.manifest.id, **report}
-    write_text(path, json.dumps(result, indent=1) + "\n")
+    with joined(device) as processes:
+        pipe = load(config.model, device=str(processes.device))
+        report = judge_model(pipe, config)
+        if processes.is_first:
+            for name, row in report.items():
+                _log.info("%s: %s", name, row)
+            result = {"config": to_json_dict(config), "manifest_id": pipe.manifest.id, **report}
+            write_text(path, json.dumps(result, indent=1) + "\n")
     return path
 
 

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Generator, Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -153,6 +154,18 @@ def sum_over_ranks(values: Tensor) -> Tensor:
         values = values.clone()
         dist.all_reduce(values)
     return values
+
+
+def gathered(values: Sequence[Any]) -> list[Any]:
+    """The values of all processes, those of the first one first, on every process.
+
+    Between processes they go through pickle: for trusted plain values, such as figures.
+    """
+    if not dist.is_initialized():
+        return list(values)
+    parts: list[Any] = [None] * world_size()
+    dist.all_gather_object(parts, list(values))
+    return [value for part in parts for value in part]
 
 
 def on_any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:

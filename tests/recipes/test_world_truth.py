@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from rufous.checkpoints.release import load_component
-from rufous.recipes import RECIPES
-from rufous.recipes.world_truth import WorldTruthConfig, embed
+from rufous.pipelines.loading import load
+from rufous.recipes import RECIPES, world_truth
+from rufous.recipes.world_truth import WorldTruthConfig, embed, judge_model
 from rufous.video.frames import from_uint8
 
 
@@ -34,4 +35,32 @@ def test_a_model_is_judged_on_seen_and_held_out_prompts(road, tmp_path, autoenco
     assert ("seconds_per_clip" in report) is not autoencoder_only
     for split in ("seen", "held_out"):
         assert report[split]["num_clips"] == 2
+        shares = report[split]["motion_by_name"]
+        assert 1 <= len(shares) <= 2
+        assert set(shares.values()) <= {0.0, 0.5, 1.0}
         assert 0 <= report[split]["all_right_95"][0] <= report[split]["all_right"] <= 1
+
+
+def test_processes_share_the_clips_and_find_what_one_finds(road, tmp_path, monkeypatch):
+    config = WorldTruthConfig(
+        model=str(road.root / "teacher" / "release"), num_prompts=6, batch_size=2, num_frames=4
+    )
+    pipe = load(config.model, device="cpu")
+    alone = judge_model(pipe, config)
+    shares = []
+    for process in (0, 1):  # each runs by itself here; what would be exchanged is kept
+        monkeypatch.setattr(world_truth, "rank", lambda process=process: process)
+        monkeypatch.setattr(world_truth, "world_size", lambda: 2)
+        sent = []
+        monkeypatch.setattr(world_truth, "gathered", lambda values, sent=sent: sent.append(values) or values)
+        found = judge_model(pipe, config)
+        assert "seconds_per_clip" not in found
+        shares.append(sent)
+    both = iter([first + second for first, second in zip(*shares, strict=True)])
+    monkeypatch.setattr(world_truth, "gathered", lambda values: next(both))
+    together = judge_model(pipe, config)
+    assert {name: together[name] for name in ("seen", "held_out")} == {
+        name: alone[name] for name in ("seen", "held_out")
+    }
+    assert [len(values) for values in shares[0]] == [2, 2]
+    assert [len(values) for values in shares[1]] == [1, 1]

@@ -131,3 +131,4 @@ def test_a_single_process_needs_no_process_group(monkeypatch):
     assert not parallel.is_sharded(module)
     assert parallel.on_any_rank([True, False], torch.device("cpu")) == [True, False]
     assert parallel.sum_over_ranks(torch.tensor([2.0])).item() == 2.0
+    assert parallel.gathered((1, "two")) == [1, "two"]
