@@ -10,7 +10,9 @@ timestep and backgrounds would never be learnt from noise. Hence v-prediction.
 
 Images first: single frames, which pass the temporal layers by but know which frame of their clip they are,
 teach looks and what a motion word means for each frame, at a small part of a clip's cost. Then four frames of
-each clip, far apart, teach which frames go together, at a quarter of the cost. Whole clips come last.
+each clip, far apart, teach which frames go together, at a quarter of the cost. Whole clips come last, with
+images beside them. Motions that take longest are shown more often: of turned things, each angle is another
+shape to learn, and the others show none.
 """
 
 import contextlib
@@ -106,7 +108,7 @@ class WorldTeacherConfig:
     objective: DenoisingConfig = field(default_factory=DenoisingConfig)
     images: Phase | None = field(
         default_factory=lambda: Phase(
-            shown=(Shown(batch_size=128, num_frames=1),),
+            shown=(Shown(batch_size=128, num_frames=1, repeats={"rotating": 4}),),
             train=TrainConfig(num_steps=6500, optimizer=_MUON, ema_decay=0.99, save_every=500),
         )
     )
@@ -118,7 +120,10 @@ class WorldTeacherConfig:
     )
     clips: Phase = field(
         default_factory=lambda: Phase(
-            shown=(Shown(batch_size=16), Shown(batch_size=32, num_frames=4)),
+            shown=(
+                Shown(batch_size=16, repeats={"rotating": 4, "bouncing": 2, "orbiting": 2}),
+                Shown(batch_size=96, num_frames=1, repeats={"rotating": 12}),
+            ),
             train=TrainConfig(
                 num_steps=4000,
                 optimizer=replace(_MUON, schedule="wsd", decay_steps=1500),
