@@ -12,21 +12,26 @@
 * ``world_captions``, ``world_data``, ``world_sets`` - what generators train on.
 * ``recovery``, ``few_steps`` - the two stages of distillation on any clips.
 * ``text_tower`` - the frozen text tower of a release, as training reads captions with it.
+* ``world_pruning`` - the teacher pruned to a budget.
 * ``world_recovery`` - stage 1: a pruned U-Net recovers.
 * ``world_few_steps`` - stage 2: a few-step student, with reward feedback.
 * ``world_feedback`` - those rewards, and what is measured against cheating them.
 * ``world_truth`` - how true a model of the world is.
+* ``stages`` - roads of several stages, and their table.
 * ``world_reproduce`` - the whole road, from nothing to a few-step student.
 * ``video_batches`` - clips of video files, encoded as they are read.
 * ``distil_unet``, ``feedback_unet`` - both stages at full size.
+* ``world_ablation`` - what each step of the recipe brings.
 * ``world_ship`` - a finished release, stored small inside the package.
 """
 
 from rufous.recipes import (
+    world_ablation,
     world_autoencoder,
     world_clips,
     world_few_steps,
     world_latents,
+    world_pruning,
     world_recovery,
     world_reproduce,
     world_ship,
@@ -48,10 +53,12 @@ RECIPES: dict[str, Recipe] = {
         world_latents.RECIPE,
         world_tiny_decoder.RECIPE,
         world_teacher.RECIPE,
+        world_pruning.RECIPE,
         world_recovery.RECIPE,
         world_few_steps.RECIPE,
         world_truth.RECIPE,
         world_reproduce.RECIPE,
+        world_ablation.RECIPE,
         world_ship.RECIPE,
         DISTIL_UNET_0_7B,
         DISTIL_UNET_0_9B,

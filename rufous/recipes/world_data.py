@@ -1,6 +1,6 @@
 """What the world generators train on: cached latents and read captions, in batches of clips or frames."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -123,6 +123,16 @@ class WorldData:
         """
         dataset = CaptionedLatents(self.clips, self.captions, num_frames, repeats or {})
         return self.processes.batches(dataset, self._collate, batch_size=batch_size, seed=seed, prefetch=2)
+
+    @property
+    def num_examples(self) -> int:
+        """Whole clips, each as often as it has captions."""
+        return len(CaptionedLatents(self.clips, self.captions))
+
+    def batch_of(self, indices: Sequence[int]) -> LatentBatch:
+        """These whole clips, whatever the number of processes."""
+        dataset = CaptionedLatents(self.clips, self.captions)
+        return self._collate([dataset[index] for index in indices])
 
     def _collate(self, part: list[Example]) -> LatentBatch:
         device = self.processes.device

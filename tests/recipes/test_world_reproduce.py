@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from rufous.checkpoints.manifest import Manifest
-from rufous.core.errors import ConfigError, RunStoppedError
+from rufous.core.errors import RunStoppedError
 from rufous.recipes import RECIPES
+from rufous.recipes.processes import Processes
+from rufous.recipes.stages import Road as Stages
 from rufous.recipes.world_few_steps import FeedbackConfig, WorldFewStepsConfig
 from rufous.recipes.world_recovery import WorldRecoveryConfig
-from rufous.recipes.world_reproduce import SMALL, WorldReproduceConfig, _Road, markdown_table, table_rows
+from rufous.recipes.world_reproduce import SMALL, WorldReproduceConfig, stages_of, table_rows
 from rufous.recipes.world_sets import WorldSet
 from tests.recipes.conftest import Road, brief
 
@@ -44,7 +46,7 @@ def reproduced(road, tmp_path_factory):
 
 
 def test_every_row_of_the_table_is_there(road, reproduced):
-    rows = table_rows(toy(road))
+    rows = table_rows(toy(road), Stages(reproduced, Processes(CPU, None)))
     found = json.loads((reproduced / "table.json").read_text())
     assert [row["row"] for row in found] == [row.name for row in rows]
     assert {row.num_inference_steps for row in rows} >= {4, 2, 1}
@@ -87,8 +89,9 @@ def test_a_stage_of_other_settings_is_made_again_and_so_is_what_comes_after(road
     )
     assert {stage for stage in STAGES if before[stage] != after[stage]} == {"feedback"}
     assert {row["seen"]["num_clips"] for row in json.loads((root / "table.json").read_text())} == {3.0}
-    stale = _Road(replace(config, budget="-5%"), root, CPU)
-    assert [stage.name for stage in stale.stages() if not stale.is_done(stage)] == ["pruned", "feedback"]
+    stages = Stages(root, Processes(CPU, None))
+    stale = stages_of(replace(config, budget="-5%"), stages)
+    assert [stage.name for stage in stale if not stages.is_done(stage)] == ["pruned", "feedback"]
 
 
 def test_an_interrupted_stage_is_not_done(road, tmp_path):
@@ -97,14 +100,8 @@ def test_an_interrupted_stage_is_not_done(road, tmp_path):
     config = replace(config, autoencoder=replace(config.autoencoder, train=stopped))
     with pytest.raises(RunStoppedError, match="after step 1 of 1000"):
         RECIPES["world_reproduce"].run(config, tmp_path, CPU)
-    first = _Road(config, tmp_path, CPU).stages()[0]
-    assert not _Road(config, tmp_path, CPU).is_done(first)
-
-
-def test_the_road_is_refused_under_torchrun(road, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ConfigError, match="one by one under torchrun"):
-        RECIPES["world_reproduce"].run(toy(road), tmp_path, CPU)
+    stages = Stages(tmp_path, Processes(CPU, None))
+    assert not stages.is_done(stages_of(config, stages)[0])
 
 
 def test_the_small_preset_is_the_full_one_in_fewer_steps():
@@ -117,18 +114,3 @@ def test_the_small_preset_is_the_full_one_in_fewer_steps():
         assert brief_phase.train.optimizer.learning_rate == phase.train.optimizer.learning_rate
     assert SMALL.recovery.train.num_steps < full.recovery.train.num_steps
     assert SMALL.few_steps.method == full.few_steps.method
-
-
-def test_the_table_has_a_line_for_each_row():
-    found = {"all_right": 0.5, "all_right_95": [0.25, 0.75], "motion_magnitude": 0.25}
-    row = table_rows(SMALL)[0]
-    figures = {
-        "seen": found,
-        "held_out": found,
-        "frechet": 0.125,
-        "seconds_per_clip": {"denoise": 2.0},
-        "parameters": 5_000_000,
-    }
-    line = markdown_table([(row, figures)]).splitlines()[2]
-    assert "| 5.00 M | 50 | 16 | 0.500 (0.250 to 0.750) |" in line
-    assert "| 0.250 | 0.1250 | 2.00 s |" in line

@@ -1,0 +1,144 @@
+"""Roads of several stages: each has a folder, resumes by itself and is passed by once it is done; rows of
+figures come last.
+
+Processes that torchrun started go the road together.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import is_release, load_component
+from rufous.core.console import logger
+from rufous.core.files import write_text
+from rufous.pipelines.loading import component_names
+from rufous.recipes.processes import Processes
+from rufous.recipes.recipe import made_of
+from rufous.recipes.world_truth import WorldTruthConfig
+from rufous.recipes.world_truth import run as judge
+from rufous.training.loop import MAY_CHANGE
+from rufous.training.parallel import barrier
+
+_log = logger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: what its run is made of, and the run, which every process calls."""
+
+    name: str
+    config: Any
+    run: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: a release, and how it is sampled."""
+
+    name: str
+    release: Path
+    num_inference_steps: int
+    num_frames: int
+
+
+class Road:
+    """Folders of one run; owns nothing but the marks of stages that are done."""
+
+    def __init__(self, root: Path, processes: Processes) -> None:
+        self.root, self.processes = root, processes
+
+    def release(self, stage: str) -> Path:
+        """Where a stage's release is."""
+        return self.root / stage / "release"
+
+    def go(self, stages: Sequence[Stage]) -> None:
+        """Carry out what is left, in order."""
+        for stage in stages:
+            is_done = self.is_done(stage)
+            barrier()  # none may mark it done while another still looks
+            if not is_done:
+                _log.info("stage %s", stage.name)
+                stage.run()
+                if self.processes.is_first:
+                    self.mark_done(stage)
+            barrier()
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether the stage ended with these settings and inputs, and its release is still what it wrote."""
+        mark, release = self.root / stage.name / "done.json", self.release(stage.name)
+        return mark.is_file() and is_release(release) and json.loads(mark.read_text()) == self._mark(stage)
+
+    def mark_done(self, stage: Stage) -> None:
+        """Remember the release that the stage wrote, and of what."""
+        write_text(self.root / stage.name / "done.json", json.dumps(self._mark(stage), indent=1))
+
+    def write_table(self, rows: Sequence[Row], *, num_prompts: int, features: str) -> Path:
+        """Judge every row, write ``table.md`` and ``table.json`` to the root, and give the first.
+
+        Args:
+            rows: In their order.
+            num_prompts: Half of them held out.
+            features: Release with the ``video_text`` model of the Frechet distance.
+        """
+        judged = [(row, self._judged(row, num_prompts, features)) for row in rows]
+        table = markdown_table(judged)
+        if self.processes.is_first:
+            found = [{"row": row.name, **figures} for row, figures in judged]
+            write_text(self.root / "table.json", json.dumps(found, indent=1))
+            write_text(self.root / "table.md", table)
+            _log.info("what each step costs:\n%s", table)
+        barrier()
+        return self.root / "table.md"
+
+    def _mark(self, stage: Stage) -> dict[str, Any]:
+        made = made_of(stage.config, leave_out=MAY_CHANGE - {"num_steps"})
+        return {"manifest_id": Manifest.load(self.release(stage.name)).id, "made_of": made}
+
+    def _judged(self, row: Row, num_prompts: int, features: str) -> dict[str, Any]:
+        """Truth, motion and time of one row; judged once for each release and settings."""
+        folder = self.root / "truth" / row.name.replace(" ", "_").replace(",", "")
+        settings = WorldTruthConfig(
+            model=str(row.release),
+            num_prompts=num_prompts,
+            num_inference_steps=row.num_inference_steps,
+            num_frames=row.num_frames,
+            features=features,
+        )
+        path, mark, judged = folder / "truth.json", folder / "made_of.json", made_of(settings)
+        is_judged = path.is_file() and mark.is_file() and json.loads(mark.read_text()) == judged
+        barrier()
+        if not is_judged:
+            judge(settings, folder, self.processes.device)
+            if self.processes.is_first:
+                write_text(mark, json.dumps(judged))
+            barrier()
+        found = json.loads(path.read_text())
+        network = load_component(row.release, component_names(row.release)["unet"])
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        return {**{name: found[name] for name in found if name != "config"}, "parameters": parameters}
+
+
+def markdown_table(rows: Sequence[tuple[Row, dict[str, Any]]]) -> str:
+    """The table for a reader; shares as fractions, seconds of one clip (none where processes shared them)."""
+    lines = [
+        "| | parameters | steps | frames | all right, seen | held out | motion | Frechet | denoising |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row, found in rows:
+        seen, held_out = found["seen"], found["held_out"]
+        motion = (seen["motion_magnitude"] + held_out["motion_magnitude"]) / 2
+        seconds = found.get("seconds_per_clip", {}).get("denoise")
+        lines.append(
+            f"| {row.name} | {found['parameters'] / 1e6:.2f} M | {row.num_inference_steps} | "
+            f"{row.num_frames} | {_share(seen)} | {_share(held_out)} | {motion:.3f} | "
+            f"{found['frechet']:.4f} | {'-' if seconds is None else f'{seconds:.2f} s'} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _share(found: dict[str, Any]) -> str:
+    low, high = found["all_right_95"]
+    return f"{found['all_right']:.3f} ({low:.3f} to {high:.3f})"

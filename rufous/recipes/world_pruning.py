@@ -1,0 +1,71 @@
+"""The world's teacher pruned to a budget, each block's importance measured on encoded clips.
+
+    rufous train world_pruning
+
+``rufous prune`` does the same to any release; it measures on the calls of its own sampling.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.release import load_component
+from rufous.compression.calls import noised_calls
+from rufous.compression.prune import PruneConfig
+from rufous.compression.release import prune_release
+from rufous.core.randomness import generator_from
+from rufous.recipes.processes import joined
+from rufous.recipes.recipe import Recipe
+from rufous.recipes.recovery import load_denoiser
+from rufous.recipes.world_sets import SIXTEEN, WorldSet, open_sets
+from rufous.training.parallel import barrier
+
+NUM_CLIPS, NUM_TIMESTEPS = 4, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorldPruningConfig:
+    """Settings of the run."""
+
+    teacher: str = "world-teacher"
+    budget: str = "-45%"
+    sets: tuple[WorldSet, ...] = (SIXTEEN,)
+    """The first one's clips are what importance is measured on."""
+    seed: int = 0
+
+
+def run(config: WorldPruningConfig, run_dir: Path, device: torch.device) -> Path:
+    """Write ``run_dir/release``; of several processes the first one measures."""
+    teacher = find_release(config.teacher)
+    with joined(device) as processes:
+        data = open_sets(config.sets[:1], teacher, processes)[0]
+        if processes.is_first:
+            order = torch.randperm(data.num_examples, generator=generator_from(config.seed, "clips"))
+            batch = data.batch_of(order[:NUM_CLIPS].tolist())
+            prune_release(
+                teacher,
+                run_dir / "release",
+                PruneConfig(budget=config.budget),
+                network=load_component(teacher, "unet", dtype=torch.float32, device=processes.device),
+                data=lambda: noised_calls(
+                    load_denoiser(teacher, processes.device),
+                    batch.latents,
+                    batch.cond,
+                    num_timesteps=NUM_TIMESTEPS,
+                    generator=generator_from(config.seed, "calibration", device=processes.device),
+                ),
+                seeds={"calibration": config.seed},
+                overwrite=True,
+            )
+        barrier()
+    return run_dir / "release"
+
+
+RECIPE = Recipe(
+    name="world_pruning",
+    summary="The world's teacher pruned to a budget.",
+    config=WorldPruningConfig(),
+    run=run,
+)

@@ -1,0 +1,88 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from rufous.checkpoints import Manifest, save_release
+from rufous.recipes.processes import Processes
+from rufous.recipes.stages import Road, Row, Stage, markdown_table
+from rufous.training import TrainConfig
+from tests.tiny_release import tiny_components
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    train: TrainConfig
+    value: int = 1
+
+
+@pytest.fixture
+def road(tmp_path: Path) -> Road:
+    return Road(tmp_path, Processes(CPU, None))
+
+
+def stage(road: Road, runs: list[str], name: str = "first", **changes: int) -> Stage:
+    def run() -> None:
+        runs.append(name)
+        save_release(road.release(name), tiny_components(), Manifest(name=name), overwrite=True)
+
+    return Stage(name, Settings(train=TrainConfig(num_steps=changes.pop("num_steps", 5)), **changes), run)
+
+
+def test_a_stage_that_is_done_is_passed_by_until_its_settings_or_its_release_change(road):
+    runs: list[str] = []
+    road.go([stage(road, runs)])
+    road.go([stage(road, runs)])
+    assert runs == ["first"]
+    road.go([stage(road, runs, num_steps=6)])
+    road.go([stage(road, runs, num_steps=6, value=2)])
+    assert runs == ["first"] * 3
+    save_release(road.release("first"), tiny_components(), Manifest(name="other"), overwrite=True)
+    assert not road.is_done(stage(road, runs, num_steps=6, value=2))
+
+
+def test_a_stage_that_fails_leaves_no_mark_and_those_before_it_done(road):
+    def fail() -> None:
+        raise RuntimeError("stopped")
+
+    runs: list[str] = []
+    first = stage(road, runs)
+    broken = Stage("second", first.config, fail)
+    with pytest.raises(RuntimeError, match="stopped"):
+        road.go([first, broken])
+    assert road.is_done(first)
+    assert not road.is_done(broken)
+
+
+def test_the_table_has_a_line_for_each_row():
+    found = {"all_right": 0.5, "all_right_95": [0.25, 0.75], "motion_magnitude": 0.25}
+    row = Row("teacher", Path("teacher"), 50, 16)
+    figures = {"seen": found, "held_out": found, "frechet": 0.125, "parameters": 5_000_000}
+    line = markdown_table([(row, {**figures, "seconds_per_clip": {"denoise": 2.0}})]).splitlines()[2]
+    assert line.startswith("| teacher | 5.00 M | 50 | 16 | 0.500 (0.250 to 0.750) |")
+    assert line.endswith("| 0.250 | 0.1250 | 2.00 s |")
+    assert markdown_table([(row, figures)]).splitlines()[2].endswith("| - |")
+
+
+def test_rows_are_judged_once_for_each_release(road, tmp_path, monkeypatch):
+    judged: list[str] = []
+    found = {"all_right": 0.5, "all_right_95": [0.25, 0.75], "motion_magnitude": 0.25}
+
+    def judge(settings, folder, device):
+        judged.append(Path(settings.model).name)
+        folder.mkdir(parents=True, exist_ok=True)
+        report = {"config": {}, "seen": found, "held_out": found, "frechet": 1.0}
+        (folder / "truth.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr("rufous.recipes.stages.judge", judge)
+    save_release(tmp_path / "one", tiny_components(), Manifest(name="one"))
+    rows = [Row("one, 4 steps", tmp_path / "one", 4, 16), Row("one, 2 steps", tmp_path / "one", 2, 16)]
+    for _ in range(2):
+        table = road.write_table(rows, num_prompts=4, features="world-video-text")
+    assert judged == ["one", "one"]
+    assert table.read_text().count("\n") == 4
+    assert [row["row"] for row in json.loads((tmp_path / "table.json").read_text())] == [r.name for r in rows]
