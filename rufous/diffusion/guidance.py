@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
@@ -158,19 +159,32 @@ def guided_output(
 def without_prompt(cond: Conditioning, empty: Conditioning) -> Conditioning:
     """The same conditioning with the empty prompt (batch of 1) in place of every prompt.
 
+    With masks the empty prompt is padded, or loses padding, to have as many tokens as the prompts.
+
     Raises:
         ValueError: The empty prompt has other tokens or features than the prompts, or only one has a mask.
     """
-    embeds, nothing = cond.prompt_embeds, empty.prompt_embeds
+    if (cond.prompt_mask is None) != (empty.prompt_mask is None):
+        raise ValueError("prompt_mask is set on one of prompts and empty prompt: set it on both or neither")
+    embeds, nothing, mask = cond.prompt_embeds, empty.prompt_embeds, empty.prompt_mask
+    if embeds is not None and nothing is not None and mask is not None:
+        nothing, mask = _with_tokens(nothing, mask, embeds.shape[1])
     if embeds is None or nothing is None or embeds.shape[1:] != nothing.shape[1:] or len(nothing) != 1:
         raise ValueError(
             f"the empty prompt's prompt_embeds {_shape(nothing)} do not fit the prompts' {_shape(embeds)}: "
             "use [1 s d] and [b s d], padded alike"
         )
-    if (cond.prompt_mask is None) != (empty.prompt_mask is None):
-        raise ValueError("prompt_mask is set on one of prompts and empty prompt: set it on both or neither")
-    mask = None if empty.prompt_mask is None else empty.prompt_mask.expand(len(embeds), -1)
+    mask = None if mask is None else mask.expand(len(embeds), -1)
     return replace(cond, prompt_embeds=nothing.to(embeds).expand_as(embeds), prompt_mask=mask)
+
+
+def _with_tokens(embeds: Tensor, mask: Tensor, num_tokens: int) -> tuple[Tensor, Tensor]:
+    """Embeddings [b s d] and their mask [b s] with padding added or taken away; words stay."""
+    if embeds.shape[1] == num_tokens:
+        return embeds, mask
+    num_words = int(mask.any(dim=0).nonzero().max()) + 1 if bool(mask.any()) else 0
+    end = max(num_tokens, num_words) - embeds.shape[1]
+    return F.pad(embeds, (0, 0, 0, end)), F.pad(mask, (0, end), value=False)
 
 
 def _shape(tensor: Tensor | None) -> str:

@@ -1,7 +1,7 @@
 """Captions read by the frozen text tower once; reading them again would be a tenth of each step."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from rufous.core.console import logger
 from rufous.core.files import write_text
-from rufous.core.types import Conditioning
 from rufous.recipes.text_tower import Text
 
 BATCH = 512
@@ -32,21 +31,6 @@ class EncodedCaptions:
         """``prompt_embeds`` [s d] in float32 and ``prompt_mask`` [s] of one caption."""
         embeds = torch.from_numpy(self.embeds[index].astype(np.float32))
         return embeds, torch.from_numpy(self.mask[index].copy())
-
-    def fitted(self, cond: Conditioning) -> Conditioning:
-        """Conditioning of a short caption, such as the empty one, cut to the same number of tokens.
-
-        Raises:
-            ValueError: It has words beyond that number.
-        """
-        length = self.mask.shape[1]
-        assert cond.prompt_embeds is not None
-        assert cond.prompt_mask is not None
-        if bool(cond.prompt_mask[:, length:].any()):
-            raise ValueError(f"the caption has more than the {length} tokens of the longest one")
-        return replace(
-            cond, prompt_embeds=cond.prompt_embeds[:, :length], prompt_mask=cond.prompt_mask[:, :length]
-        )
 
 
 def encode_captions(captions: list[list[str]], text: Text, folder: Path) -> EncodedCaptions:

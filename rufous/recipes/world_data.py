@@ -106,8 +106,8 @@ class WorldData:
 
     @property
     def empty(self) -> Conditioning:
-        """The empty caption, batch of 1, as long as the captions."""
-        return self.captions.fitted(self.text([""], self.clips.fps))
+        """The empty caption, batch of 1."""
+        return self.text([""], self.clips.fps)
 
     def batches(
         self,

@@ -104,6 +104,7 @@ def _before_the_student(
         config.teacher,
         latents=latents,
         latents_dir=str(road.root / "latents"),
+        longer=_in_run(config.teacher.longer, config, road),
         text=str(road.release("video_text")),
     )
     return (
@@ -114,18 +115,16 @@ def _before_the_student(
 
 
 def _sets(config: WorldReproduceConfig, road: Road) -> tuple[WorldSet, ...]:
-    """The recovery's sets with this run's folders; the teacher's own clips are encoded already."""
-    frames = config.teacher.latents.clips.num_frames
+    """The recovery's sets with this run's folders."""
+    return tuple(_in_run(each, config, road) for each in config.recovery.sets)
 
-    def folder(kind: str, each: WorldSet) -> str:
-        own = "clips_core" if kind == "clips" else "latents"
-        same = each.clips.num_frames == frames
-        return str(road.root / (own if same else f"{kind}_{each.clips.num_frames}"))
 
-    return tuple(
-        replace(each, clips_dir=folder("clips", each), latents_dir=folder("latents", each))
-        for each in config.recovery.sets
-    )
+def _in_run(each: WorldSet, config: WorldReproduceConfig, road: Road) -> WorldSet:
+    """A set with this run's folders, which the teacher and the student share."""
+    frames = each.clips.num_frames
+    is_usual = frames == config.teacher.latents.clips.num_frames
+    clips, latents = ("clips_core", "latents") if is_usual else (f"clips_{frames}", f"latents_{frames}")
+    return replace(each, clips_dir=str(road.root / clips), latents_dir=str(road.root / latents))
 
 
 def table_rows(config: WorldReproduceConfig, road: Road) -> list[Row]:

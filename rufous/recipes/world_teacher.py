@@ -34,8 +34,9 @@ from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of, portable_config
 from rufous.recipes.text_tower import Text
-from rufous.recipes.world_data import open_world_data
+from rufous.recipes.world_data import WorldData, open_world_data
 from rufous.recipes.world_latents import WorldLatentsConfig
+from rufous.recipes.world_sets import TWENTY_SIX, WorldSet
 from rufous.training.batches import InterleavedBatches
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -82,6 +83,8 @@ class Shown:
     """1 for images, None for all."""
     repeats: Mapping[str, int] = field(default_factory=dict)
     """How often a clip of a motion is shown each epoch; once where none is given."""
+    longer: bool = False
+    """Whether they are ``WorldTeacherConfig.longer``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,7 @@ class Phase:
     train: TrainConfig
 
 
+_SLOWLY_LEARNT = {"rotating": 4, "bouncing": 3, "orbiting": 2}
 _MUON = OptimizerConfig(name="muon", learning_rate=2e-3, warmup_steps=50)
 
 
@@ -101,6 +105,8 @@ class WorldTeacherConfig:
 
     latents: WorldLatentsConfig = field(default_factory=WorldLatentsConfig)
     latents_dir: str = "runs/world_latents"
+    longer: WorldSet = TWENTY_SIX
+    """Clips of more frames; without them no clip that is longer than those it saw moves right."""
     text: str = "runs/world_video_text/release"
     """Release folder with the components ``text_encoder`` and ``tokenizer``."""
     network: UNet3DConfig = WORLD_UNET
@@ -121,7 +127,8 @@ class WorldTeacherConfig:
     clips: Phase = field(
         default_factory=lambda: Phase(
             shown=(
-                Shown(batch_size=16, repeats={"rotating": 4, "bouncing": 2, "orbiting": 2}),
+                Shown(batch_size=16, repeats=_SLOWLY_LEARNT),
+                Shown(batch_size=8, repeats=_SLOWLY_LEARNT, longer=True),
                 Shown(batch_size=96, num_frames=1, repeats={"rotating": 12}),
             ),
             train=TrainConfig(
@@ -152,6 +159,7 @@ def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path
 def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
     data = open_world_data(config.latents, config.latents_dir, config.text, processes)
+    longer = _longer_data(config, processes)
     network = _initial_network(config).to(device)
     schedule = make_schedule(config.diffusion.schedule)
     denoiser = Denoiser(network=network, schedule=schedule, prediction_type=config.diffusion.prediction_type)
@@ -167,7 +175,7 @@ def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> P
 
         with contextlib.ExitStack() as stack:
             sources = [
-                data.batches(
+                (longer if each.longer and longer else data).batches(
                     batch_size=each.batch_size,
                     seed=config.seed,
                     num_frames=each.num_frames,
@@ -189,6 +197,14 @@ def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> P
         if result.ema is not None:  # the next phase starts from the averaged weights
             network.load_state_dict(result.ema.state_dict()["averages"])
     return run_dir / "release"
+
+
+def _longer_data(config: WorldTeacherConfig, processes: Processes) -> WorldData | None:
+    """The longer clips, if a phase shows any."""
+    if not any(each.longer for phase in config.phases.values() for each in phase.shown):
+        return None
+    latents = replace(config.latents, clips=config.longer.clips, clips_dir=config.longer.clips_dir)
+    return open_world_data(latents, config.longer.latents_dir, config.text, processes)
 
 
 def save_teacher(

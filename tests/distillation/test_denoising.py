@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -5,6 +7,7 @@ from torch import nn
 from rufous.core.randomness import generator_from
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.guidance import without_prompt
 from rufous.diffusion.schedules import ScheduleConfig, make_schedule
 from rufous.distillation import DenoisingConfig, DenoisingObjective, LatentBatch
 from rufous.distillation.denoising import drop_captions
@@ -116,6 +119,29 @@ def test_the_mask_is_dropped_with_its_caption():
     empty = Conditioning(prompt_embeds=torch.zeros(1, 3, 5), prompt_mask=torch.tensor([[True, False, False]]))
     dropped = drop_captions(cond, empty, 0.5, generator_from(3))
     assert torch.equal(dropped.prompt_mask[:, 1], dropped.prompt_embeds[:, 0, 0] == 1)
+
+
+@pytest.mark.parametrize("num_tokens", [2, 3, 5])
+def test_a_masked_empty_caption_gets_as_many_tokens_as_the_others(num_tokens):
+    mask = torch.ones(8, 3, dtype=torch.bool)
+    cond = replace(batch().cond, prompt_embeds=torch.ones(8, 3, 5), prompt_mask=mask)
+    words = torch.arange(num_tokens) < 2
+    empty = Conditioning(prompt_embeds=7.0 * torch.ones(1, num_tokens, 5), prompt_mask=words[None])
+    dropped = without_prompt(cond, empty)
+    assert dropped.prompt_embeds.shape == (8, 3, 5)
+    assert dropped.prompt_mask.tolist() == [[True, True, False]] * 8
+    assert (dropped.prompt_embeds[:, :2] == 7.0).all()
+
+
+def test_words_of_a_long_negative_prompt_are_not_cut():
+    cond = replace(
+        batch().cond, prompt_embeds=torch.ones(8, 3, 5), prompt_mask=torch.ones(8, 3, dtype=torch.bool)
+    )
+    negative = Conditioning(
+        prompt_embeds=torch.zeros(1, 4, 5), prompt_mask=torch.ones(1, 4, dtype=torch.bool)
+    )
+    with pytest.raises(ValueError, match=r"\[1, 4, 5\] do not fit"):
+        without_prompt(cond, negative)
 
 
 @pytest.mark.parametrize(

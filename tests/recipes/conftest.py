@@ -51,6 +51,15 @@ class Road:
     teacher: WorldTeacherConfig
 
 
+def longer_set(root: Path, clips: WorldClipsConfig) -> WorldSet:
+    return WorldSet(
+        clips=replace(clips, num_frames=6, seed=3),
+        clips_dir=str(root / "clips_6"),
+        latents_dir=str(root / "latents_6"),
+        batch_size=2,
+    )
+
+
 def toy_road(root: Path) -> Road:
     clips = WorldClipsConfig(num_clips=8, captions_per_clip=2, num_frames=4, size=32)
     text = replace(WORLD_TEXT, width=32, heads=2, layers=2, embed_dim=16)
@@ -94,7 +103,15 @@ def toy_road(root: Path) -> Road:
             ),
             images=Phase(shown=(Shown(batch_size=4, num_frames=1),), train=brief(2)),
             sparse=Phase(shown=(Shown(batch_size=4, num_frames=2),), train=brief(2)),
-            clips=Phase(shown=(Shown(batch_size=4), Shown(batch_size=4, num_frames=2)), train=brief(2)),
+            clips=Phase(
+                shown=(
+                    Shown(batch_size=4, repeats={"rotating": 2}),
+                    Shown(batch_size=4, longer=True),
+                    Shown(batch_size=4, num_frames=2),
+                ),
+                train=brief(2),
+            ),
+            longer=longer_set(root, clips),
         ),
     )
 
@@ -126,12 +143,7 @@ def toy_student_road(road: Road) -> StudentRoad:
         latents_dir=str(road.root / "latents"),
         batch_size=2,
     )
-    longer = WorldSet(
-        clips=replace(road.clips, num_frames=6, seed=3),
-        clips_dir=str(road.root / "clips_6"),
-        latents_dir=str(road.root / "latents_6"),
-        batch_size=2,
-    )
+    longer = longer_set(road.root, road.clips)
     teacher = str(road.root / "teacher" / "release")
     return StudentRoad(
         root=road.root,

@@ -1,7 +1,7 @@
-import pytest
 import torch
 
-from rufous.recipes.world_captions import Text, encode_captions
+from rufous.recipes.text_tower import Text
+from rufous.recipes.world_captions import encode_captions
 
 CPU = torch.device("cpu")
 CAPTIONS = [["a red circle", "a small red circle"], ["a blue star growing", "a big blue star growing"]]
@@ -29,12 +29,3 @@ def test_captions_are_read_once_and_as_the_pipeline_reads_them(road, tmp_path):
     assert (tmp_path / "captions.npy").stat().st_mtime_ns == written
     encode_captions(CAPTIONS[:1], text, tmp_path)
     assert (tmp_path / "captions.npy").stat().st_mtime_ns != written
-
-
-def test_the_empty_caption_is_fitted_and_a_longer_one_refused(road, tmp_path):
-    text = Text(road.teacher.text, CPU)
-    made = encode_captions([["a red circle"]], text, tmp_path)
-    fitted = made.fitted(text([""], 8.0))
-    assert fitted.prompt_embeds.shape[1] == fitted.prompt_mask.shape[1] == 5
-    with pytest.raises(ValueError, match="more than the 5 tokens"):
-        made.fitted(text(["a small red circle moving left"], 8.0))

@@ -47,4 +47,4 @@ def test_a_step_has_a_batch_of_each_kind(road):
     lines = (road.root / "teacher" / "clips" / "metrics.jsonl").read_text().splitlines()
     state = json.loads((road.root / "teacher/clips/checkpoints/step-00000002/state.json").read_text())
     assert json.loads(lines[-1])["step"] == 2
-    assert state["config"]["accumulation"] == len(road.teacher.clips.shown) == 2
+    assert state["config"]["accumulation"] == len(road.teacher.clips.shown) == 3
