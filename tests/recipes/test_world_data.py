@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,8 @@ def data(road) -> WorldData:
 
 
 def test_a_batch_has_clips_their_captions_and_their_rate(data):
-    batch = data.batches(batch_size=4, seed=0).take(1)[0]
+    with contextlib.closing(data.batches(batch_size=4, seed=0)) as source:
+        batch = source.take(1)[0]
     assert batch.latents.shape == (4, 4, 4, 8, 8)
     assert batch.cond.fps.tolist() == [data.clips.fps] * 4
     read, length = data.text(list(batch.prompts), data.clips.fps), data.captions.mask.shape[1]

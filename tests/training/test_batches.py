@@ -45,10 +45,13 @@ def test_a_saved_position_counts_what_was_taken_and_not_what_was_read_ahead(pref
 
 
 def test_closing_ends_the_thread_and_taking_goes_on():
+    before = set(threading.enumerate())  # others may have left theirs
     batches = numbers(prefetch=2)
     first = taken(batches, 1)
+    started = set(threading.enumerate()) - before
+    assert [thread.name for thread in started] == ["rufous-read-ahead"]
     batches.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "rufous-read-ahead"]
+    assert not started & set(threading.enumerate())
     assert first + taken(batches, 2) == taken(numbers(), 3)
     batches.close()
 
