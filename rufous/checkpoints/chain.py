@@ -145,7 +145,11 @@ class _Chain:
         if links:
             best = next((link for link in links if link.state == "ok"), links[0])
             return replace(best, name=named.name, role=named.role)
-        others = {path: found.id for path, found in self._manifests.items() if found.name == named.name}
+        others = {  # a release that goes on from an earlier one of its name does not stand in its place
+            path: found.id
+            for path, found in self._manifests.items()
+            if found.name == named.name and path not in self._entered
+        }
         reason = "; ".join(f"{path} is {found}" for path, found in others.items()) or None
         is_exchanged = any(path in self.given for path in others)
         return replace(named, state="changed" if is_exchanged else "missing", reason=reason)

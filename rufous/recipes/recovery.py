@@ -11,7 +11,7 @@ import torch
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import load_component, load_config
+from rufous.checkpoints.release import is_release, load_component, load_config
 from rufous.compression.carry_over import paired_stages
 from rufous.core.errors import ConfigError
 from rufous.core.types import Conditioning
@@ -45,8 +45,13 @@ def open_teacher(config: RecoveryConfig) -> Path:
     """Folder of the teacher's release.
 
     Raises:
-        ConfigError: The student was not made of this teacher.
+        ConfigError: There is no student, or it was not made of this teacher.
     """
+    if not is_release(config.student):
+        raise ConfigError(
+            f"student={config.student!r} is no release: make it by "
+            f"rufous prune {config.teacher} -o {config.student}, with --budget or --preset"
+        )
     teacher = find_release(config.teacher)
     wanted = Manifest.load(teacher).id
     found = [str(parent.manifest_id) for parent in Manifest.load(config.student).parents]

@@ -58,6 +58,12 @@ def test_parents_are_found_at_any_depth_of_a_searched_folder(make: Make, tmp_pat
     assert lines([child], search=[tmp_path / "store"]) == [(0, "child", "ok"), (1, "parent", "ok")]
 
 
+def test_an_earlier_release_of_the_same_name_is_missing_and_not_changed(make: Make, tmp_path: Path):
+    later = make("model", make("model", folder="store/earlier"))
+    assert lines([later]) == [(0, "model", "ok"), (1, "model", "missing")]
+    assert lines([later], search=[tmp_path / "store"]) == [(0, "model", "ok"), (1, "model", "ok")]
+
+
 def test_a_release_that_is_being_written_is_not_looked_at(make: Make, tmp_path: Path):
     child = make("child", make("parent", folder="store/.parent-x1/release"))
     assert lines([child], search=[tmp_path / "store"])[1] == (1, "parent", "missing")

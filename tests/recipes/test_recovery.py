@@ -34,3 +34,9 @@ def test_a_denoiser_has_float32_weights_and_means_what_the_release_says(student_
     assert denoiser.schedule.config == diffusion.schedule
     assert denoiser.prediction_type == diffusion.prediction_type
     assert all(each.dtype == torch.float32 and each.requires_grad for each in denoiser.network.parameters())
+
+
+def test_a_student_that_is_not_there_is_named_with_the_command_that_makes_it(student_road, tmp_path):
+    config = replace(student_road.recovery, student=str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="none' is no release: make it by rufous prune"):
+        RECIPES["world_recovery"].run(config, tmp_path / "run", CPU)
