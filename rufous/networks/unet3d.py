@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from rufous.core.errors import ConfigError
 from rufous.core.types import Conditioning
+from rufous.networks.attention import attention
 from rufous.networks.layers import call_checkpointed, sinusoidal_embedding, zero_
 
 INIT_ATTENTION_HEADS = 8  # fixed in the published code, whatever the width
@@ -428,11 +429,11 @@ class Attention(nn.Module):
         masked = is_text and inputs.prompt_mask is not None
         mask = rearrange(inputs.prompt_mask, "b s -> b 1 1 s") if masked else None
         queries, keys = _GROUPS[self.over]
-        mixed = F.scaled_dot_product_attention(
+        mixed = attention(
             rearrange(self.to_q(x), queries, k=self.num_heads),
             rearrange(self.to_k(context), keys, k=self.num_heads),
             rearrange(self.to_v(context), keys, k=self.num_heads),
-            attn_mask=mask,
+            mask,
         )
         source, target = queries.split(" -> ")
         return self.to_out(rearrange(mixed, f"{target} -> {source}", b=b, f=f, n=n))

@@ -23,6 +23,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rufous.core.errors import ConfigError
+from rufous.networks.attention import attention
 from rufous.networks.layers import call_checkpointed
 
 MIN_LOG_VARIANCE, MAX_LOG_VARIANCE = -30.0, 20.0  # as published; outside, exp overflows in half precision
@@ -165,7 +166,7 @@ class AttnBlock(nn.Module):
         """Residual update."""
         hidden = self.norm(x)
         q, k, v = (rearrange(conv(hidden), "n c h w -> n 1 (h w) c") for conv in (self.q, self.k, self.v))
-        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = attention(q, k, v)
         return x + self.proj_out(rearrange(mixed, "n 1 (h w) c -> n c h w", h=x.shape[2]))
 
 

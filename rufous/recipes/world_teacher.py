@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
@@ -248,10 +248,22 @@ def _initial_network(config: WorldTeacherConfig) -> UNet3D:
         torch.manual_seed(config.seed)
         network = UNet3D(config.network)
     if config.init_from is not None:
-        old = load_component(config.init_from, "unet", dtype=torch.float32).state_dict()
+        old = load_component(config.init_from, "unet", dtype=torch.float32)
         # layers that the old network lacks stay fresh; they must begin at zero to change nothing yet
-        network.load_state_dict({**network.state_dict(), **old})
+        network.load_state_dict({**network.state_dict(), **_renamed(old, network)})
     return network
+
+
+def _renamed(old: UNet3D, new: UNet3D) -> dict[str, Tensor]:
+    """The weights of ``old`` by the names that ``new`` has for them: transformers that a stage gains come
+    before its upsampling, whose number they raise."""
+    weights: dict[str, Tensor] = dict(old.state_dict())
+    for index, (before, after) in enumerate(zip(old.output_blocks, new.output_blocks, strict=True)):
+        for name in list(weights):
+            stage = f"output_blocks.{index}."
+            if len(before) < len(after) and name.startswith(f"{stage}{len(before) - 1}.conv."):
+                weights[f"{stage}{len(after) - 1}.conv.{name.split('.')[-1]}"] = weights.pop(name)
+    return weights
 
 
 SMALL = WorldTeacherConfig()

@@ -7,7 +7,9 @@ from safetensors.torch import load_file
 import rufous
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, verify_release
+from rufous.core.types import Conditioning
 from rufous.recipes import RECIPES
+from rufous.recipes.world_teacher import _initial_network
 from tests.recipes.conftest import brief
 
 
@@ -48,3 +50,18 @@ def test_a_step_has_a_batch_of_each_kind(road):
     state = json.loads((road.root / "teacher/clips/checkpoints/step-00000002/state.json").read_text())
     assert json.loads(lines[-1])["step"] == 2
     assert state["config"]["accumulation"] == len(road.teacher.clips.shown) == 3
+
+
+def test_a_network_that_gains_transformers_begins_as_the_one_before(road):
+    before = road.root / "teacher" / "release"
+    old = load_component(before, "unet", dtype=torch.float32)
+    factors = tuple(2**level for level in range(len(old.config.channel_mult)))
+    assert old.config.attention_resolutions != factors
+    wider = replace(road.teacher.network, attention_resolutions=factors)
+    grown = _initial_network(replace(road.teacher, network=wider, init_from=str(before))).eval()
+    assert len(grown.state_dict()) > len(old.state_dict())
+    cond = Conditioning(prompt_embeds=torch.randn(1, 3, wider.cross_attention_dim), fps=torch.full((1,), 8.0))
+    latents = torch.randn(1, wider.in_channels, 4, 8, 8)
+    with torch.no_grad():
+        out, expected = (network(latents, torch.tensor([500.0]), cond) for network in (grown, old))
+    torch.testing.assert_close(out, expected)
