@@ -34,7 +34,9 @@ SCORES_AT_ONCE = 2**20  # two megabytes in bf16: a core's second-level cache
 class _ByMatrixProducts(torch.autograd.Function):
     """Keeps the softmax; its gradient needs one sum a query, of what went out.
 
-    Source: Dao et al. 2022 (arXiv:2205.14135), appendix B.2. As many heads at a time as have their scores in cache.
+    As many heads at a time as have their scores in cache.
+
+    Source: Dao et al. 2022 (arXiv:2205.14135), appendix B.2.
     """
 
     @staticmethod
