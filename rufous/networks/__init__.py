@@ -6,6 +6,7 @@
 * ``text_encoders`` - text tower in open_clip's key names, word and CLIP tokenizers.
 * ``video_text`` - small contrastive video-text model.
 * ``cost`` - operations and activations of one pass of each network.
+* ``attention`` - attention by the fastest way that a device has for it.
 * ``layers`` - sinusoids, zero initialisation, checkpointed calls, layouts.
 """
 
