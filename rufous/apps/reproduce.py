@@ -12,7 +12,11 @@ def reproduce(
     what: Annotated[Literal["world"], typer.Argument(help="The road to go: world.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value or group.key=value.")] = None,
     preset: Annotated[
-        str, typer.Option(help="small (half an hour on two cores) or full (the shipped model).")
+        str,
+        typer.Option(
+            help="small (half an hour on two cores), full (the shipped model), or student (the same from "
+            "the teacher that ships)."
+        ),
     ] = "small",
     run_dir: Annotated[
         Path | None, typer.Option(help="Folder of the run; runs/reproduce_world_PRESET by default.")

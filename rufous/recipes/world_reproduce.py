@@ -1,19 +1,24 @@
 """The whole road on the world, from nothing to a few-step student, and the table of what each step costs.
 
     rufous reproduce world --preset small
+    rufous reproduce world --preset student
 
 data -> autoencoder -> video-text model -> teacher -> pruning -> recovery -> few steps -> feedback -> truth.
 Every stage has a folder in the run's folder and resumes by itself; a stage that is done is passed by. Each
-release names its parents by hash: ``rufous verify --chain`` follows them.
+release names its parents by hash: ``rufous verify --chain`` follows them. From a teacher that is
+finished, the road begins with pruning.
 """
 
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.release import load_config
+from rufous.pipelines.loading import component_names
 from rufous.recipes import world_autoencoder, world_few_steps, world_recovery, world_teacher, world_video_text
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
@@ -31,9 +36,19 @@ from rufous.training.loop import TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finished:
+    """Releases, embedded names or folders, that the stages up to the teacher would make."""
+
+    teacher: str = "world-teacher"
+    video_text: str = "world-video-text"
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorldReproduceConfig:
     """Settings of every stage; folders of releases inside them are filled in by the run."""
 
+    finished: Finished | None = None
+    """Begin after the teacher; the first three stages' settings then say nothing."""
     autoencoder: WorldAutoencoderConfig = field(default_factory=WorldAutoencoderConfig)
     video_text: WorldVideoTextConfig = field(default_factory=WorldVideoTextConfig)
     teacher: WorldTeacherConfig = field(default_factory=WorldTeacherConfig)
@@ -53,19 +68,17 @@ def run(config: WorldReproduceConfig, run_dir: Path, device: torch.device) -> Pa
     with joined(device) as processes:
         road = Road(run_dir, processes)
         road.go(stages_of(config, road))
-        features = str(road.release("video_text"))
+        features = str(_before(config, road, "video_text"))
         return road.write_table(table_rows(config, road), num_prompts=config.num_prompts, features=features)
 
 
 def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
     """Every stage in order."""
     device = road.processes.device
-    autoencoder, video_text, teacher = _before_the_student(config, road)
-    sets = _sets(config, road)
-    of_teacher = {"teacher": str(road.release("teacher")), "sets": sets}
+    of_teacher = {"teacher": str(_before(config, road, "teacher")), "sets": _sets(config, road)}
     pruning = WorldPruningConfig(**of_teacher, budget=config.budget)
     recovery = replace(config.recovery, **of_teacher, student=str(road.release("pruned")))
-    rewards = str(road.release("video_text"))
+    rewards = str(_before(config, road, "video_text"))
     few_steps = replace(
         config.few_steps,
         **of_teacher,
@@ -79,9 +92,7 @@ def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
         train=config.feedback_train,
     )
     recipes = (
-        ("autoencoder", autoencoder, world_autoencoder.run),
-        ("video_text", video_text, world_video_text.run),
-        ("teacher", teacher, world_teacher.run),
+        *(_up_to_the_teacher(config, road) if config.finished is None else ()),
         ("pruned", pruning, prune),
         ("recovered", recovery, world_recovery.run),
         ("few_steps", few_steps, world_few_steps.run),
@@ -93,10 +104,13 @@ def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
     ]
 
 
-def _before_the_student(
-    config: WorldReproduceConfig, road: Road
-) -> tuple[WorldAutoencoderConfig, WorldVideoTextConfig, WorldTeacherConfig]:
-    """Settings of what the teacher is made of, and its own, with this run's folders."""
+def _before(config: WorldReproduceConfig, road: Road, stage: Literal["teacher", "video_text"]) -> Path:
+    """The release of a stage up to the teacher: this run's, or the finished one."""
+    return road.release(stage) if config.finished is None else find_release(getattr(config.finished, stage))
+
+
+def _up_to_the_teacher(config: WorldReproduceConfig, road: Road) -> tuple[tuple[str, Any, Any], ...]:
+    """The first three stages with this run's folders: name, settings, run."""
     clips = str(road.root / "clips_core")
     levels = tuple(str(road.root / f"clips_{part.level}") for part in config.autoencoder.clips)
     latents = replace(config.teacher.latents, clips_dir=clips, autoencoder=str(road.release("autoencoder")))
@@ -108,9 +122,9 @@ def _before_the_student(
         text=str(road.release("video_text")),
     )
     return (
-        replace(config.autoencoder, clips_dirs=levels),
-        replace(config.video_text, clips_dir=clips),
-        teacher,
+        ("autoencoder", replace(config.autoencoder, clips_dirs=levels), world_autoencoder.run),
+        ("video_text", replace(config.video_text, clips_dir=clips), world_video_text.run),
+        ("teacher", teacher, world_teacher.run),
     )
 
 
@@ -129,23 +143,27 @@ def _in_run(each: WorldSet, config: WorldReproduceConfig, road: Road) -> WorldSe
 
 def table_rows(config: WorldReproduceConfig, road: Road) -> list[Row]:
     """What is judged: each step of the road, then the student at fewer steps and at its longest clips."""
-    frames = config.teacher.diffusion.num_frames
+    teacher = _before(config, road, "teacher")
+    diffusion = config.teacher.diffusion
+    if config.finished is not None:
+        diffusion = load_config(teacher, component_names(teacher)["diffusion"])
+    frames, usual = diffusion.num_frames, diffusion.sampling.num_inference_steps
     longest = max(each.clips.num_frames for each in config.recovery.sets)
     steps = config.few_steps.num_inference_steps
-    usual = config.teacher.diffusion.sampling.num_inference_steps
     rows = [
-        ("teacher, twice the steps", "teacher", 2 * usual, frames),
-        ("teacher", "teacher", usual, frames),
-        ("pruned", "pruned", usual, frames),
-        ("recovered", "recovered", usual, frames),
-        ("few steps", "few_steps", steps, frames),
-        ("after feedback", "feedback", steps, frames),
+        Row("teacher, twice the steps", teacher, 2 * usual, frames),
+        Row("teacher", teacher, usual, frames),
+        Row("pruned", road.release("pruned"), usual, frames),
+        Row("recovered", road.release("recovered"), usual, frames),
+        Row("few steps", road.release("few_steps"), steps, frames),
     ]
+    student = road.release("feedback")
     rows += [
-        (f"after feedback, {fewer}", "feedback", fewer, frames) for fewer in (steps // 2, steps // 4) if fewer
+        Row("after feedback" if count == steps else f"after feedback, {count}", student, count, frames)
+        for count in (steps, steps // 2, steps // 4)
+        if count
     ]
-    rows.append((f"after feedback, {longest} frames", "feedback", steps, longest))
-    return [Row(name, road.release(stage), steps, frames) for name, stage, steps, frames in rows]
+    return [*rows, Row(f"after feedback, {longest} frames", student, steps, longest)]
 
 
 def _brief(train: TrainConfig, num_steps: int, **optimizer: int) -> TrainConfig:
@@ -188,6 +206,6 @@ RECIPE = Recipe(
     name="world_reproduce",
     summary="The whole road on the world, from nothing to a few-step student.",
     config=FULL,
-    presets={"small": SMALL, "full": FULL},
+    presets={"small": SMALL, "full": FULL, "student": replace(FULL, finished=Finished())},
     run=run,
 )

@@ -12,7 +12,7 @@ from rufous.recipes.processes import Processes
 from rufous.recipes.stages import Road as Stages
 from rufous.recipes.world_few_steps import FeedbackConfig, WorldFewStepsConfig
 from rufous.recipes.world_recovery import WorldRecoveryConfig
-from rufous.recipes.world_reproduce import SMALL, WorldReproduceConfig, stages_of, table_rows
+from rufous.recipes.world_reproduce import SMALL, Finished, WorldReproduceConfig, stages_of, table_rows
 from rufous.recipes.world_sets import WorldSet
 from tests.recipes.conftest import Road, brief
 
@@ -102,6 +102,18 @@ def test_an_interrupted_stage_is_not_done(road, tmp_path):
         RECIPES["world_reproduce"].run(config, tmp_path, CPU)
     stages = Stages(tmp_path, Processes(CPU, None))
     assert not stages.is_done(stages_of(config, stages)[0])
+
+
+def test_from_a_finished_teacher_the_road_begins_with_pruning(road, reproduced, tmp_path):
+    finished = {stage: str(reproduced / stage / "release") for stage in ("teacher", "video_text")}
+    config = replace(toy(road), finished=Finished(**finished))
+    stages = Stages(tmp_path, Processes(CPU, None))
+    assert [stage.name for stage in stages_of(config, stages)] == list(STAGES[3:])
+    RECIPES["world_reproduce"].run(config, tmp_path, CPU)
+    parents = {parent.manifest_id for parent in Manifest.load(tmp_path / "pruned" / "release").parents}
+    assert Manifest.load(reproduced / "teacher" / "release").id in parents
+    rows = [row["row"] for row in json.loads((tmp_path / "table.json").read_text())]
+    assert rows == [row["row"] for row in json.loads((reproduced / "table.json").read_text())]
 
 
 def test_the_small_preset_is_the_full_one_in_fewer_steps():
