@@ -6,7 +6,7 @@
 * ``text_encoders`` - text tower in open_clip's key names, word and CLIP tokenizers.
 * ``video_text`` - small contrastive video-text model.
 * ``cost`` - operations and activations of one pass of each network.
-* ``layers`` - sinusoids, zero initialisation, checkpointed calls, layouts.
+* ``layers`` - sinusoids, zero initialisation and what undoes it, checkpointed calls, layouts.
 """
 
 from rufous.networks.text_encoders import TextEncoder, TextEncoderConfig, WordTokenizer
