@@ -72,7 +72,7 @@ def measure_row(task: dict[str, Any]) -> dict[str, Any]:
         import_s=import_s,
         load_s=load_s,
         cold_s={str(stage): cold[stage] for stage in STAGES},
-        warm_s={str(stage): [seconds[stage] for seconds in warm] for stage in STAGES},
+        warm_s={str(stage): tuple(seconds[stage] for seconds in warm) for stage in STAGES},
         peak_resident_bytes=peak_resident_bytes(),
         peak_device_bytes=peak_memory_bytes(device) if device.type == "cuda" else None,
         published_s=job.row.published_s,

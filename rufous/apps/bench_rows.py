@@ -139,7 +139,7 @@ def _configs(row: "BenchmarkRow") -> dict[str, Any]:
         return {"diffusion": model.diffusion, "unet": model.unet, "autoencoder": model.autoencoder}
     if isinstance(model, DiffusersArchitecture):  # as deep as ours, so the same sizes fit
         levels = len(model.unet.get("block_out_channels", range(4)))
-        pixels = len(model.autoencoder["block_out_channels"])
+        pixels = len(model.autoencoder.get("block_out_channels", (64,)))
         return {
             "diffusion": model.diffusion,
             "unet": UNet3DConfig(channel_mult=(1,) * levels),

@@ -10,6 +10,7 @@ from rufous.core.devices import (
     available_devices,
     clock_s,
     copy_bytes_per_s,
+    default_dtype,
     free_memory_bytes,
     has_native_bf16,
     matmul_flop_per_s,
@@ -47,6 +48,13 @@ def test_autocast_changes_the_dtype_of_products_unless_it_is_fp32():
         assert (x @ x).dtype is torch.bfloat16
     with autocast(CPU, torch.float32):
         assert (x @ x).dtype is torch.float32
+
+
+def test_the_default_dtype_is_what_it_was_after_the_block_even_after_an_error():
+    with pytest.raises(ZeroDivisionError), default_dtype(torch.bfloat16):
+        assert torch.zeros(1).dtype is torch.bfloat16
+        _ = 1 / 0
+    assert torch.zeros(1).dtype is torch.float32
 
 
 def test_memory_is_measured_in_bytes():

@@ -1,6 +1,7 @@
 """A piece of work in a process of its own, so that its memory is its own and its end is its own.
 
-The parent writes JSON to the child's standard input, the child its answer to a file. What the child did not
+The parent writes JSON to the child's standard input, the child its answer to a file. The input stays open as
+long as the parent lives, and the child ends with it. What the child did not
 live to say, such as that the system killed it for its memory, the parent tells from how it ended.
 """
 
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,14 +57,17 @@ def run_child(command: Sequence[str], task: Mapping[str, Any], *, env: Mapping[s
             )
             try:
                 assert child.stdin is not None
-                with contextlib.suppress(BrokenPipeError), child.stdin as pipe:
-                    pipe.write(json.dumps(task).encode())
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.write(json.dumps(task).encode() + b"\n")
+                    child.stdin.flush()
                 _, status, usage = os.wait4(child.pid, 0)
                 child.returncode = os.waitstatus_to_exitcode(status)
             finally:
                 if child.returncode is None:
                     child.kill()
                     child.wait()
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.close()  # type: ignore[union-attr]
         if answer.exists():
             found = json.loads(answer.read_text(encoding="utf-8"))
             return ChildFailure(**found["failure"]) if "failure" in found else found["answer"]
@@ -76,7 +81,8 @@ def answer_task(jobs: Mapping[str, Callable[[dict[str, Any]], Any]]) -> None:
     Args:
         jobs: What this child can do, by the task's ``job``; each takes the task and returns JSON values.
     """
-    task = json.loads(sys.stdin.read())
+    task = json.loads(sys.stdin.readline())
+    _end_with_the_parent()
     _offer_to_the_killer()
     try:
         found: dict[str, Any] = {"answer": jobs[task["job"]](task)}
@@ -112,6 +118,17 @@ def _silent_failure(code: int, errors: str, peak_bytes: int) -> ChildFailure:
     return ChildFailure(
         reason="failed", message=f"exit code {code}: {lines[-1][:300]}", peak_bytes=peak_bytes
     )
+
+
+def _end_with_the_parent() -> None:
+    """A parent that was killed cannot end its child; the child sees that its input is closed."""
+
+    def follow() -> None:
+        while os.read(0, 4096):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _offer_to_the_killer() -> None:

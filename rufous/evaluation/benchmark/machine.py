@@ -19,8 +19,8 @@ from rufous.core.devices import (
     pick_dtype,
 )
 
-MATMUL_SIDES = {"cuda": (4096, 8192)}  # a GPU needs large products to reach its peak
-_CPU_SIDES = (1024, 2048)
+MATMUL_SIDES = {"cuda": (2048, 4096, 8192)}  # a GPU needs large products to reach its peak
+_CPU_SIDES = (512, 1024, 2048)
 _COPY_BYTES = {"cuda": 2**30}
 _CPU_COPY_BYTES = 2**28  # far above any cache
 _TOLD_VARIABLES = (
@@ -102,17 +102,23 @@ def measure_machine(device: str, dtype: str, *, duration_s: float) -> Machine:
 def measure_peaks(device: torch.device, *, duration_s: float) -> Peaks:
     """The best of several sizes of matrix product in each dtype, and a copy."""
     load = psutil.getloadavg()[0] if hasattr(psutil, "getloadavg") else None
-    sides = MATMUL_SIDES.get(device.type, _CPU_SIDES)
     return Peaks(
-        flop_per_s={
-            name: max(matmul_flop_per_s(device, dtype, duration_s=duration_s, side=side) for side in sides)
-            for name, dtype in DTYPES.items()
-        },
+        flop_per_s={name: _best_rate(device, dtype, duration_s) for name, dtype in DTYPES.items()},
         copy_bytes_per_s=copy_bytes_per_s(
             device, duration_s=duration_s, size_bytes=_COPY_BYTES.get(device.type, _CPU_COPY_BYTES)
         ),
         load_average=load,
     )
+
+
+def _best_rate(device: torch.device, dtype: torch.dtype, duration_s: float) -> float:
+    """Of growing products, up to those of which one would take longer than ``duration_s``."""
+    best = 0.0
+    for side in MATMUL_SIDES.get(device.type, _CPU_SIDES):
+        if best and 2.0 * side**3 / best > duration_s:
+            break
+        best = max(best, matmul_flop_per_s(device, dtype, duration_s=duration_s, side=side))
+    return best
 
 
 def cpu_name() -> str:

@@ -51,7 +51,7 @@ class RowResult:
     """Weights from the disk to the device; random ones are made instead."""
     cold_s: dict[str, float]
     """The first round: seconds of each stage."""
-    warm_s: dict[str, list[float]]
+    warm_s: dict[str, tuple[float, ...]]
     """The rounds after it."""
     peak_resident_bytes: int
     """Of the process, Python and torch included."""

@@ -38,7 +38,7 @@ def clips_row() -> RowResult:
         import_s=2.0,
         load_s=3.0,
         cold_s={"text": 0.5, "denoise": 20.0, "decode": 2.0, "write": 0.5},
-        warm_s={"text": [0.1, 0.1], "denoise": [8.0, 12.0], "decode": [1.5, 1.5], "write": [0.4, 0.4]},
+        warm_s={"text": (0.1, 0.1), "denoise": (8.0, 12.0), "decode": (1.5, 1.5), "write": (0.4, 0.4)},
         peak_resident_bytes=700_000_000,
         peak_device_bytes=None,
     )
@@ -53,7 +53,7 @@ def calls_row(clips_row: RowResult) -> RowResult:
         weights="random weights",
         how="calls",
         cold_s={"text": 0.5, "denoise": 5.0, "decode": 0.2, "write": 0.5},
-        warm_s={"text": [0.1], "denoise": [2.0], "decode": [0.1], "write": [0.3]},
+        warm_s={"text": (0.1,), "denoise": (2.0,), "decode": (0.1,), "write": (0.3,)},
         published_s=1.3,
     )
 

@@ -1,4 +1,4 @@
-"""The page says what is computed, what failed and what the machine is; the picture shows every measured row."""
+"""The page says what is computed, what failed and what the machine is; the picture shows measured rows."""
 
 from dataclasses import replace
 from xml.etree import ElementTree
