@@ -17,6 +17,7 @@ from rufous.evaluation.benchmark.children import answer_task, seconds_since_star
 from rufous.evaluation.benchmark.diffusers_models import (
     clip_flop,
     diffusers_workload,
+    import_classes,
     load_networks,
     write_timed,
 )
@@ -47,8 +48,10 @@ from rufous.video.frames import to_uint8
 
 def measure_row(task: dict[str, Any]) -> dict[str, Any]:
     """Load one row's model, time it, and say what it took."""
-    import_s = seconds_since_start(task)
     job = from_json_dict(RowJob, task["values"])
+    if isinstance(job.row.model, DiffusersArchitecture):
+        import_classes(job.row.model)
+    import_s = seconds_since_start(task)
     device, dtype = torch.device(job.device), DTYPES[job.dtype]
     with tempfile.TemporaryDirectory(prefix="rufous-bench-") as folder:
         workload, load_s = _load(job.row, device, dtype, Path(folder))

@@ -30,6 +30,18 @@ _UNETS = {"TextToVideoSDPipeline": "UNet3DConditionModel", "AnimateDiffPipeline"
 _SCHEDULERS = {"ddim": "DDIMScheduler", "lcm": "LCMScheduler"}
 
 
+def import_classes(architecture: DiffusersArchitecture) -> None:
+    """Import all that the pipeline needs, which takes seconds and belongs to a cold start.
+
+    Raises:
+        MissingDependencyError: diffusers is not installed.
+    """
+    diffusers = require("diffusers", extra="diffusers")
+    scheduler = _SCHEDULERS[architecture.diffusion.sampling.solver]
+    for name in (architecture.pipeline, _UNETS[architecture.pipeline], "AutoencoderKL", scheduler):
+        getattr(diffusers, name)  # diffusers imports a class when it is first asked for
+
+
 def load_networks(
     architecture: DiffusersArchitecture, *, device: torch.device, dtype: torch.dtype
 ) -> dict[str, nn.Module]:
