@@ -5,6 +5,9 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 * ``cli`` - the program: its commands, its error lines and exit codes.
 * ``generate`` - ``rufous generate``: prompts to clips.
 * ``compare`` - ``rufous compare``: models side by side.
+* ``bench`` - ``rufous bench``: time and memory of models on this machine.
+* ``bench_rows`` - which rows a command line means, and whether their clips fit.
+* ``bench_child`` - one row of it, in a process of its own.
 * ``reproduce`` - ``rufous reproduce``: a whole road by one command.
 * ``model_arguments`` - models on a command line with settings of their own.
 * ``outputs`` - which file each clip goes to, and what is refused before any work.

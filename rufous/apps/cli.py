@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import rufous
+from rufous.apps.bench import bench
 from rufous.apps.compare import compare
 from rufous.apps.convert import convert
 from rufous.apps.doctor import doctor
@@ -40,7 +41,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (generate, compare, reproduce, train, prune, recipes, convert, models, info, verify, doctor):
+for _command in (
+    generate,
+    compare,
+    bench,
+    reproduce,
+    train,
+    prune,
+    recipes,
+    convert,
+    models,
+    info,
+    verify,
+    doctor,
+):
     app.command()(_command)
 
 

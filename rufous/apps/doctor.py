@@ -66,8 +66,13 @@ def _devices() -> dict[str, str]:
     """Memory, native dtypes and measured matrix rate of each device."""
     import torch
 
-    from rufous.core.devices import available_devices, free_memory_bytes, has_native_bf16
-    from rufous.pipelines.estimate import matmul_flop_per_s, memory_text
+    from rufous.core.devices import (
+        available_devices,
+        free_memory_bytes,
+        has_native_bf16,
+        matmul_flop_per_s,
+    )
+    from rufous.pipelines.estimate import memory_text
 
     lines: dict[str, str] = {}
     for name in available_devices():
@@ -104,8 +109,8 @@ def _codecs() -> dict[str, str]:
 
 def _generations() -> dict[str, str]:
     """Predicted memory and time of one clip: of every embedded model, and of the published 0.7B U-Net."""
-    from rufous.core.devices import pick_device, pick_dtype
-    from rufous.pipelines.estimate import matmul_flop_per_s, memory_text
+    from rufous.core.devices import matmul_flop_per_s, pick_device, pick_dtype
+    from rufous.pipelines.estimate import memory_text
 
     device = pick_device()
     dtype = pick_dtype("auto", device)

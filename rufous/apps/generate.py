@@ -142,7 +142,8 @@ def _say_what_to_expect(
     pipeline: "TextToVideoPipeline", request: "GenerationRequest", estimate: "Estimate"
 ) -> None:
     """Predicted memory and time, and a line for prompts that the model has no words for."""
-    from rufous.pipelines.estimate import matmul_flop_per_s, memory_text
+    from rufous.core.devices import matmul_flop_per_s
+    from rufous.pipelines.estimate import memory_text
 
     rate = matmul_flop_per_s(pipeline.device, pipeline.dtype)
     typer.echo(

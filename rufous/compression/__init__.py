@@ -9,7 +9,6 @@
 * ``footprint`` - parameters, bytes, operations and measured time.
 * ``calls`` - what a network is called with: recorded, made from latents, or made up for timing.
 * ``report`` - what was done, as numbers, a page and a picture.
-* ``plot`` - bar charts as SVG.
 """
 
 from rufous.compression.blocks import block_names

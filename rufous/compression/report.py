@@ -6,7 +6,7 @@ from typing import Any
 
 from rufous.compression.calls import ClipSize
 from rufous.compression.footprint import Footprint
-from rufous.compression.plot import Bars, bar_chart
+from rufous.core.bar_chart import Bars, bar_chart
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@
 * ``errors`` - the three exceptions of the project.
 * ``optional`` - imports of packages that an extra brings.
 * ``randomness`` - generators from seeds and names.
-* ``devices`` - choice of device and dtype, autocast, memory and time.
+* ``devices`` - choice of device and dtype, autocast, memory and time, measured peak rates.
 * ``console`` - logging for libraries, one handler for apps.
 * ``files`` - atomic writes and hashes.
+* ``bar_chart`` - bar charts as SVG.
 """
 
 from rufous.core.config import from_json_dict, override, to_json_dict

@@ -1,11 +1,13 @@
-"""Choice of device and dtype, autocast, and what memory and time a process takes."""
+"""Choice of device and dtype, autocast, what memory and time a process takes, and what a device can do."""
 
 import contextlib
+import re
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import psutil
 import torch
@@ -73,6 +75,17 @@ def autocast(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def default_dtype(dtype: torch.dtype) -> Iterator[None]:
+    """Make new floating-point tensors of ``dtype`` inside the block, for example a network's weights."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextlib.contextmanager
 def fast_training_attention(device: torch.device) -> Iterator[None]:
     """On a CPU, compute attention by plain matrix products; elsewhere do nothing.
 
@@ -90,6 +103,19 @@ def peak_memory_bytes(device: torch.device) -> int:
     """Highest memory use so far: of torch's allocator on a GPU, of the process's resident set on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    return peak_resident_bytes()
+
+
+def peak_resident_bytes() -> int:
+    """Highest resident memory of this process so far.
+
+    Linux counts it for the process's own memory; what getrusage tells begins with the peak of the process
+    that started this one.
+    """
+    status = Path("/proc/self/status")
+    own = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE) if status.exists() else None
+    if own is not None:
+        return int(own[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -141,3 +167,28 @@ def median_times_s(
             function()
             rounds[-1].append(clock_s(device) - start)
     return [statistics.median(times) for times in zip(*(rounds[1:] or rounds), strict=True)]
+
+
+def matmul_flop_per_s(
+    device: torch.device, dtype: torch.dtype, *, duration_s: float = 0.1, side: int = 1024
+) -> float:
+    """Rate of a ``side`` x ``side`` matrix product, measured for about ``duration_s`` after one warm-up."""
+    a = torch.randn(side, side, device=device).to(dtype)
+    return _calls_per_s(lambda: torch.matmul(a, a), device, duration_s) * 2.0 * side**3
+
+
+def copy_bytes_per_s(device: torch.device, *, duration_s: float = 0.1, size_bytes: int = 2**28) -> float:
+    """Rate of a copy within the memory of ``device``, bytes read and bytes written both counted."""
+    source = torch.ones(size_bytes // 4, device=device)
+    target = torch.empty_like(source)
+    return _calls_per_s(lambda: target.copy_(source), device, duration_s) * 2.0 * source.nbytes
+
+
+def _calls_per_s(function: Callable[[], object], device: torch.device, duration_s: float) -> float:
+    function()
+    count, elapsed, start = 0, 0.0, clock_s(device)
+    while elapsed < duration_s:
+        function()
+        count += 1
+        elapsed = clock_s(device) - start
+    return count / elapsed

@@ -6,6 +6,7 @@
 * ``contact_sheet`` - a comparison as one picture.
 * ``frame_change`` - how much the pixels change from frame to frame.
 * ``frechet`` - the distance between two sets of features.
+* ``benchmark`` - time, memory and operations of models on one machine.
 """
 
 from rufous.evaluation.comparison_page import write_page

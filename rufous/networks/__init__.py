@@ -7,7 +7,7 @@
 * ``video_text`` - small contrastive video-text model.
 * ``cost`` - operations and activations of one pass of each network.
 * ``attention`` - attention by the fastest way that a device has for it.
-* ``layers`` - sinusoids, zero initialisation, checkpointed calls, layouts.
+* ``layers`` - sinusoids, zero initialisation and what undoes it, checkpointed calls, layouts.
 """
 
 from rufous.networks.text_encoders import TextEncoder, TextEncoderConfig, WordTokenizer

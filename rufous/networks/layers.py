@@ -49,6 +49,21 @@ def zero_(module: Module) -> Module:
     return module
 
 
+@torch.no_grad()
+def fill_zeros_(module: Module) -> Module:
+    """Give matrices and kernels that are all zeros small random values, in place, always the same.
+
+    For measuring time with random weights: residual branches that start as the identity would otherwise hold
+    zeros, with which some devices work faster. Values are uniform, with a variance of one over the inputs.
+    """
+    for parameter in module.parameters():
+        if parameter.ndim > 1 and not bool(parameter.any()):
+            generator = torch.Generator(parameter.device).manual_seed(0)
+            limit = (3.0 / parameter[0].numel()) ** 0.5
+            parameter.uniform_(-limit, limit, generator=generator)
+    return module
+
+
 def store_channels_last(module: Module) -> Module:
     """Store the weights of every 2D convolution channels last, in place; shapes, names and numbers stay.
 

@@ -314,3 +314,18 @@ class CLIPTokenizer:
             rows.append(list(ids) + [self.PAD_ID] * (context_length - len(ids)))
         ids = torch.tensor(rows, dtype=torch.long).reshape(len(prompts), context_length)
         return ids, torch.arange(context_length) < torch.tensor(lengths).reshape(-1, 1)
+
+
+def write_byte_vocabulary(folder: Path) -> None:
+    """Write ``vocab.json`` and ``merges.txt`` of a CLIP tokenizer that knows bytes and no words.
+
+    For networks with random weights, where the published vocabulary is not at hand: ids are far below its
+    size, and every prompt is as many tokens long after padding. Symbols are those of byte-level pair encoding
+    (Radford et al. 2019): printable bytes stand for themselves, the others for 256 and up.
+    """
+    codes = [*range(33, 127), *range(161, 173), *range(174, 324)]
+    symbols = [chr(code) for code in codes]
+    words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), "<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "vocab.json", json.dumps({word: i for i, word in enumerate(words)}))
+    write_text(folder / "merges.txt", "#version: 0.2\n")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from rufous.core.devices import clock_s, free_memory_bytes
+from rufous.core.devices import free_memory_bytes
 from rufous.networks.cost import (
     decoder_activation_bytes,
     decoder_flop,
@@ -89,19 +89,6 @@ def check_memory(estimate: Estimate, request: GenerationRequest, device: torch.d
             f"beside the weights, but {memory_text(free)} are free on {device}: use fewer frames or a "
             "smaller size"
         )
-
-
-def matmul_flop_per_s(device: torch.device, dtype: torch.dtype, *, duration_s: float = 0.1) -> float:
-    """Rate of a 1024 x 1024 matrix product, measured for about ``duration_s`` after one warm-up."""
-    side = 1024
-    a = torch.randn(side, side, device=device).to(dtype)
-    torch.matmul(a, a)
-    count, elapsed, start = 0, 0.0, clock_s(device)
-    while elapsed < duration_s:
-        torch.matmul(a, a)
-        count += 1
-        elapsed = clock_s(device) - start
-    return count * 2.0 * side**3 / elapsed
 
 
 def memory_text(count: int) -> str:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -6,10 +9,14 @@ from rufous.core.devices import (
     autocast,
     available_devices,
     clock_s,
+    copy_bytes_per_s,
+    default_dtype,
     free_memory_bytes,
     has_native_bf16,
+    matmul_flop_per_s,
     median_times_s,
     peak_memory_bytes,
+    peak_resident_bytes,
     pick_device,
     pick_dtype,
 )
@@ -43,9 +50,41 @@ def test_autocast_changes_the_dtype_of_products_unless_it_is_fp32():
         assert (x @ x).dtype is torch.float32
 
 
+def test_the_default_dtype_is_what_it_was_after_the_block_even_after_an_error():
+    with default_dtype(torch.bfloat16):
+        assert torch.zeros(1).dtype is torch.bfloat16
+    with pytest.raises(ValueError, match="stop"), default_dtype(torch.bfloat16):
+        raise ValueError("stop")
+    assert torch.zeros(1).dtype is torch.float32
+
+
 def test_memory_is_measured_in_bytes():
     assert peak_memory_bytes(CPU) > 50_000_000  # torch alone is larger
     assert free_memory_bytes(CPU) > 1_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process's own peak")
+def test_the_peak_is_the_processs_own_and_not_that_of_the_one_that_started_it():
+    code = (
+        "import ast, pathlib, sys; source = pathlib.Path(sys.argv[1]).read_text(); import re, resource;"
+        "from pathlib import Path;"
+        "body = [n for n in ast.parse(source).body if getattr(n, 'name', '') == 'peak_resident_bytes'];"
+        "exec(compile(ast.Module(body, []), 'devices', 'exec')); print(peak_resident_bytes())"
+    )  # importing the module would bring torch and its memory
+    done = subprocess.run([sys.executable, "-c", code, devices.__file__], capture_output=True, check=True)
+    assert 1_000_000 < int(done.stdout) < 60_000_000 < peak_resident_bytes()
+
+
+def test_peak_rates_are_those_of_work_over_time(monkeypatch: pytest.MonkeyPatch):
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.5
+        return now[0]
+
+    monkeypatch.setattr(devices.time, "perf_counter", clock)  # a call takes half a second
+    assert matmul_flop_per_s(CPU, torch.float32, duration_s=1.0, side=10) == 2 * 2000.0
+    assert copy_bytes_per_s(CPU, duration_s=1.0, size_bytes=4000) == 2 * 2 * 4000.0
 
 
 @pytest.mark.parametrize(

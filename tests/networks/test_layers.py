@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from rufous.networks.layers import call_checkpointed, sinusoidal_embedding, store_channels_last, zero_
+from rufous.networks.layers import (
+    call_checkpointed,
+    fill_zeros_,
+    sinusoidal_embedding,
+    store_channels_last,
+    zero_,
+)
 
 
 def test_a_sinusoid_has_its_cosines_first_and_starts_at_one_and_zero():
@@ -42,3 +48,14 @@ def test_another_layout_of_the_weights_changes_no_number():
     assert layer[0].weight.is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(layer[0].weight, weight)
     assert torch.allclose(layer[0](x), before, atol=1e-6)
+
+
+def test_only_matrices_of_zeros_are_filled_and_always_with_the_same_values():
+    layers = nn.ModuleList([nn.Linear(300, 40), zero_(nn.Conv2d(30, 4, 3)), nn.LayerNorm(5)])
+    before = [parameter.clone() for parameter in layers.parameters()]
+    filled = [parameter.clone() for parameter in fill_zeros_(layers).parameters()]
+    changed = [not torch.equal(old, new) for old, new in zip(before, filled, strict=True)]
+    assert changed == [False, False, True, False, False, False]
+    assert filled[2].var() * 270 == pytest.approx(1.0, rel=0.2)
+    zero_(layers[1])
+    assert torch.equal(fill_zeros_(layers)[1].weight, filled[2])  # type: ignore[index]

@@ -11,6 +11,7 @@ from rufous.networks.text_encoders import (
     TextEncoderConfig,
     WordTokenizer,
     from_openclip_keys,
+    write_byte_vocabulary,
 )
 
 TINY = TextEncoderConfig(vocab_size=30, context_length=9, width=16, heads=2, layers=3, embed_dim=6)
@@ -178,6 +179,17 @@ def test_clips_tokenizer_reads_local_files_and_pads_with_zero(tmp_path):
     found, mask = CLIPTokenizer(tmp_path).encode(["Cat", ""], 5)
     assert found.tolist() == [[7, 6, 8, 0, 0], [7, 8, 0, 0, 0]]
     assert mask.sum(dim=1).tolist() == [3, 2]
+
+
+def test_a_byte_vocabulary_knows_every_text_by_its_bytes(tmp_path):
+    write_byte_vocabulary(tmp_path / "made")
+    tokenizer = CLIPTokenizer(tmp_path / "made")
+    assert len(tokenizer) == 2 * 256 + 2
+    ids, mask = tokenizer.encode(["ab \u00e9\u4e2d\u00ad", ""], 77)
+    assert ids.shape == (2, 77)
+    assert mask.sum(dim=1).tolist() == [2 + 2 + 2 + 3 + 2, 2]  # start, end, and a token a byte
+    unknown = len(tokenizer) - 1  # CLIP's end token stands for what it does not know, too
+    assert (ids[0, 1 : mask[0].sum() - 1] != unknown).all()
 
 
 def test_a_folder_without_tokenizer_files_is_refused(tmp_path):

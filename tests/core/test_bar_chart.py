@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rufous.compression.plot import MARKED, PANEL_PX, PLAIN, Bars, bar_chart
+from rufous.core.bar_chart import MARKED, PANEL_PX, PLAIN, Bars, bar_chart
 
 
 def test_bars_are_as_long_as_their_values_and_marked_ones_have_their_colour():
