@@ -6,6 +6,7 @@
 * ``contact_sheet`` - a comparison as one picture.
 * ``frame_change`` - how much the pixels change from frame to frame.
 * ``frechet`` - the distance between two sets of features.
+* ``backbones`` - the networks that VBench measures with, from published files.
 """
 
 from rufous.evaluation.comparison_page import write_page
