@@ -7,6 +7,7 @@
 * ``frame_change`` - how much the pixels change from frame to frame.
 * ``frechet`` - the distance between two sets of features.
 * ``benchmark`` - time, memory and operations of models on one machine.
+* ``backbones`` - the networks that VBench measures with, from published files.
 """
 
 from rufous.evaluation.comparison_page import write_page
