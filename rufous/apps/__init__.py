@@ -5,6 +5,7 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 * ``cli`` - the program: its commands, its error lines and exit codes.
 * ``generate`` - ``rufous generate``: prompts to clips.
 * ``compare`` - ``rufous compare``: models side by side.
+* ``fvd`` - ``rufous fvd``: two folders of clips as sets.
 * ``reproduce`` - ``rufous reproduce``: a whole road by one command.
 * ``model_arguments`` - models on a command line with settings of their own.
 * ``outputs`` - which file each clip goes to, and what is refused before any work.

@@ -3,6 +3,9 @@
 * ``preprocessing`` - frames in [-1, 1] to what an image model reads, differentiable.
 * ``clip`` - CLIP's two towers, for weights of transformers and of open_clip.
 * ``viclip`` - ViCLIP: clips of 8 frames and text.
+* ``i3d`` - I3D's logits, for the Frechet video distance.
+* ``video_transformers`` - VideoMAE v2 and V-JEPA 2: features of clips.
+* ``video_text`` - embeddings of clips by the world's own model.
 * ``prompts`` - prompts to embeddings, and whether a tokenizer fits a text tower.
 """
 

@@ -29,6 +29,7 @@ KINDS = {
     "autoencoder_case": "vae_ldm_*",
     "text_case": "text_openclip_*",
     "sampling_case": "sampling_t2v_turbo*",
+    "i3d_case": "i3d_*",
 }
 """Name of the fixture that carries the cases of one kind, and the pattern of their names."""
 
