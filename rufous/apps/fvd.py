@@ -1,4 +1,4 @@
-"""``rufous fvd``: two folders of clips as sets, by FVD, its content-debiased kin, JEDi, or the world's own."""
+"""``rufous fvd``: two folders of clips as sets: FVD, its content-debiased kin, JEDi, the world's."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from rufous.apps.outputs import check_folder
 
 if TYPE_CHECKING:
     from rufous.evaluation.set_features import VideoFeatures
-    from rufous.evaluation.sets import ClipSampling, SetComparison
+    from rufous.evaluation.sets import SetComparison, SetSampling
 
 
 def fvd(
@@ -52,14 +52,14 @@ def fvd(
     from rufous.checkpoints.published import default_cache
     from rufous.core.devices import pick_device
     from rufous.evaluation import ucf101
-    from rufous.evaluation.sets import ClipSampling, compare_sets
+    from rufous.evaluation.sets import SetSampling, compare_sets
 
     for folder in (real, generated):
         if not folder.is_dir():
             raise ValueError(f"{folder} is no folder: name one with clips")
     folder = cache or default_cache() / "features"
     check_folder(folder)
-    sampling = ClipSampling(num_frames=frames, stride=stride, start=start, num_clips=clips, seed=seed)
+    sampling = SetSampling(num_frames=frames, stride=stride, start=start, num_clips=clips, seed=seed)
     real_sampling, name = sampling, features or "i3d"
     if preset is not None:
         _check_free(name, sampling)
@@ -78,11 +78,11 @@ def fvd(
         raise typer.Exit(1)
 
 
-def _check_free(features: str, sampling: "ClipSampling") -> None:
+def _check_free(features: str, sampling: "SetSampling") -> None:
     """A protocol stands for itself: what it fixes may not be asked for beside it."""
-    from rufous.evaluation.sets import ClipSampling
+    from rufous.evaluation.sets import SetSampling
 
-    if features != "i3d" or sampling != ClipSampling():
+    if features != "i3d" or sampling != SetSampling():
         raise ValueError("--preset fixes features, frames, stride, start, clips and seed: leave those out")
 
 

@@ -19,7 +19,7 @@ from rufous.evaluation.contact_sheet import write_contact_sheet
 from rufous.evaluation.frame_change import mean_frame_change
 from rufous.evaluation.frechet import frechet_distance
 from rufous.evaluation.mmd import polynomial_mmd
-from rufous.evaluation.sets import ClipSampling, SetComparison, compare_sets
+from rufous.evaluation.sets import SetComparison, SetSampling, compare_sets
 from rufous.evaluation.side_by_side import (
     ComparedModel,
     Comparison,
@@ -29,12 +29,12 @@ from rufous.evaluation.side_by_side import (
 )
 
 __all__ = [
-    "ClipSampling",
     "ComparedModel",
     "Comparison",
     "GeneratedClip",
     "SeededPrompt",
     "SetComparison",
+    "SetSampling",
     "compare_models",
     "compare_sets",
     "frechet_distance",

@@ -21,7 +21,7 @@ from torch import Tensor
 from rufous.checkpoints.published import PublishedFile
 from rufous.checkpoints.tokenizers import clip_tokenizer
 from rufous.checkpoints.weights import find_weights, load_published
-from rufous.evaluation.sets import ClipSampling, FailedClip, chosen_clips, clip_indices
+from rufous.evaluation.sets import FailedClip, SetSampling, chosen_clips, clip_indices
 from rufous.perception.clip import CLIP, VIT_H_14, from_published_names
 from rufous.perception.prompts import Tokenizer, check_tokenizer, encode_prompts
 from rufous.video.frames import from_uint8
@@ -76,7 +76,7 @@ class Clipsim:
         return mean
 
     def score_folder(
-        self, folder: Path | str, prompts: Mapping[str, str], sampling: ClipSampling | None = None
+        self, folder: Path | str, prompts: Mapping[str, str], sampling: SetSampling | None = None
     ) -> SetClipsim:
         """CLIPSIM of the clips of a folder whose prompts are known, each decoded once.
 
@@ -88,7 +88,7 @@ class Clipsim:
         Raises:
             ValueError: No clips, or none that can be scored.
         """
-        sampled, scores, failed = sampling or ClipSampling(), dict[str, float](), list[FailedClip]()
+        sampled, scores, failed = sampling or SetSampling(), dict[str, float](), list[FailedClip]()
         for path in chosen_clips(Path(folder), sampled):
             name = path.relative_to(folder).as_posix()
             if name not in prompts:

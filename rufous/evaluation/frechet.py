@@ -90,7 +90,7 @@ class Moments:
 
 
 def frechet_distance(
-    first: Float[Tensor, "n d"] | Moments, second: Float[Tensor, "m d"] | Moments, *, ddof: int = 1
+    first: Float[Tensor, "n d"] | Moments, second: Float[Tensor, "m _"] | Moments, *, ddof: int = 1
 ) -> float:
     """Squared distance of the Gaussians of two sets, in float64; the order of the sets does not matter.
 

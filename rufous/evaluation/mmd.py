@@ -20,7 +20,7 @@ _ROWS = 1024  # of a kernel matrix at once, which bounds memory
 
 def polynomial_mmd(
     first: Float[Tensor, "n d"],
-    second: Float[Tensor, "m d"],
+    second: Float[Tensor, "m _"],
     *,
     degree: int = 2,
     gamma: float | None = None,
@@ -64,7 +64,7 @@ def polynomial_mmd(
     return mean_within(x) + mean_within(y) - 2 * mean_kernel(x, y)
 
 
-def jedi(first: Float[Tensor, "n d"], second: Float[Tensor, "m d"]) -> float:
+def jedi(first: Float[Tensor, "n d"], second: Float[Tensor, "m _"]) -> float:
     """100 times the biased discrepancy of degree 2: the published figure, if the features are its network's.
 
     Raises:

@@ -34,7 +34,7 @@ CUSTOMARY_CLIPS = 2048
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipSampling:
+class SetSampling:
     """Which clips of a folder are read, and which frames of a clip."""
 
     num_frames: int = 16
@@ -84,8 +84,8 @@ class SetComparison:
     num_features: int
     ddof: int
     resize: str
-    real_sampling: ClipSampling
-    generated_sampling: ClipSampling
+    real_sampling: SetSampling
+    generated_sampling: SetSampling
     weights: str
     status: str
     warnings: tuple[str, ...]
@@ -97,8 +97,8 @@ def compare_sets(
     generated: Path | str,
     features: VideoFeatures | str = "i3d",
     *,
-    sampling: ClipSampling | None = None,
-    real_sampling: ClipSampling | None = None,
+    sampling: SetSampling | None = None,
+    real_sampling: SetSampling | None = None,
     ddof: int | None = None,
     batch_size: int = 8,
     cache_dir: Path | str | None = None,
@@ -125,7 +125,7 @@ def compare_sets(
         CheckpointError: Weights are missing or do not fit.
     """
     network = load_features(features, device=device) if isinstance(features, str) else features
-    sampled = sampling or ClipSampling()
+    sampled = sampling or SetSampling()
     sampled_real = real_sampling or sampled
     sets = [
         features_of(folder, network, own, batch_size=batch_size, cache_dir=cache_dir, on_clip=on_clip)
@@ -140,7 +140,7 @@ def compare_features(
     network: VideoFeatures,
     *,
     ddof: int | None = None,
-    samplings: tuple[ClipSampling, ClipSampling] = (ClipSampling(), ClipSampling()),
+    samplings: tuple[SetSampling, SetSampling] = (SetSampling(), SetSampling()),
 ) -> SetComparison:
     """The distances of two sets of features that one network read.
 
@@ -179,7 +179,7 @@ def compare_features(
 def features_of(
     folder: Path | str,
     network: VideoFeatures,
-    sampling: ClipSampling,
+    sampling: SetSampling,
     *,
     batch_size: int = 8,
     cache_dir: Path | str | None = None,
@@ -239,7 +239,7 @@ def features_of(
     )
 
 
-def chosen_clips(folder: Path, sampling: ClipSampling) -> list[Path]:
+def chosen_clips(folder: Path, sampling: SetSampling) -> list[Path]:
     """The clips of a folder and its sub-folders in the order of their names, or those of them that are drawn.
 
     Raises:
@@ -262,7 +262,7 @@ def chosen_clips(folder: Path, sampling: ClipSampling) -> list[Path]:
     return sorted(found[i] for i in order[: sampling.num_clips])
 
 
-def _settings(network: VideoFeatures, sampling: ClipSampling) -> dict[str, object]:
+def _settings(network: VideoFeatures, sampling: SetSampling) -> dict[str, object]:
     return {
         "features": network.name,
         "weights": network.weights,
@@ -275,7 +275,7 @@ def _settings(network: VideoFeatures, sampling: ClipSampling) -> dict[str, objec
 def _batches(
     files: Sequence[Path],
     folder: Path,
-    sampling: ClipSampling,
+    sampling: SetSampling,
     cache: FeatureCache,
     rows: dict[str, Tensor],
     failed: list[FailedClip],
@@ -303,7 +303,7 @@ def _batches(
         yield batch
 
 
-def clip_indices(name: str, available: int, sampling: ClipSampling) -> list[int]:
+def clip_indices(name: str, available: int, sampling: SetSampling) -> list[int]:
     """The frames of one clip; where they begin depends on the seed and the name alone."""
     span = (sampling.num_frames - 1) * sampling.stride + 1
     start = 0

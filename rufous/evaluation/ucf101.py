@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rufous.core.files import write_text
-from rufous.evaluation.sets import ClipSampling
+from rufous.evaluation.sets import SetSampling
 
 CLASSES = tuple(
     """
@@ -43,8 +43,8 @@ CLASSES = tuple(
 CLIPS_PER_CLASS = 24
 NUM_CLIPS = 2048
 RESIZE = "crop"
-REAL = ClipSampling(start="random", num_clips=NUM_CLIPS)
-GENERATED = ClipSampling(num_clips=NUM_CLIPS)
+REAL = SetSampling(start="random", num_clips=NUM_CLIPS)
+GENERATED = SetSampling(num_clips=NUM_CLIPS)
 
 
 def read_class_prompts(path: Path | str) -> dict[str, str]:

@@ -30,6 +30,7 @@ KINDS = {
     "text_case": "text_openclip_*",
     "sampling_case": "sampling_t2v_turbo*",
     "i3d_case": "i3d_*",
+    "videomae_case": "videomae_*",
 }
 """Name of the fixture that carries the cases of one kind, and the pattern of their names."""
 
