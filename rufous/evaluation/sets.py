@@ -190,53 +190,85 @@ def features_of(
     Raises:
         ValueError: No clips, fewer than two that can be read, or frames that do not suit the network.
     """
-    fits = sampling.num_frames == network.num_frames or (
-        network.takes_more_frames and sampling.num_frames > network.num_frames
-    )
-    if not fits:
-        or_more = " or more" if network.takes_more_frames else ""
-        raise ValueError(
-            f"num_frames={sampling.num_frames} does not suit {network.name}: "
-            f"it reads {network.num_frames}{or_more}"
-        )
-    files = chosen_clips(Path(folder), sampling)
+    _check_frames(network, sampling)
+    folder = Path(folder)
     cache = FeatureCache(cache_dir, _settings(network, sampling))
-    rows: dict[str, Tensor] = {}
-    failed: list[FailedClip] = []
+    reader = _Reader(network, cache, sampling, batch_size, on_clip or (lambda name: None))
     try:
-        for batch in _batches(files, Path(folder), sampling, cache, rows, failed, batch_size):
-            read = network.read([frames for _, _, frames in batch])
-            finite = torch.isfinite(read).all(dim=1).tolist()
-            failed += [
-                FailedClip(name, "a feature is NaN or infinite: the clip or the weights are damaged")
-                for (name, _, _), good in zip(batch, finite, strict=True)
-                if not good
-            ]
-            kept = [
-                (name, key, row)
-                for (name, key, _), row, good in zip(batch, read, finite, strict=True)
-                if good
-            ]
-            rows |= {name: row for name, _, row in kept}
-            cache.put({key: row for _, key, row in kept})
-            for name, _, _ in batch:
-                if on_clip is not None:
-                    on_clip(name)
+        for path in chosen_clips(folder, sampling):
+            reader.take(path, path.relative_to(folder).as_posix())
+        reader.read_waiting()
     finally:
         cache.save()
-    for each in failed:
-        _log.warning("%s is left out: %s", each.file, each.reason)
-    names = sorted(rows)
-    if len(names) < 2:
-        reasons = "; ".join(f"{each.file}: {each.reason}" for each in failed[:3])
-        raise ValueError(
-            f"{folder}: {len(names)} of {len(files)} clips can be used, two are the least. {reasons}"
-        )
-    return FeatureSet(
-        tuple(names),
-        torch.stack([rows[name] for name in names]),
-        tuple(sorted(failed, key=lambda each: each.file)),
-    )
+    return reader.as_set(folder)
+
+
+class _Reader:
+    """Takes clips one by one, reads those that the cache has not in batches, and notes those that fail."""
+
+    def __init__(
+        self,
+        network: VideoFeatures,
+        cache: FeatureCache,
+        sampling: SetSampling,
+        batch_size: int,
+        on_clip: Callable[[str], None],
+    ) -> None:
+        self._network, self._cache, self._sampling = network, cache, sampling
+        self._batch_size, self._on_clip = batch_size, on_clip
+        self._rows: dict[str, Tensor] = {}
+        self._failed: list[FailedClip] = []
+        self._waiting: list[tuple[str, str, Tensor]] = []
+        """Name, key in the cache, and frames."""
+
+    def take(self, path: Path, name: str) -> None:
+        """Decode a clip, unless its features are known."""
+        try:
+            timeline = timeline_of(path)
+            indices = clip_indices(name, len(timeline.index.pts), self._sampling)
+            key = f"{sha256_of(path)}@{indices[0]}"
+            known = self._cache.get(key)
+            if known is None:
+                self._waiting.append((name, key, read_frames(timeline, indices)[0]))
+        except (ValueError, OSError) as error:
+            self._fail(name, str(error))
+            return
+        if known is not None:
+            self._rows[name] = known
+            self._on_clip(name)
+        elif len(self._waiting) >= self._batch_size:
+            self.read_waiting()
+
+    def read_waiting(self) -> None:
+        """One batch through the network."""
+        batch, self._waiting = self._waiting, []
+        if not batch:
+            return
+        features = self._network.read([frames for _, _, frames in batch])
+        for (name, key, _), row in zip(batch, features, strict=True):
+            if bool(torch.isfinite(row).all()):
+                self._rows[name] = row
+                self._cache.put({key: row})
+                self._on_clip(name)
+            else:
+                self._fail(name, "a feature is NaN or infinite: the clip or the weights are damaged")
+
+    def as_set(self, folder: Path) -> FeatureSet:
+        """What was read, in the order of the names."""
+        names = sorted(self._rows)
+        failed = tuple(sorted(self._failed, key=lambda each: each.file))
+        if len(names) < 2:
+            reasons = "; ".join(f"{each.file}: {each.reason}" for each in failed[:3])
+            raise ValueError(
+                f"{folder}: {len(names)} of {len(names) + len(failed)} clips can be used, two are the least. "
+                f"{reasons}"
+            )
+        return FeatureSet(tuple(names), torch.stack([self._rows[name] for name in names]), failed)
+
+    def _fail(self, name: str, reason: str) -> None:
+        _log.warning("%s is left out: %s", name, reason)
+        self._failed.append(FailedClip(name, reason))
+        self._on_clip(name)
 
 
 def chosen_clips(folder: Path, sampling: SetSampling) -> list[Path]:
@@ -262,6 +294,13 @@ def chosen_clips(folder: Path, sampling: SetSampling) -> list[Path]:
     return sorted(found[i] for i in order[: sampling.num_clips])
 
 
+def _check_frames(network: VideoFeatures, sampling: SetSampling) -> None:
+    fewest, given = network.num_frames, sampling.num_frames
+    if given < fewest or (given > fewest and not network.takes_more_frames):
+        or_more = " or more" if network.takes_more_frames else ""
+        raise ValueError(f"num_frames={given} does not suit {network.name}: it reads {fewest}{or_more}")
+
+
 def _settings(network: VideoFeatures, sampling: SetSampling) -> dict[str, object]:
     return {
         "features": network.name,
@@ -270,37 +309,6 @@ def _settings(network: VideoFeatures, sampling: SetSampling) -> dict[str, object
         "num_frames": sampling.num_frames,
         "stride": sampling.stride,
     }
-
-
-def _batches(
-    files: Sequence[Path],
-    folder: Path,
-    sampling: SetSampling,
-    cache: FeatureCache,
-    rows: dict[str, Tensor],
-    failed: list[FailedClip],
-    batch_size: int,
-) -> Iterator[list[tuple[str, str, Tensor]]]:
-    """Name, cache key and frames of the clips that must be read; the others go to ``rows`` and ``failed``."""
-    batch: list[tuple[str, str, Tensor]] = []
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        try:
-            timeline = timeline_of(path)
-            indices = clip_indices(name, len(timeline.index.pts), sampling)
-            key = f"{sha256_of(path)}@{indices[0]}"
-            known = cache.get(key)
-            if known is not None:
-                rows[name] = known
-                continue
-            batch.append((name, key, read_frames(timeline, indices)[0]))
-        except (ValueError, OSError) as error:
-            failed.append(FailedClip(name, str(error)))
-        if len(batch) == batch_size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def clip_indices(name: str, available: int, sampling: SetSampling) -> list[int]:
