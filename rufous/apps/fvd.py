@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from rufous.apps.outputs import check_folder
+from rufous.apps.progress import step_bar
 
 if TYPE_CHECKING:
     from rufous.evaluation.set_features import VideoFeatures
@@ -52,27 +53,31 @@ def fvd(
     from rufous.checkpoints.published import default_cache
     from rufous.core.devices import pick_device
     from rufous.evaluation import ucf101
-    from rufous.evaluation.sets import SetSampling, compare_sets
+    from rufous.evaluation.sets import SetSampling, chosen_clips, compare_sets
 
     for folder in (real, generated):
         if not folder.is_dir():
             raise ValueError(f"{folder} is no folder: name one with clips")
-    folder = cache or default_cache() / "features"
-    check_folder(folder)
+    cache_dir = cache or default_cache() / "features"
+    check_folder(cache_dir)
     sampling = SetSampling(num_frames=frames, stride=stride, start=start, num_clips=clips, seed=seed)
     real_sampling, name = sampling, features or "i3d"
     if preset is not None:
         _check_free(name, sampling)
         sampling, real_sampling, resize = ucf101.GENERATED, ucf101.REAL, ucf101.RESIZE
-    report = compare_sets(
-        real,
-        generated,
-        _loaded(name, weights, resize=resize, device=str(pick_device(device))),
-        sampling=sampling,
-        real_sampling=real_sampling,
-        ddof=ddof,
-        cache_dir=folder,
-    )
+    total = len(chosen_clips(real, real_sampling)) + len(chosen_clips(generated, sampling))
+    network = _loaded(name, weights, resize=resize, device=str(pick_device(device)))
+    with step_bar(total, visible=not as_json, what="read") as advance:
+        report = compare_sets(
+            real,
+            generated,
+            network,
+            sampling=sampling,
+            real_sampling=real_sampling,
+            ddof=ddof,
+            cache_dir=cache_dir,
+            on_clip=advance,
+        )
     _print(report, as_json=as_json)
     if report.failed:
         raise typer.Exit(1)

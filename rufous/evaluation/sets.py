@@ -7,7 +7,7 @@ reported by name; the caller decides what an exit code says.
 Shapes: n clips, d features.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rufous.core.files import write_text
+from rufous.evaluation.set_features import Resize
 from rufous.evaluation.sets import SetSampling
 
 CLASSES = tuple(
@@ -42,7 +43,7 @@ CLASSES = tuple(
 )
 CLIPS_PER_CLASS = 24
 NUM_CLIPS = 2048
-RESIZE = "crop"
+RESIZE: Resize = "crop"
 REAL = SetSampling(start="random", num_clips=NUM_CLIPS)
 GENERATED = SetSampling(num_clips=NUM_CLIPS)
 
