@@ -8,6 +8,7 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 * ``bench`` - ``rufous bench``: time and memory of models on this machine.
 * ``bench_rows`` - which rows a command line means, and whether their clips fit.
 * ``bench_child`` - one row of it, in a process of its own.
+* ``fvd`` - ``rufous fvd``: two folders of clips as sets.
 * ``reproduce`` - ``rufous reproduce``: a whole road by one command.
 * ``model_arguments`` - models on a command line with settings of their own.
 * ``outputs`` - which file each clip goes to, and what is refused before any work.

@@ -17,6 +17,7 @@ from rufous.apps.bench import bench
 from rufous.apps.compare import compare
 from rufous.apps.convert import convert
 from rufous.apps.doctor import doctor
+from rufous.apps.fvd import fvd
 from rufous.apps.generate import generate
 from rufous.apps.inspect import info, models, verify
 from rufous.apps.prune import prune
@@ -45,6 +46,7 @@ for _command in (
     generate,
     compare,
     bench,
+    fvd,
     reproduce,
     train,
     prune,

@@ -16,8 +16,14 @@ from rich.progress import (
 
 
 @contextmanager
-def step_bar(total: int, *, visible: bool) -> Iterator[Callable[[str], None]]:
-    """A bar of ``total`` steps, on a terminal; the yielded function advances it by one and relabels it."""
+def step_bar(total: int, *, visible: bool, what: str = "denoise") -> Iterator[Callable[[str], None]]:
+    """A bar of ``total`` steps, on a terminal; the yielded function advances it by one and relabels it.
+
+    Args:
+        total: Steps until it is full.
+        visible: False shows nothing, as where stderr is no terminal.
+        what: The label until the first step.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -29,7 +35,7 @@ def step_bar(total: int, *, visible: bool) -> Iterator[Callable[[str], None]]:
     with Progress(
         *columns, console=console, transient=True, disable=not (visible and console.is_terminal)
     ) as bar:
-        task = bar.add_task("denoise", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda description: bar.update(task, advance=1, description=description)
 
 

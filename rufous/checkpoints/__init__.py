@@ -16,6 +16,8 @@
 * ``published`` - the published releases that are known, and fetching them.
 * ``weights`` - files of published weights that the user has put in place.
 * ``vbench`` - files of weights where VBench keeps them.
+* ``tokenizers`` - CLIP's tokenizer from such files.
+* ``video_text`` - the video-text model of a release, and how its training read clips.
 * ``hub`` - downloads, with errors that help without a network.
 * ``lookup`` - a name, folder or hub id to a release folder; the embedded models.
 * ``info`` - what a path holds.

@@ -23,13 +23,16 @@ _log = logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedFile:
-    """One file on the hub."""
+    """One file on the hub, or elsewhere."""
 
     hub_id: str
+    """Its repository there; of a file elsewhere, what it is filed under on this machine."""
     file: str
     revision: str | None = None
     """Commit to fetch; None for the newest, since no commit was verified here."""
     size_bytes: int | None = None
+    url: str | None = None
+    """Address of a file that is not on the hub."""
 
 
 @dataclass(frozen=True, kw_only=True)

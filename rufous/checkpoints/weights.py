@@ -3,12 +3,15 @@
 A file is looked for where the caller says, else in ``~/.cache/rufous/weights``, else in the hub's own cache.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from rufous.checkpoints.formats import read_source
+from rufous.checkpoints.matching import load_strictly
 from rufous.checkpoints.published import PublishedFile, default_cache
 from rufous.checkpoints.torch_files import read_torch_file
 from rufous.core.errors import CheckpointError
@@ -30,16 +33,48 @@ def find_weights(wanted: PublishedFile, path: Path | str | None = None) -> Path:
         places = [Path(path)]
     else:
         places = [default_cache() / "weights" / wanted.hub_id.split("/")[-1] / wanted.file]
+    if path is None and wanted.url is None:
         cached = huggingface_hub.try_to_load_from_cache(wanted.hub_id, wanted.file, revision=wanted.revision)
         places += [Path(cached)] if isinstance(cached, str) else []
     for place in places:
         if place.is_file():
             return place
-    looked_for = str(places[0]) if path is not None else f"{places[0]} and in the hub's cache"
-    raise CheckpointError(
-        f"{wanted.file} is missing: looked for {looked_for}. "
-        f"Get it from https://huggingface.co/{wanted.hub_id} (hf download {wanted.hub_id} {wanted.file})"
+    only_here = path is not None or wanted.url is not None
+    looked_for = str(places[0]) if only_here else f"{places[0]} and in the hub's cache"
+    source = wanted.url or (
+        f"https://huggingface.co/{wanted.hub_id} (hf download {wanted.hub_id} {wanted.file})"
     )
+    raise CheckpointError(f"{wanted.file} is missing: looked for {looked_for}. Get it from {source}")
+
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def load_published(
+    build: Callable[[dict[str, Tensor]], tuple[Network, dict[str, Tensor]]],
+    path: Path,
+    *,
+    key: str | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Network:
+    """A frozen network in eval mode with the weights of a published file; every name and shape must fit.
+
+    Args:
+        build: From the tensors of the file to the network (it is built on the meta device) and its tensors.
+        path: The file, as ``find_weights`` gives it.
+        key: As in ``read_weights``.
+        device: Where the weights go.
+        dtype: Of the weights.
+
+    Raises:
+        CheckpointError: The file is damaged, or names or shapes differ.
+    """
+    tensors = read_weights(path, key=key)
+    with torch.device("meta"):
+        network, renamed = build(tensors)
+    load_strictly(network, renamed, where=str(path))
+    return network.to(device=device, dtype=dtype).eval().requires_grad_(False)
 
 
 def read_weights(path: Path | str, *, key: str | None = None) -> dict[str, Tensor]:

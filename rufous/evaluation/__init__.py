@@ -5,15 +5,23 @@
 * ``comparison_page`` - a comparison as one HTML file with the clips in it.
 * ``contact_sheet`` - a comparison as one picture.
 * ``frame_change`` - how much the pixels change from frame to frame.
-* ``frechet`` - the distance between two sets of features.
 * ``benchmark`` - time, memory and operations of models on one machine.
 * ``backbones`` - the networks that VBench measures with, from published files.
+* ``frechet`` - the Frechet distance between two sets of features, and their streamed moments.
+* ``mmd`` - the maximum mean discrepancy of two sets of features, and JEDi.
+* ``set_features`` - the networks that sets of clips are compared by.
+* ``feature_cache`` - features that were computed before, in a file.
+* ``sets`` - two folders of clips compared as sets: FVD and its kin.
+* ``ucf101`` - AnimateLCM's protocol on UCF-101.
+* ``clipsim`` - CLIPSIM of clips and their prompts.
 """
 
 from rufous.evaluation.comparison_page import write_page
 from rufous.evaluation.contact_sheet import write_contact_sheet
 from rufous.evaluation.frame_change import mean_frame_change
 from rufous.evaluation.frechet import frechet_distance
+from rufous.evaluation.mmd import polynomial_mmd
+from rufous.evaluation.sets import SetComparison, SetSampling, compare_sets
 from rufous.evaluation.side_by_side import (
     ComparedModel,
     Comparison,
@@ -27,9 +35,13 @@ __all__ = [
     "Comparison",
     "GeneratedClip",
     "SeededPrompt",
+    "SetComparison",
+    "SetSampling",
     "compare_models",
+    "compare_sets",
     "frechet_distance",
     "mean_frame_change",
+    "polynomial_mmd",
     "write_contact_sheet",
     "write_page",
 ]

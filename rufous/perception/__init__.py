@@ -10,6 +10,9 @@
 * ``umt`` - which action a clip shows.
 * ``dino`` - features that tell subjects apart.
 * ``aesthetic`` - LAION's linear head over CLIP embeddings.
+* ``i3d`` - I3D's logits, for the Frechet video distance.
+* ``video_transformers`` - VideoMAE v2 and V-JEPA 2: features of clips.
+* ``video_text`` - embeddings of clips by the world's own model.
 * ``prompts`` - prompts to embeddings, and whether a tokenizer fits a text tower.
 """
 

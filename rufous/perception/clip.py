@@ -179,3 +179,10 @@ def _block_tensors(block: str, module: str, last: str, tensor: Tensor) -> dict[s
 def from_transformers_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file of transformers, without the ``position_ids`` that its older versions wrote."""
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(".position_ids")}
+
+
+def from_published_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file with open_clip's or transformers' names, for a ``CLIP``."""
+    is_openclip = "token_embedding.weight" in tensors
+    renamed = from_openclip_names(tensors) if is_openclip else from_transformers_names(tensors)
+    return {f"model.{name}": tensor for name, tensor in renamed.items()}

@@ -16,25 +16,24 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from rufous.checkpoints.lookup import find_release
-from rufous.checkpoints.release import load_component
+from rufous.checkpoints.video_text import load_video_text
 from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
 from rufous.evaluation.frechet import frechet_distance
 from rufous.evaluation.judging import JudgedClip, judge_clip, truth_figures
-from rufous.networks.video_text import VideoTextModel
+from rufous.perception.video_text import embed
 from rufous.pipelines.loading import load
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
-from rufous.rewards.world import frame_stride_of
 from rufous.training.parallel import gathered, rank, world_size
-from rufous.video.frames import from_uint8, to_uint8, video_from_frames
+from rufous.video.frames import to_uint8, video_from_frames
 from rufous.world.dataset import WorldClip, WorldClips
 from rufous.world.scene import Level, Split
 
@@ -132,20 +131,9 @@ def _by_motion(motions: Sequence[str], judged: Sequence[JudgedClip]) -> dict[str
 
 def _features(release: Path, samples: Sequence[Sample], device: torch.device) -> tuple[Tensor, Tensor]:
     """Embeddings of the clips that were made, and of the real ones."""
-    model: VideoTextModel = load_component(release, "video_text", device=device)
-    stride = frame_stride_of(release)
+    model, stride = load_video_text(release, device=device)
     made, real = [each.made for each in samples], [each.real.frames for each in samples]
     return embed(model, made, stride), embed(model, real, stride)
-
-
-@torch.no_grad()
-def embed(model: VideoTextModel, clips: list[Tensor], frame_stride: int) -> Float[Tensor, "n e"]:
-    """Embeddings of uint8 clips [f 3 h w] of one length, every so-manieth frame read, as in the training."""
-    model = model.float().eval()
-    device = model.frame_position.device
-    parts = [torch.stack(clips[start : start + 16]) for start in range(0, len(clips), 16)]
-    videos = (from_uint8(part[:, ::frame_stride].to(device).transpose(1, 2)) for part in parts)
-    return torch.cat([model.encode_video(video).cpu() for video in videos])
 
 
 def _generated(

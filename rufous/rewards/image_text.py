@@ -17,12 +17,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.checkpoints.published import PublishedFile
+from rufous.checkpoints.tokenizers import clip_tokenizer
 from rufous.networks.layers import call_checkpointed
 from rufous.networks.video_text import VideoTextModel
 from rufous.perception.clip import CLIP, VIT_H_14, VIT_L_14, CLIPConfig
 from rufous.perception.preprocessing import Preprocessing
 from rufous.perception.prompts import Tokenizer, check_tokenizer, encode_prompts
-from rufous.rewards.pairs import clip_tokenizer, load_clip
+from rufous.rewards.pairs import load_clip
 from rufous.rewards.reward import check_clips
 
 

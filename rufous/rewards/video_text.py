@@ -16,10 +16,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.checkpoints.published import PublishedFile
+from rufous.checkpoints.tokenizers import clip_tokenizer
 from rufous.networks.video_text import VideoTextModel
 from rufous.perception.prompts import Tokenizer, check_tokenizer, encode_prompts
 from rufous.perception.viclip import ViCLIP, ViCLIPConfig
-from rufous.rewards.pairs import clip_tokenizer, load_viclip
+from rufous.rewards.pairs import load_viclip
 from rufous.rewards.reward import check_clips
 
 VICLIP_FILE = PublishedFile(hub_id="OpenGVLab/VBench_Used_Models", file="ViClip-InternVid-10M-FLT.pth")

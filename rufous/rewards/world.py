@@ -5,14 +5,11 @@ from pathlib import Path
 import torch
 
 from rufous.checkpoints.lookup import find_release
-from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component
-from rufous.networks.video_text import VideoTextModel
+from rufous.checkpoints.video_text import WORLD_VIDEO_TEXT, load_video_text
 from rufous.perception.prompts import Tokenizer
 from rufous.rewards.image_text import ImageTextReward
 from rufous.rewards.video_text import VideoTextReward
-
-WORLD_VIDEO_TEXT = "world-video-text"
 
 
 def world_rewards(
@@ -24,21 +21,12 @@ def world_rewards(
         CheckpointError: No such release, or one without ``video_text`` and ``tokenizer``.
     """
     folder = find_release(release)
-    network: VideoTextModel = load_component(folder, "video_text", dtype=torch.float32, device=device)
+    network, stride = load_video_text(folder, device=device)
     tokenizer: Tokenizer = load_component(folder, "tokenizer")
-    stride = frame_stride_of(folder)
     return (
         ImageTextReward("world_image_text", network, tokenizer),
         VideoTextReward("world_video_text", network, tokenizer, frame_stride=stride),
     )
-
-
-def frame_stride_of(release: str | Path) -> int:
-    """The model was trained on every so-manieth frame of a clip; whoever shows it clips must do the same.
-
-    From the settings in the release's manifest (``frame_stride`` of the recipe ``world_video_text``), else 1.
-    """
-    return int(Manifest.load(find_release(release)).config.get("frame_stride", 1))
 
 
 def world_image_text(

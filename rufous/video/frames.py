@@ -67,8 +67,9 @@ def resize(
     height: int,
     width: int,
     mode: Literal["bicubic", "bilinear"] = "bicubic",
+    antialias: bool = True,
 ) -> Shaped[Tensor, "*batch {height} {width}"]:
-    """Scale every plane to ``height`` x ``width``, antialiased when it shrinks; the dtype is kept.
+    """Scale every plane to ``height`` x ``width``; the dtype is kept.
 
     Bytes are rounded and saturate at 0 and 255; floats are left as they are, and bicubic overshoots edges by
     a few percent. The aspect ratio is not kept: see ``resize_and_crop``.
@@ -78,6 +79,8 @@ def resize(
         height: Pixels.
         width: Pixels.
         mode: Filter.
+        antialias: Widen the filter where frames shrink. Without it pixels are skipped, as some published
+            measures do.
 
     Raises:
         ValueError: A side is not positive.
@@ -88,7 +91,7 @@ def resize(
         return frames
     planes, batch = pack([frames], "* h w")
     resized = F.interpolate(
-        rearrange(planes, "n h w -> n 1 h w").float(), (height, width), mode=mode, antialias=True
+        rearrange(planes, "n h w -> n 1 h w").float(), (height, width), mode=mode, antialias=antialias
     )
     if frames.dtype == torch.uint8:
         resized = resized.round().clamp(0.0, 255.0)

@@ -1,3 +1,4 @@
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,27 @@ def test_a_module_inside_a_dict_is_found_too(tmp_path: Path):
     source = read_source(tmp_path / "m.pt")
     assert source.layout == "module"
     assert set(source.tensors) == set(WEIGHTS)
+
+
+def test_a_torchscript_archive_is_read_without_running_it(tmp_path: Path):
+    class Inner(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv1d(1, 2, 1)
+            self.norms = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.BatchNorm1d(2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norms(self.conv(x))
+
+    network = Inner()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torchscript is on its way out; its files stay
+        torch.jit.save(torch.jit.script(network), tmp_path / "net.pt")
+    source = read_source(tmp_path / "net.pt")
+    assert source.layout == "torchscript"
+    assert source.tensors.keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(source.tensors[name], tensor), name
 
 
 def test_a_list_of_tensors_is_a_lora(tmp_path: Path):

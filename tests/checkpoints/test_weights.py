@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rufous.checkpoints.published import PublishedFile
-from rufous.checkpoints.weights import find_weights, read_weights
+from rufous.checkpoints.weights import find_weights, load_published, read_weights
 from rufous.core.errors import CheckpointError
 
 FILE = PublishedFile(hub_id="someone/Model_v1", file="weights.pt")
@@ -43,6 +43,33 @@ def test_a_missing_file_is_named_with_its_places_and_its_address(home):
         "hub's cache. Get it from https://huggingface.co/someone/Model_v1 "
         "(hf download someone/Model_v1 weights.pt)"
     )
+
+
+def test_a_file_that_is_not_on_the_hub_is_named_with_its_own_address(home, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *args, **kwargs: 1 / 0)
+    elsewhere = PublishedFile(hub_id="someone/code", file="net.pt", url="https://example.org/net.pt")
+    with pytest.raises(CheckpointError) as error:
+        find_weights(elsewhere)
+    assert str(error.value) == (
+        f"net.pt is missing: looked for {home}/.cache/rufous/weights/code/net.pt. "
+        "Get it from https://example.org/net.pt"
+    )
+
+
+def test_a_published_network_is_frozen_and_every_name_must_fit(tmp_path):
+    path = tmp_path / "linear.pt"
+    torch.save({"old.weight": torch.ones(2, 3), "old.bias": torch.zeros(2)}, path)
+
+    def build(tensors):
+        renamed = {name.removeprefix("old."): tensor for name, tensor in tensors.items()}
+        return torch.nn.Linear(3, 2), renamed
+
+    network = load_published(build, path)
+    assert network(torch.ones(1, 3)).tolist() == [[3.0, 3.0]]
+    assert not network.training
+    assert not network.weight.requires_grad
+    with pytest.raises(CheckpointError, match=r"missing weight \(nearest: old.weight\)"):
+        load_published(lambda tensors: (torch.nn.Linear(3, 2), tensors), path)
 
 
 def test_weights_are_read_from_under_their_key(tmp_path):

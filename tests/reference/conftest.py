@@ -37,6 +37,8 @@ KINDS = {
     "viclip_case": "viclip_*",
     "clip_case": "clip_openai_*",
     "perception_manifest": "manifest_perception_*",
+    "i3d_case": "i3d_*",
+    "videomae_case": "videomae_*",
 }
 """Name of the fixture that carries the cases of one kind, and the pattern of their names."""
 

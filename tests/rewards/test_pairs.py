@@ -8,7 +8,7 @@ from rufous.checkpoints.published import PublishedFile
 from rufous.core.errors import CheckpointError
 from rufous.perception.clip import CLIP
 from rufous.perception.viclip import ViCLIP
-from rufous.rewards.pairs import clip_tokenizer, load_clip, load_viclip
+from rufous.rewards.pairs import load_clip, load_viclip
 from tests.perception.tiny_towers import (
     TINY_CLIP,
     TINY_VICLIP,
@@ -55,9 +55,3 @@ def test_weights_of_another_size_are_refused(tmp_path):
     save_file(CLIP(TINY_CLIP).model.state_dict(), path)
     with pytest.raises(CheckpointError, match="does not fit its config"):
         load_clip(replace(TINY_CLIP, layers=3), FILE, path)
-
-
-def test_the_tokenizer_comes_from_a_folder(tokenizer_folder, tmp_path):
-    assert len(clip_tokenizer(tokenizer_folder)) == 514
-    with pytest.raises(CheckpointError, match=r"vocab\.json is missing: looked for .*Get it from https"):
-        clip_tokenizer(tmp_path)

@@ -5,7 +5,7 @@ from rufous.checkpoints import Manifest, save_release
 from rufous.core.errors import CheckpointError
 from rufous.rewards.image_text import ImageTextReward
 from rufous.rewards.video_text import VideoTextReward
-from rufous.rewards.world import frame_stride_of, world_image_text, world_rewards, world_video_text
+from rufous.rewards.world import world_image_text, world_rewards, world_video_text
 from tests.perception.tiny_towers import TOKENIZER
 from tests.rewards.clips import PROMPTS, noise
 
@@ -32,8 +32,3 @@ def test_each_head_can_be_had_alone(pair, tmp_path):
     assert world_video_text(folder).name == "world_video_text"
     with pytest.raises(CheckpointError, match="no model 'nowhere'"):
         world_rewards("nowhere")
-
-
-def test_the_shipped_model_reads_every_second_frame(pair, tmp_path):
-    assert frame_stride_of("world-video-text") == 2
-    assert frame_stride_of(saved(tmp_path / "pair", pair)) == 1  # its manifest says nothing
