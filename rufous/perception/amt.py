@@ -259,7 +259,7 @@ class AMT(nn.Module):
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"], *, time: float = 0.5
     ) -> Float[Tensor, "b 3 h w"]:
         """The same for frames of any size from 113 pixels a side; borders are repeated to multiples of 16."""
-        padding = Padding.to_multiple(*first.shape[-2:], STRIDE)
+        padding = Padding.to_multiple(first, STRIDE)
         return padding.remove(self(padding.add(first), padding.add(second), time=time))
 
     def _correlate(self, first: Tensor, second: Tensor) -> tuple[CorrelationPyramid, CorrelationPyramid]:

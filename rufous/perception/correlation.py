@@ -97,9 +97,9 @@ class Padding:
     bottom: int
 
     @classmethod
-    def to_multiple(cls, height: int, width: int, multiple: int) -> "Padding":
+    def to_multiple(cls, frames: Float[Tensor, "b c h w"], multiple: int) -> "Padding":
         """The least padding of frames of this size, centred."""
-        rows, columns = -height % multiple, -width % multiple
+        rows, columns = (-side % multiple for side in frames.shape[-2:])
         return cls(columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
 
     def add(self, frames: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c x y"]:

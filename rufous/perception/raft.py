@@ -239,7 +239,7 @@ class RAFT(nn.Module):
             num_iterations: Updates.
             keep_padding: Return the flow of the padded frames, which is what VBench measures.
         """
-        padding = Padding.to_multiple(*first.shape[-2:], STRIDE)
+        padding = Padding.to_multiple(first, STRIDE)
         flow = self(padding.add(first), padding.add(second), num_iterations=num_iterations)
         return flow if keep_padding else padding.remove(flow)
 

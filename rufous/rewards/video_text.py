@@ -81,7 +81,7 @@ def viclip(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> VideoTextReward:
-    """ViCLIP-L/14; give it 8 frames. Unverified against published code.
+    """ViCLIP-L/14; give it 8 frames. Its published weights were never run here.
 
     Args:
         path: The file ``ViClip-InternVid-10M-FLT.pth``; None to look where weights are kept.

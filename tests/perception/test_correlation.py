@@ -47,7 +47,7 @@ def test_maps_that_are_too_small_for_their_levels_are_refused():
 @pytest.mark.parametrize(("height", "width"), [(16, 24), (17, 23), (9, 31)])
 def test_padding_is_centred_repeats_the_border_and_is_taken_off_again(height, width):
     frames = torch.rand(1, 3, height, width)
-    padding = Padding.to_multiple(height, width, 8)
+    padding = Padding.to_multiple(frames, 8)
     padded = padding.add(frames)
     assert padded.shape[-2] % 8 == padded.shape[-1] % 8 == 0
     assert padded.shape[-2] - height < 8
