@@ -9,6 +9,7 @@ Source: Wu et al. 2021 (arXiv:2104.14806) for the name; Wang et al. 2024 (arXiv:
 Shapes: f frames, h w pixels.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +72,8 @@ class Clipsim:
         parts = (from_uint8(part).to(device) for part in frames.split(_FRAMES_AT_ONCE))
         images = torch.cat([self._network.encode_image(part) for part in parts])
         mean = float(100.0 * (images @ text.T).double().mean())
-        if mean != mean:
-            raise FloatingPointError("CLIP gives NaN: the weights are damaged, or overflow in their dtype")
+        if not math.isfinite(mean):
+            raise FloatingPointError("CLIP gives NaN or infinity: its weights are damaged, or overflow")
         return mean
 
     def score_folder(

@@ -34,6 +34,7 @@ from rufous.core.files import sha256_of
 from rufous.perception.i3d import (
     I3D,
     SIDE_PX,
+    TENSORFLOW_EPS,
     I3DConfig,
     from_published_names,
     has_torchscript_names,
