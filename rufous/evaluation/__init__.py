@@ -5,6 +5,8 @@
 * ``comparison_page`` - a comparison as one HTML file with the clips in it.
 * ``contact_sheet`` - a comparison as one picture.
 * ``frame_change`` - how much the pixels change from frame to frame.
+* ``vbench`` - VBench's protocol: prompts, file names, result files, score tables.
+* ``dimensions`` - what is measured of a clip, one file each.
 * ``frechet`` - the distance between two sets of features.
 """
 
