@@ -16,6 +16,7 @@ import rufous
 from rufous.apps.compare import compare
 from rufous.apps.convert import convert
 from rufous.apps.doctor import doctor
+from rufous.apps.evaluate import evaluate
 from rufous.apps.generate import generate
 from rufous.apps.inspect import info, models, verify
 from rufous.apps.prune import prune
@@ -40,7 +41,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (generate, compare, reproduce, train, prune, recipes, convert, models, info, verify, doctor):
+for _command in (
+    *(generate, compare, evaluate, reproduce, train, prune, recipes),
+    *(convert, models, info, verify, doctor),
+):
     app.command()(_command)
 
 
