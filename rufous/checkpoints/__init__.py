@@ -15,6 +15,7 @@
 * ``convert`` - published files to a release folder.
 * ``published`` - the published releases that are known, and fetching them.
 * ``weights`` - files of published weights that the user has put in place.
+* ``vbench`` - files of weights where VBench keeps them.
 * ``hub`` - downloads, with errors that help without a network.
 * ``lookup`` - a name, folder or hub id to a release folder; the embedded models.
 * ``info`` - what a path holds.

@@ -8,6 +8,7 @@ layout             what the file holds                                    who wr
 ``deepspeed``      a dict with the key ``module``                         DeepSpeed: Hummingbird's training
 ``weights``        named tensors in a plain dict                          T2V-Turbo v2
 ``module``         a pickled network object                               Hummingbird's releases
+``torchscript``    a scripted network                                     StyleGAN-V's I3D
 ``lora_list``      an unnamed list ``[up, down, up, down, ...]``          T2V-Turbo v1
 =================  =====================================================  ===========================
 """
@@ -21,10 +22,10 @@ from torch import Tensor
 
 from rufous.checkpoints.tensor_files import read_tensors
 from rufous.checkpoints.torch_files import read_torch_file
-from rufous.checkpoints.unpickle import Stub, module_tensors
+from rufous.checkpoints.unpickle import Stub, is_scripted, module_tensors, scripted_tensors
 from rufous.core.errors import CheckpointError
 
-Layout = Literal["safetensors", "state_dict", "deepspeed", "weights", "module", "lora_list"]
+Layout = Literal["safetensors", "state_dict", "deepspeed", "weights", "module", "torchscript", "lora_list"]
 DEEPSPEED_PREFIX = "_forward_module."
 
 
@@ -52,6 +53,8 @@ def read_source(path: Path | str) -> Source:
     if _is_safetensors(path):
         return Source(path=path, layout="safetensors", tensors=read_tensors(path))
     content = read_torch_file(path)
+    if isinstance(content, Stub) and is_scripted(content):
+        return Source(path=path, layout="torchscript", tensors=scripted_tensors(content))
     if isinstance(content, Stub):
         return Source(path=path, layout="module", tensors=module_tensors(content))
     if isinstance(content, list) and content and all(isinstance(entry, Tensor) for entry in content):

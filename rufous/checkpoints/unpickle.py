@@ -415,6 +415,33 @@ def module_tensors(root: Stub) -> dict[str, Tensor]:
     return tensors
 
 
+def is_scripted(root: Stub) -> bool:
+    """Whether the record is of a module that torchscript saved: its class is named after no real one."""
+    return isinstance(root.kind, Global) and root.kind.module.startswith("__torch__")
+
+
+def scripted_tensors(root: Stub) -> dict[str, Tensor]:
+    """The state dict of a torchscript archive: tensors and modules are plain attributes there.
+
+    Raises:
+        CheckpointError: It holds more modules than a network can.
+    """
+    tensors: dict[str, Tensor] = {}
+    pending: list[tuple[str, int, Stub]] = [("", 0, root)]
+    visited = 0
+    while pending:
+        prefix, depth, module = pending.pop()
+        visited += 1
+        if visited > MAX_MODULES or depth > MAX_DEPTH:
+            raise CheckpointError("the scripted module contains itself: it is damaged or made to do harm")
+        for name, value in module.attributes.items():
+            if isinstance(value, Tensor):
+                tensors[prefix + name] = value
+            elif isinstance(value, Stub) and is_scripted(value):
+                pending.append((f"{prefix}{name}.", depth + 1, value))
+    return tensors
+
+
 def _direct(attributes: Mapping[str, Any], key: str, prefix: str, skipped: Any) -> dict[str, Tensor]:
     named = _named(attributes, key)
     return {prefix + k: v for k, v in named.items() if isinstance(v, Tensor) and k not in skipped}

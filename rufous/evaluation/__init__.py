@@ -8,6 +8,7 @@
 * ``vbench`` - VBench's protocol: prompts, file names, result files, score tables.
 * ``dimensions`` - what is measured of a clip, one file each.
 * ``frechet`` - the distance between two sets of features.
+* ``backbones`` - the networks that VBench measures with, from published files.
 """
 
 from rufous.evaluation.comparison_page import write_page

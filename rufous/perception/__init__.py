@@ -3,6 +3,13 @@
 * ``preprocessing`` - frames in [-1, 1] to what an image model reads, differentiable.
 * ``clip`` - CLIP's two towers, for weights of transformers and of open_clip.
 * ``viclip`` - ViCLIP: clips of 8 frames and text.
+* ``correlation`` - all-pairs correlation and padding, for the networks of flow.
+* ``raft`` - optical flow between two frames.
+* ``amt`` - the frame between two others.
+* ``musiq`` - quality of single frames.
+* ``umt`` - which action a clip shows.
+* ``dino`` - features that tell subjects apart.
+* ``aesthetic`` - LAION's linear head over CLIP embeddings.
 * ``prompts`` - prompts to embeddings, and whether a tokenizer fits a text tower.
 """
 

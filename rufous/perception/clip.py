@@ -77,7 +77,11 @@ class CLIP(nn.Module):
 
     def encode_image(self, frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n e"]:
         """Unit embeddings of frames in [-1, 1], of any size."""
-        pixels = preprocess(frames, self.config.preprocessing).to(self.model.logit_scale.dtype)
+        return self.encode_pixels(preprocess(frames, self.config.preprocessing))
+
+    def encode_pixels(self, pixels: Float[Tensor, "n 3 s s"]) -> Float[Tensor, "n e"]:
+        """Unit embeddings of pixels that are scaled, cropped and normalised as the model reads them."""
+        pixels = pixels.to(self.model.logit_scale.dtype)
         features = self.model.vision_model(pixel_values=pixels).pooler_output
         return unit(self.model.visual_projection(features))
 

@@ -1,7 +1,8 @@
 """ViCLIP: CLIP whose vision tower attends over all patches of 8 frames, each frame with a position.
 
-Written from its description; parameter counts agree with it. No published code or weights were at hand, so
-numbers and key names are unverified. With one frame and no frame positions the tower is CLIP's own.
+Key names are those of the published ``ViClip-InternVid-10M-FLT.pth``; both towers' outputs equal the
+published code's on random weights (tests/reference). The published weights were never run here. With one
+frame and no frame positions the tower is CLIP's own.
 
 Source: Wang et al. 2023 (arXiv:2307.06942), the model of InternVid.
 

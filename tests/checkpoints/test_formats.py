@@ -67,3 +67,26 @@ def test_a_folder_and_a_missing_file_are_refused(tmp_path: Path):
         read_source(tmp_path)
     with pytest.raises(CheckpointError, match="cannot be read"):
         read_source(tmp_path / "absent")
+
+
+class Scripted(torch.nn.Module):
+    """A network whose program TorchScript writes beside its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+        self.register_buffer("offset", torch.tensor([1.0, 2.0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x + self.offset)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_a_torchscript_file_gives_its_tensors_and_its_program_is_not_read(tmp_path: Path):
+    network = Scripted()
+    torch.jit.save(torch.jit.script(network), str(tmp_path / "m.pt"))
+    source = read_source(tmp_path / "m.pt")
+    assert source.layout == "torchscript"
+    assert source.tensors.keys() == network.state_dict().keys()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(source.tensors[name], tensor)

@@ -29,6 +29,14 @@ KINDS = {
     "autoencoder_case": "vae_ldm_*",
     "text_case": "text_openclip_*",
     "sampling_case": "sampling_t2v_turbo*",
+    "raft_case": "raft_*",
+    "amt_case": "amt_*",
+    "musiq_case": "musiq_*",
+    "umt_case": "umt_*",
+    "dino_case": "dino_*",
+    "viclip_case": "viclip_*",
+    "clip_case": "clip_openai_*",
+    "perception_manifest": "manifest_perception_*",
 }
 """Name of the fixture that carries the cases of one kind, and the pattern of their names."""
 
@@ -52,7 +60,10 @@ class Case:
         return load_file(self.path.with_suffix(".safetensors"))
 
     def weights(self) -> dict[str, Tensor]:
-        return state_dict_by_rule(self.info["tensors"], self.info["seed"], self.info["gain"])
+        weights = state_dict_by_rule(self.info["tensors"], self.info["seed"], self.info["gain"])
+        for name in self.info.get("scales", ()):  # running variances, which biases' values would not do for
+            weights[name] = 1 + 2 * weights[name]
+        return weights
 
     def inputs(self) -> dict[str, Tensor]:
         return {name: self.input(name, shape) for name, shape in self.info["inputs"].items()}
