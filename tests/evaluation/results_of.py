@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rufous.evaluation.dimensions.dimension import ClipScore
-from rufous.evaluation.dimensions.rows import LoadedRow, LoadedRows
+from rufous.evaluation.dimensions.loaded_row import LoadedRow
+from rufous.evaluation.dimensions.rows import LoadedRows
 from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
 from rufous.evaluation.dimensions.world import WorldFeatures, WorldTruth
 from rufous.evaluation.measuring import MeasuredClip

@@ -28,5 +28,7 @@ they share. Which labels they carry, and what was compared with what, is in docs
 * ``color``
 * ``scene``
 * ``world`` - truth, motion and smoothness of clips of the procedural world.
-* ``rows`` - every row by its name, and how its networks are loaded.
+* ``rows`` - every row by its name, and how it is loaded.
+* ``published_rows`` - VBench's own rows on its own networks.
+* ``loaded_row`` - a dimension with its networks.
 """

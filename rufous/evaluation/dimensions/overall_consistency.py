@@ -16,7 +16,7 @@ class OverallConsistency:
     embed_video: EmbedVideo
     embed_text: EmbedText
     name: str = "overall_consistency"
-    label: Label = "unverified"
+    label: Label = "parity-random"
     needs: ClassVar[str | None] = None
 
     def measure(self, clip: DecodedClip) -> ClipScore:

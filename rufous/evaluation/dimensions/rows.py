@@ -11,24 +11,14 @@ from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component
 from rufous.core.errors import CheckpointError
-from rufous.evaluation.dimensions.dimension import Dimension
+from rufous.evaluation.dimensions.loaded_row import LoadedRow
+from rufous.evaluation.dimensions.published_rows import PUBLISHED_ROWS
 from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
 from rufous.evaluation.dimensions.world import WorldFeatures, WorldMotion, WorldSmoothness, WorldTruth
 from rufous.networks.video_text import VideoTextModel
 from rufous.video.frames import from_uint8
 
 WORLD_VIDEO_TEXT = "world-video-text"
-
-
-@dataclass(frozen=True)
-class LoadedRow:
-    """A row ready to measure, and what its networks are: figures of others are not comparable."""
-
-    dimension: Dimension
-    identity: str = ""
-    """Hashes of the files that it was loaded from; empty without networks."""
-    is_large: bool = False
-    """Whether its networks are too large for a copy in every process."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +53,7 @@ def world_features(device: torch.device, release: str | Path = WORLD_VIDEO_TEXT)
 
 
 ROWS: Mapping[str, Loader] = {
+    **PUBLISHED_ROWS,
     "temporal_flickering": lambda device: LoadedRow(TemporalFlickering()),
     "world_truth": lambda device: LoadedRow(WorldTruth()),
     "world_motion": lambda device: LoadedRow(WorldMotion()),

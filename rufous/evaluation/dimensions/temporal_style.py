@@ -16,7 +16,7 @@ class TemporalStyle:
     embed_video: EmbedVideo
     embed_text: EmbedText
     name: str = "temporal_style"
-    label: Label = "unverified"
+    label: Label = "parity-random"
     needs: ClassVar[str | None] = None
 
     def measure(self, clip: DecodedClip) -> ClipScore:

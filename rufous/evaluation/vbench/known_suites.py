@@ -9,7 +9,13 @@ from rufous.world.dataset import WorldClips
 WORLD_SEED = 5_000_000
 WORLD_PROMPTS = 50
 _WORLD_ROWS = (
-    *("subject_consistency", "background_consistency", "motion_smoothness", "dynamic_degree"),
+    *(
+        "temporal_flickering",
+        "subject_consistency",
+        "background_consistency",
+        "motion_smoothness",
+        "dynamic_degree",
+    ),
     *("aesthetic_quality", "imaging_quality", "overall_consistency"),
 )
 _FULL_INFO = "VBench_full_info.json"

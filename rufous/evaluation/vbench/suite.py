@@ -23,7 +23,7 @@ MAX_SUITE_BYTES = 64_000_000
 SAMPLES = 5
 """Clips of each prompt, as published."""
 FLICKER_FACTOR = 5
-"""So many times more for prompts of temporal_flickering, since clips that move are sorted out."""
+"""So many times more for prompts of temporal_flickering alone, since clips that move are sorted out."""
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".gif", ".webp")
 _KEYS = ("prompt_en", "dimension", "auxiliary_info", "video_list")
 
@@ -130,7 +130,7 @@ def merged(entries: Iterable[SuiteEntry]) -> dict[str, SuiteEntry]:
 
 def samples_of(entry: SuiteEntry, samples: int = SAMPLES) -> int:
     """How many clips of an entry's prompt to make; more of those that temporal_flickering will sort."""
-    return samples * FLICKER_FACTOR if "temporal_flickering" in entry.dimensions else samples
+    return samples * FLICKER_FACTOR if entry.dimensions == ("temporal_flickering",) else samples
 
 
 def clip_name(prompt: str, index: int, suffix: str = ".mp4") -> str:
