@@ -14,7 +14,7 @@ from rufous.evaluation import backbones
 from rufous.evaluation.dimensions.aesthetic_quality import AestheticQuality
 from rufous.evaluation.dimensions.appearance_style import AppearanceStyle
 from rufous.evaluation.dimensions.background_consistency import BackgroundConsistency
-from rufous.evaluation.dimensions.consistency import Embed, EmbedText
+from rufous.evaluation.dimensions.consistency import EmbedText
 from rufous.evaluation.dimensions.dimension import Dimension
 from rufous.evaluation.dimensions.dynamic_degree import DynamicDegree
 from rufous.evaluation.dimensions.human_action import HumanAction
@@ -36,16 +36,6 @@ VICLIP_L_14 = ViCLIPConfig()
 def on_device(network: Callable[..., Tensor], device: Device) -> Callable[..., Tensor]:
     """The network for inputs on the CPU, with its output there."""
     return lambda *inputs: network(*(each.to(device) for each in inputs)).cpu()
-
-
-def clip_images(network: CLIP, device: Device) -> Embed:
-    """CLIP's image embeddings of preprocessed frames, not normalised."""
-
-    def embed(pixels: Tensor) -> Tensor:
-        features = network.model.vision_model(pixel_values=pixels).pooler_output
-        return network.model.visual_projection(features)
-
-    return on_device(embed, device)
 
 
 def texts(network: CLIP | ViCLIP, tokenizer: Tokenizer, device: Device) -> EmbedText:
@@ -91,11 +81,11 @@ def _subject_consistency(device: Device) -> LoadedRow:
 
 def _background_consistency(device: Device) -> LoadedRow:
     network = backbones.load_clip("clip_b_32", device=device)
-    return _row(BackgroundConsistency(embed=clip_images(network, device)), "clip_b_32")
+    return _row(BackgroundConsistency(embed=on_device(network.encode_pixels, device)), "clip_b_32")
 
 
 def _aesthetic_quality(device: Device) -> LoadedRow:
-    embed = clip_images(backbones.load_clip("clip_l_14", device=device), device)
+    embed = on_device(backbones.load_clip("clip_l_14", device=device).encode_pixels, device)
     head = backbones.load_aesthetic_head()
     return _row(AestheticQuality(embed=embed, head=head), "clip_l_14", "aesthetic")
 
@@ -112,7 +102,9 @@ def _human_action(device: Device) -> LoadedRow:
 def _appearance_style(device: Device) -> LoadedRow:
     network = backbones.load_clip("clip_b_32", device=device)
     embed_text = texts(network, clip_tokenizer(), device)
-    return _row(AppearanceStyle(embed=clip_images(network, device), embed_text=embed_text), "clip_b_32")
+    return _row(
+        AppearanceStyle(embed=on_device(network.encode_pixels, device), embed_text=embed_text), "clip_b_32"
+    )
 
 
 def _video_text(row: type[TemporalStyle] | type[OverallConsistency], device: Device) -> LoadedRow:
