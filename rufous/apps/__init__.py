@@ -9,10 +9,12 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 * ``bench_rows`` - which rows a command line means, and whether their clips fit.
 * ``bench_child`` - one row of it, in a process of its own.
 * ``fvd`` - ``rufous fvd``: two folders of clips as sets.
+* ``evaluate`` - ``rufous evaluate``: clips measured row by row.
 * ``reproduce`` - ``rufous reproduce``: a whole road by one command.
 * ``model_arguments`` - models on a command line with settings of their own.
 * ``outputs`` - which file each clip goes to, and what is refused before any work.
 * ``clips`` - one clip's file, metadata and manifest.
+* ``sampled_clips`` - several clips of each prompt, named and seeded by prompt and number.
 * ``prompt_files`` - prompts from a text or JSONL file.
 * ``progress`` - progress bars and timings on stderr.
 * ``inspect`` - ``rufous models``, ``info``, ``verify``.

@@ -17,6 +17,7 @@ from rufous.apps.bench import bench
 from rufous.apps.compare import compare
 from rufous.apps.convert import convert
 from rufous.apps.doctor import doctor
+from rufous.apps.evaluate import evaluate
 from rufous.apps.fvd import fvd
 from rufous.apps.generate import generate
 from rufous.apps.inspect import info, models, verify
@@ -43,19 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    generate,
-    compare,
-    bench,
-    fvd,
-    reproduce,
-    train,
-    prune,
-    recipes,
-    convert,
-    models,
-    info,
-    verify,
-    doctor,
+    *(generate, compare, evaluate, fvd, bench, reproduce, train, prune, recipes),
+    *(convert, models, info, verify, doctor),
 ):
     app.command()(_command)
 

@@ -9,6 +9,7 @@ from rufous.apps.progress import timed
 
 if TYPE_CHECKING:
     from rufous.pipelines import TextToVideoOutput, TextToVideoPipeline
+    from rufous.pipelines.request import GenerationRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +19,8 @@ class Clip:
     prompt: str
     seed: int
     path: Path
+    manifest: Path | None = None
+    """Where its manifest goes; None: beside it."""
 
 
 def write_clip(
@@ -57,8 +60,24 @@ def write_clip(
         **_how_it_was_made(result, pipeline),
         "seconds": rounded(own),
     }
-    write_text(manifest_path(clip.path), json.dumps(manifest, indent=2) + "\n")
+    write_text(clip.manifest or manifest_path(clip.path), json.dumps(manifest, indent=2) + "\n")
     return {**manifest, "path": str(clip.path)}
+
+
+def made_so(request: "GenerationRequest", pipeline: "TextToVideoPipeline") -> dict[str, Any]:
+    """What every manifest of a request says that decides the pixels, beside prompt and seed."""
+    from rufous.core.config import to_json_dict
+
+    return {
+        "manifest_id": pipeline.manifest.id,
+        "negative_prompt": request.negative_prompt,
+        "num_frames": request.num_frames,
+        "height": request.height,
+        "width": request.width,
+        "network_fps": request.fps,
+        "sampling": to_json_dict(request.sampling),
+        "embedded_guidance_scale": request.embedded_guidance_scale,
+    }
 
 
 def rounded(seconds: dict[str, float]) -> dict[str, float]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rufous.apps.clips import Clip, rounded, write_clip
-from rufous.apps.outputs import check_outputs, plan_outputs
+from rufous.apps.clips import Clip, made_so, rounded, write_clip
+from rufous.apps.outputs import DEFAULT_FOLDER, check_folder, check_outputs, plan_outputs
 from rufous.apps.progress import step_bar, timed, timing_line
 from rufous.apps.prompt_files import PromptLine, read_prompts
+from rufous.apps.sampled_clips import line_clips, still_to_make, suite_clips
 
 if TYPE_CHECKING:
     from rufous.pipelines import TextToVideoPipeline
@@ -31,6 +32,13 @@ def generate(
     ] = None,
     prompts: Annotated[
         Path | None, typer.Option(help="File with a prompt per line, or .jsonl with prompt, seed, name.")
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="File in VBench's layout, or vbench or world: clips of all its prompts."),
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Clips of each prompt, named PROMPT-NUMBER.mp4; 5 for a suite.")
     ] = None,
     negative: Annotated[str, typer.Option(help="What the clip should not show.")] = "",
     model: Annotated[
@@ -55,30 +63,40 @@ def generate(
 
     Options left out take the model's own values. Files that exist are kept unless --overwrite is given; the
     default outputs, out.mp4 and the folder out, are always replaced. A manifest is written beside each clip.
+
+    With --suite or --samples, seeds follow from --seed, prompt and number; clips that are there stay, and the
+    same command again makes those that are missing.
     """
     seconds: dict[str, float] = {}
     # 1. everything that can be refused without torch
-    lines = _prompt_lines(prompt or [], prompts)
-    paths = plan_outputs(lines, output)
-    clips = [
-        Clip(prompt=line.prompt, seed=checked_seed(line.seed, seed), path=path)
-        for line, path in zip(lines, paths, strict=True)
-    ]
+    is_sampled = suite is not None or samples is not None
+    if is_sampled:
+        clips = _sampled_clips(prompt or [], prompts, suite, output or DEFAULT_FOLDER, samples, seed)
+    else:
+        clips = _single_clips(_prompt_lines(prompt or [], prompts), output, seed)
+    paths = [clip.path for clip in clips]
     options = {"num_inference_steps": steps, "guidance_scale": guidance, "num_frames": frames, "fps": fps}
     options |= {"solver": solver, **parse_size(size)}
     with timed(seconds, "import"):
         from rufous.pipelines import load
         from rufous.pipelines.estimate import check_memory
-    check_outputs(paths, overwrite=overwrite or output is None)
+    if is_sampled:
+        check_folder(paths[0].parent)
+    else:
+        check_outputs(paths, overwrite=overwrite or output is None)
     # 2. load, and refuse what the model cannot do
     with timed(seconds, "load"):
         pipeline = load(model, device=device, dtype=dtype)
     request = pipeline.resolve([clip.prompt for clip in clips], negative_prompt=negative, **options)
+    if is_sampled:
+        clips = still_to_make(clips, made_so(request, pipeline), overwrite=overwrite)
     _check_file_rate(paths, request.written_fps)
     estimate = pipeline.estimate(request)
     check_memory(estimate, request, pipeline.device)
     if not quiet:
         _say_what_to_expect(pipeline, request, estimate)
+        if len(clips) < len(paths):
+            typer.echo(f"{len(paths) - len(clips)} of {len(paths)} clips are there already", err=True)
     # 3. generate and write, clip by clip
     reports: list[dict[str, Any]] = []
     total = len(clips) * request.sampling.num_inference_steps
@@ -108,6 +126,36 @@ def _prompt_lines(arguments: Sequence[str], file: Path | None) -> list[PromptLin
     if not lines:
         raise ValueError("no prompt: write one after 'rufous generate', or give a file with --prompts")
     return lines
+
+
+def _single_clips(lines: Sequence[PromptLine], output: Path | None, seed: int) -> list[Clip]:
+    return [
+        Clip(prompt=line.prompt, seed=checked_seed(line.seed, seed), path=path)
+        for line, path in zip(lines, plan_outputs(lines, output), strict=True)
+    ]
+
+
+def _sampled_clips(
+    arguments: Sequence[str],
+    file: Path | None,
+    suite: str | None,
+    folder: Path,
+    samples: int | None,
+    seed: int,
+) -> list[Clip]:
+    """The clips of a suite, or several of each prompt; what --output names is a folder."""
+    if folder.suffix and not folder.is_dir():
+        raise ValueError(f"--output {folder}: with --suite or --samples it is a folder, without a suffix")
+    checked_seed(None, seed)
+    if suite is None:
+        lines = _prompt_lines(arguments, file)
+        return line_clips(lines, folder, samples=samples or 1, seed=seed)
+    if arguments or file is not None:
+        raise ValueError("--suite brings its own prompts: give no others")
+    from rufous.evaluation.vbench.known_suites import find_suite
+    from rufous.evaluation.vbench.suite import SAMPLES
+
+    return suite_clips(find_suite(suite), folder, samples=samples or SAMPLES, seed=seed)
 
 
 def checked_seed(own: int | None, default: int) -> int:

@@ -6,6 +6,15 @@
 * ``contact_sheet`` - a comparison as one picture.
 * ``frame_change`` - how much the pixels change from frame to frame.
 * ``benchmark`` - time, memory and operations of models on one machine.
+* ``vbench`` - VBench's protocol: prompts, file names, result files, score tables.
+* ``dimensions`` - what is measured of a clip, one file each.
+* ``measuring`` - rows over the clips of a folder, resumed and on several processes.
+* ``results_file`` - what was found, as JSON.
+* ``bootstrap`` - intervals by resampling clips.
+* ``paired`` - two results compared clip by clip.
+* ``world_distance`` - how far a set of clips is from the world's own.
+* ``charts`` - radar and bar plots as SVG.
+* ``report_page`` - an evaluation as one HTML file.
 * ``backbones`` - the networks that VBench measures with, from published files.
 * ``frechet`` - the Frechet distance between two sets of features, and their streamed moments.
 * ``mmd`` - the maximum mean discrepancy of two sets of features, and JEDi.

@@ -209,3 +209,31 @@ def test_a_full_disk_fails_in_one_line_and_keeps_the_earlier_clip(tiny_release: 
     assert done.stderr.count("\n") == 1
     assert earlier.read_text() == "mine"
     assert list(tmp_path.iterdir()) == [earlier]
+
+
+def test_a_suite_makes_files_for_vbench_and_goes_on_where_it_was(generate: Generate, tmp_path: Path, capsys):
+    suite = tmp_path / "suite.json"
+    suite.write_text(json.dumps([{"prompt_en": PROMPT, "dimension": []}, {"prompt_en": "a blue star"}]))
+    command = ("--suite", str(suite), "--samples", "2", "-o", "made")
+    assert generate(*command, "--quiet") == cli.DONE
+    made = {path.name: path.read_bytes() for path in Path("made").iterdir()}
+    assert set(made) == {f"{prompt}-{i}.mp4" for prompt in (PROMPT, "a blue star") for i in (0, 1)}
+    assert len(set(made.values())) == 4
+    manifest = json.loads(Path(f"made.manifests/{PROMPT}-1.json").read_text())
+    assert (manifest["prompt"], manifest["file"]) == (PROMPT, f"{PROMPT}-1.mp4")
+    Path("made", f"{PROMPT}-1.mp4").unlink()
+    assert generate(*command) == cli.DONE
+    assert "3 of 4 clips are there already" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in Path("made").iterdir()} == made
+    assert generate(*command, "--steps", "2") == cli.USAGE
+    assert "was made with sampling" in capsys.readouterr().err
+
+
+def test_several_samples_of_a_list_have_seeds_of_their_own(generate: Generate, capsys):
+    assert generate(PROMPT, "--samples", "2", "-o", "made", "--quiet") == cli.DONE
+    seeds = [json.loads(path.read_text())["seed"] for path in sorted(Path("made.manifests").iterdir())]
+    assert len(set(seeds)) == 2
+    assert generate(PROMPT, "--samples", "2", "-o", "made.mp4") == cli.USAGE
+    assert "it is a folder" in capsys.readouterr().err
+    assert generate(PROMPT, "--suite", "world") == cli.USAGE
+    assert "brings its own prompts" in capsys.readouterr().err

@@ -1,0 +1,31 @@
+"""How beautiful frames are, by a linear head on CLIP's features."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rufous.evaluation.dimensions.consistency import Embed, embedded
+from rufous.evaluation.dimensions.decoded_clip import DecodedClip
+from rufous.evaluation.dimensions.dimension import ClipScore, Label
+
+
+@dataclass(frozen=True, kw_only=True)
+class AestheticQuality:
+    """Mean over frames of LAION's first linear head on CLIP ViT-L/14's unit embedding, by 10; not clipped."""
+
+    embed: Embed
+    head: Callable[[Tensor], Tensor]
+    """From unit embeddings [n 768] to scores [n] of about 1 to 10."""
+    name: str = "aesthetic_quality"
+    label: Label = "parity-random"
+    needs: ClassVar[str | None] = None
+
+    @torch.no_grad()
+    def measure(self, clip: DecodedClip) -> ClipScore:
+        """Score a clip."""
+        units = F.normalize(embedded(self.embed, clip.clip_pixels), dim=-1)
+        return ClipScore(value=float((self.head(units) / 10.0).mean()))

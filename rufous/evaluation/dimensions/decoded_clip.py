@@ -1,0 +1,94 @@
+"""A clip decoded once, and what the dimensions see of it, made when it is first asked for.
+
+Decoders differ by a grey level or two: the published benchmark decodes with OpenCV or decord, this one with
+PyAV.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from rufous.evaluation.dimensions import resizing
+from rufous.video.read import read_frames, timeline_of
+from rufous.world.truth import Measurement, measure
+
+MAX_BYTES = 2 << 30
+"""Of decoded frames: about 45 s of 720p at 16 fps."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DecodedClip:
+    """Frames of one clip, and what it was asked to show; nothing tells how it was made."""
+
+    frames: UInt8[Tensor, "f 3 h w"]
+    """RGB in [0, 255]."""
+    fps: float
+    prompt: str = ""
+    auxiliary: Mapping[str, Any] | None = None
+    """What each dimension looks for, by dimension, as a suite says it."""
+    name: str = ""
+    """File name; human_action reads its label there."""
+
+    @cached_property
+    def floats(self) -> Float[Tensor, "f 3 h w"]:
+        """Pixels in [0, 255]."""
+        return self.frames.float()
+
+    @cached_property
+    def clip_pixels(self) -> Float[Tensor, "f 3 224 224"]:
+        """All frames as CLIP reads them, from floats."""
+        return resizing.clip_pixels(self.floats)
+
+    @cached_property
+    def in_world(self) -> Measurement:
+        """What the yardstick of the procedural world measures.
+
+        Raises:
+            ValueError: Too few frames or pixels.
+        """
+        return measure(self.frames, self.fps)
+
+    def middle(self, count: int) -> UInt8[Tensor, "{count} 3 h w"]:
+        """As many frames as a dimension samples."""
+        return self.frames[middle_indices(len(self.frames), count)]
+
+
+def read_clip(path: Path | str, **told: Any) -> DecodedClip:
+    """Decode a file; ``told`` is what is known of it beside its pixels.
+
+    Raises:
+        ValueError: It is missing, empty, damaged or too large to be held.
+    """
+    path = Path(path)
+    timeline = timeline_of(path, num_threads=1)
+    count = len(timeline.index.pts)
+    fps = float(timeline.frame_rate()[0]) if count > 1 else 0.0
+    first = read_frames(timeline, [0], num_threads=1)[0]
+    num_bytes = count * first.numel()
+    if num_bytes > MAX_BYTES:
+        raise ValueError(
+            f"{path.name}: {count} frames of {first.shape[-1]}x{first.shape[-2]} take {num_bytes:,} bytes: "
+            f"cut it to at most {MAX_BYTES:,}"
+        )
+    frames = first if count == 1 else read_frames(timeline, range(count), num_threads=1)[0]
+    return DecodedClip(frames=frames, fps=fps, name=path.name, **told)
+
+
+def middle_indices(num_frames: int, count: int) -> list[int]:
+    """The middle frame of each of ``count`` equal stretches; of a shorter clip all, and the last one again.
+
+    Raises:
+        ValueError: There is no frame, or none is asked for.
+    """
+    if num_frames < 1 or count < 1:
+        raise ValueError(f"cannot choose {count} of {num_frames} frames: both must be at least 1")
+    edges = np.linspace(0, num_frames, min(count, num_frames) + 1).astype(int)
+    chosen = [int(low + high - 1) // 2 for low, high in pairwise(edges)]
+    return chosen + chosen[-1:] * (count - len(chosen))

@@ -1,0 +1,160 @@
+"""What an evaluation found, as one JSON file: rows with intervals, totals, every clip, and what went
+wrong."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rufous
+from rufous.core.files import write_text
+from rufous.evaluation.bootstrap import mean_interval
+from rufous.evaluation.dimensions.dimension import ClipScore, dataset_score
+from rufous.evaluation.dimensions.rows import LoadedRows
+from rufous.evaluation.measuring import MeasuredClip
+from rufous.evaluation.vbench.results import DimensionResult, write_eval_results
+from rufous.evaluation.vbench.score_table import T2V, missing_rows, totals
+from rufous.evaluation.vbench.suite import Problem
+from rufous.world.truth import Verdict, score
+
+FORMAT = "rufous-evaluation-1"
+Results = dict[str, Any]
+
+
+def collect_results(
+    source: str,
+    measured: Sequence[MeasuredClip],
+    loaded: LoadedRows,
+    *,
+    problems: Sequence[Problem] = (),
+    world_distance: Mapping[str, float | int] | None = None,
+) -> Results:
+    """Everything that was found, as plain JSON values.
+
+    Args:
+        source: Folder or model whose clips these are.
+        measured: The clips.
+        loaded: The rows, and why others were left out.
+        problems: What is wrong with files that were not measured.
+        world_distance: Figures of the set as a whole.
+    """
+    rows = {name: _row(name, measured, loaded) for name in loaded.rows if name != "world_features"}
+    scores = {name: row["score"] for name, row in rows.items() if row["score"] is not None}
+    absent = missing_rows(scores)
+    results: Results = {
+        "format": FORMAT,
+        "rufous_version": rufous.__version__,
+        "source": source,
+        "num_clips": len(measured),
+        "rows": rows,
+        "left_out": dict(loaded.left_out),
+        "total": None if absent else _totals(scores),
+        "total_lacks": absent,
+        "world": _world(measured),
+        "clips": [_clip(each) for each in measured],
+    }
+    if world_distance is not None:
+        results["world"]["frechet"] = dict(world_distance)
+    found = [*problems, *(problem for each in measured for problem in each.problems)]
+    return {**results, "problems": [{"file": p.file, "reason": p.reason} for p in found]}
+
+
+def write_results(path: Path | str, results: Results) -> None:
+    """Write results, atomically."""
+    write_text(path, json.dumps(results, indent=1, allow_nan=False) + "\n")
+
+
+def read_results(path: Path | str) -> Results:
+    """Results that ``write_results`` wrote.
+
+    Raises:
+        ValueError: Another kind of file.
+        OSError: It cannot be read.
+    """
+    try:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(results, dict) or results.get("format") != FORMAT:
+        raise ValueError(f"{path} holds no results: give a results.json that `rufous evaluate` wrote")
+    return results
+
+
+def write_vbench_files(folder: Path, name: str, measured: Sequence[MeasuredClip], loaded: LoadedRows) -> Path:
+    """Write ``{name}_eval_results.json`` with the rows that have VBench's own names, for its tools.
+
+    Returns:
+        The file's path. Proxies and rows of the world are not in it.
+    """
+    found: dict[str, DimensionResult] = {}
+    for row in loaded.rows:
+        value = dataset_score(_scores(row, measured)) if row in T2V.rows else None
+        if value is not None:
+            videos = [_video(each, each.scores[row]) for each in measured if row in each.scores]
+            found[row] = DimensionResult(score=value, videos=videos)
+    path = folder / f"{name}_eval_results.json"
+    write_eval_results(path, found)
+    return path
+
+
+def clip_values(results: Results, row: str) -> dict[str, float]:
+    """What a row says of each clip, by prompt and number; by file name where a name holds no number."""
+    return {
+        _slot(clip): clip["scores"][row] for clip in results["clips"] if clip["scores"].get(row) is not None
+    }
+
+
+def _slot(clip: Mapping[str, Any]) -> str:
+    return clip["file"] if clip["index"] is None else f"{clip['prompt']}-{clip['index']}"
+
+
+def _scores(row: str, measured: Sequence[MeasuredClip]) -> list[ClipScore]:
+    return [each.scores[row] for each in measured if row in each.scores]
+
+
+def _row(name: str, measured: Sequence[MeasuredClip], loaded: LoadedRows) -> dict[str, Any]:
+    counted = [each for each in _scores(name, measured) if each.value is not None and each.weight > 0]
+    values = np.array([each.value for each in counted], dtype=np.float64)
+    weights = np.array([each.weight for each in counted], dtype=np.float64)
+    interval = mean_interval(values, weights)
+    return {
+        "score": dataset_score(counted),
+        "interval_95": None if interval is None else list(interval),
+        "num_clips": len(counted),
+        "label": loaded.rows[name].dimension.label,
+        "networks": loaded.rows[name].identity,
+    }
+
+
+def _totals(scores: Mapping[str, float]) -> dict[str, float]:
+    found = totals(scores)
+    return {"total": found.total, **found.groups}
+
+
+def _world(measured: Sequence[MeasuredClip]) -> dict[str, Any]:
+    """Shares of right, wrong and unsure by attribute, if there are prompts of the world."""
+    told = [each.scores["world_truth"].details for each in measured if "world_truth" in each.scores]
+    verdicts = [Verdict(details["attributes"]) for details in told if "attributes" in details]
+    return {"attributes": score(verdicts)} if verdicts else {}
+
+
+def _clip(measured: MeasuredClip) -> dict[str, Any]:
+    scores = {row: score.value for row, score in measured.scores.items() if row != "world_features"}
+    truth = measured.scores.get("world_truth")
+    return {
+        "file": measured.clip.path.name,
+        "sha256": measured.sha256,
+        "prompt": measured.clip.prompt,
+        "index": measured.clip.index,
+        "scores": scores,
+        "attributes": dict(truth.details.get("attributes", {})) if truth is not None else {},
+    }
+
+
+def _video(measured: MeasuredClip, score: ClipScore) -> dict[str, Any]:
+    """One clip in VBench's file; a row's details may say its value in the published unit."""
+    replaced = replace(score, details={"video_results": score.value, **score.details})
+    return {"video_path": str(measured.clip.path), **replaced.details}

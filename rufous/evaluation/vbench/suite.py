@@ -1,0 +1,245 @@
+"""A suite of prompts, the file name of each of its clips, and a folder of clips matched to it.
+
+A suite is a JSON list in VBench's layout (``VBench_full_info.json``): ``prompt_en``, the ``dimension`` list
+that a prompt is measured on, and for some ``auxiliary_info``, what a dimension looks for. A clip is named by
+its prompt and its number, ``{prompt}-{i}.mp4``, and a folder is flat.
+
+Source: VBench (arXiv:2311.17982), prompts/README.md of its release.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rufous.core.config import to_json_dict
+from rufous.core.files import write_text
+
+MAX_NAME_BYTES = 255
+"""Of a file name, on the file systems in use."""
+MAX_SUITE_BYTES = 64_000_000
+SAMPLES = 5
+"""Clips of each prompt, as published."""
+FLICKER_FACTOR = 5
+"""So many times more for prompts of temporal_flickering alone, since clips that move are sorted out."""
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".gif", ".webp")
+_KEYS = ("prompt_en", "dimension", "auxiliary_info", "video_list")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteEntry:
+    """One prompt, what it is measured on, and what each dimension looks for."""
+
+    prompt: str
+    dimensions: tuple[str, ...] = ()
+    auxiliary: Mapping[str, Any] | None = None
+    """By dimension, for example ``{"color": {"color": "red"}}``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipFile:
+    """One clip of a folder, and what it should show."""
+
+    path: Path
+    prompt: str
+    index: int | None = None
+    """Its number among the clips of its prompt; None where the name holds none."""
+    dimensions: tuple[str, ...] | None = None
+    """What the suite measures it on; None without a suite: on everything."""
+    auxiliary: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with one file, in a sentence."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedFolder:
+    """The clips that can be measured, in the order of their names, and what is wrong with the others."""
+
+    clips: tuple[ClipFile, ...]
+    problems: tuple[Problem, ...]
+
+
+def read_suite(path: Path | str) -> list[SuiteEntry]:
+    """The entries of a suite's file, in their order.
+
+    Raises:
+        ValueError: No JSON list of entries, or an entry without what it needs; names its number.
+        OSError: The file cannot be read.
+    """
+    path = Path(path)
+    if (size := path.stat().st_size) > MAX_SUITE_BYTES:
+        raise ValueError(f"{path} has {size:,} bytes: a suite has at most {MAX_SUITE_BYTES:,}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no JSON: {error}") from error
+    if not isinstance(values, list) or not values:
+        raise ValueError(
+            f"{path} holds no list of prompts: "
+            'write [{"prompt_en": "a red circle", "dimension": ["color"]}]'
+        )
+    return [_entry(value, f"{path}, entry {number}") for number, value in enumerate(values, start=1)]
+
+
+def write_suite(
+    path: Path | str,
+    entries: Iterable[SuiteEntry],
+    *,
+    videos: Mapping[str, Sequence[Path | str]] | None = None,
+) -> None:
+    """Write entries in the published layout, atomically.
+
+    Args:
+        path: The file.
+        entries: What to write.
+        videos: Clips by prompt, written as ``video_list``, as VBench's own runs do.
+    """
+    rows = []
+    for entry in entries:
+        row: dict[str, Any] = {"prompt_en": entry.prompt, "dimension": list(entry.dimensions)}
+        if entry.auxiliary is not None:
+            row["auxiliary_info"] = to_json_dict(entry.auxiliary)
+        if videos is not None:
+            row["video_list"] = [str(video) for video in videos.get(entry.prompt, ())]
+        rows.append(row)
+    write_text(path, json.dumps(rows, indent=4, ensure_ascii=False) + "\n")
+
+
+def merged(entries: Iterable[SuiteEntry]) -> dict[str, SuiteEntry]:
+    """Entries by prompt; those of one prompt share their clips, so they become one."""
+    found: dict[str, SuiteEntry] = {}
+    for entry in entries:
+        known = found.get(entry.prompt)
+        if known is not None:
+            auxiliary = {**(known.auxiliary or {}), **(entry.auxiliary or {})}
+            dimensions = tuple(dict.fromkeys((*known.dimensions, *entry.dimensions)))
+            entry = SuiteEntry(
+                prompt=entry.prompt, dimensions=dimensions, auxiliary=auxiliary if auxiliary else None
+            )
+        found[entry.prompt] = entry
+    return found
+
+
+def samples_of(entry: SuiteEntry, samples: int = SAMPLES) -> int:
+    """How many clips of an entry's prompt to make; more of those that temporal_flickering will sort."""
+    return samples * FLICKER_FACTOR if entry.dimensions == ("temporal_flickering",) else samples
+
+
+def clip_name(prompt: str, index: int, suffix: str = ".mp4") -> str:
+    """File name of a clip: the prompt as it is, and its number from 0.
+
+    Raises:
+        ValueError: The prompt is empty, or cannot be a file name.
+    """
+    name = f"{prompt}-{index}{suffix}"
+    if not prompt.strip() or "/" in prompt or "\0" in prompt or prompt.startswith("."):
+        raise ValueError(
+            f"prompt {prompt!r} cannot be a file name: it may not be empty, hold '/' or begin with '.'"
+        )
+    if len(name.encode()) > MAX_NAME_BYTES:
+        raise ValueError(f"{name!r} has {len(name.encode())} bytes: a file name has at most {MAX_NAME_BYTES}")
+    return name
+
+
+def parse_clip_name(name: str) -> tuple[str, int | None]:
+    """Prompt and number of a file name; the whole stem and None where it ends in no ``-NUMBER``."""
+    stem = Path(name).stem if Path(name).suffix.lower() in VIDEO_SUFFIXES else name
+    found = re.fullmatch(r"(.+)-(\d+)", stem, re.DOTALL)
+    return (found[1], int(found[2])) if found else (stem, None)
+
+
+def match_folder(
+    folder: Path | str,
+    entries: Iterable[SuiteEntry] | None = None,
+    *,
+    samples: int = SAMPLES,
+    told_prompts: Mapping[str, str] | None = None,
+) -> MatchedFolder:
+    """Match the clips of a flat folder to a suite.
+
+    With a suite, a clip whose prompt is not in it, two clips for one slot (neither counts), and every missing
+    one of the first ``samples`` are problems. Without one, every clip counts.
+
+    Args:
+        folder: Clips; files of other kinds are passed over.
+        entries: The suite.
+        samples: Clips that each prompt should have.
+        told_prompts: Prompt by file name, before what the names say.
+
+    Raises:
+        ValueError: No such folder, or no clip in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder: give a folder of clips")
+    paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.name[0] != ".")
+    if not paths:
+        raise ValueError(f"{folder} holds no clip: give a folder of {', '.join(VIDEO_SUFFIXES)} files")
+    clips = [_named(path, told_prompts or {}) for path in paths]
+    if entries is None:
+        return MatchedFolder(clips=tuple(clips), problems=())
+    return _match(clips, merged(entries), samples)
+
+
+def _entry(value: Any, where: str) -> SuiteEntry:
+    if not isinstance(value, dict) or not isinstance(value.get("prompt_en"), str):
+        raise ValueError(f'{where} has no text "prompt_en"')
+    if unknown := sorted(set(value) - set(_KEYS)):
+        raise ValueError(f"{where} has {', '.join(unknown)}: use {', '.join(_KEYS[:3])}")
+    dimensions, auxiliary = value.get("dimension", []), value.get("auxiliary_info")
+    if not isinstance(dimensions, list) or not all(isinstance(name, str) for name in dimensions):
+        raise ValueError(f'{where}: "dimension" is no list of names')
+    if auxiliary is not None and not isinstance(auxiliary, dict):
+        raise ValueError(f'{where}: "auxiliary_info" is no object with a key for each dimension')
+    return SuiteEntry(prompt=value["prompt_en"], dimensions=tuple(dimensions), auxiliary=auxiliary)
+
+
+def _named(path: Path, told: Mapping[str, str]) -> ClipFile:
+    prompt, index = parse_clip_name(path.name)
+    return ClipFile(path=path, prompt=told.get(path.name, prompt), index=index)
+
+
+def _match(clips: Sequence[ClipFile], entries: Mapping[str, SuiteEntry], samples: int) -> MatchedFolder:
+    problems: list[Problem] = []
+    slots: dict[tuple[str, int | None], list[ClipFile]] = {}
+    for clip in clips:
+        if clip.prompt in entries and clip.index is not None:
+            slots.setdefault((clip.prompt, clip.index), []).append(clip)
+        else:
+            reason = (
+                "its name does not end in -NUMBER" if clip.index is None else "its prompt is not in the suite"
+            )
+            problems.append(Problem(clip.path.name, reason))
+    found: list[ClipFile] = []
+    for (prompt, index), same in slots.items():
+        if len(same) > 1:
+            names = ", ".join(clip.path.name for clip in same)
+            problems += [Problem(c.path.name, f"two clips for one slot, keep one of: {names}") for c in same]
+            continue
+        entry = entries[prompt]
+        found.append(
+            ClipFile(
+                path=same[0].path,
+                prompt=prompt,
+                index=index,
+                dimensions=entry.dimensions,
+                auxiliary=entry.auxiliary,
+            )
+        )
+    problems += [
+        Problem(f"{prompt}-{index}.mp4", "missing")
+        for prompt in entries
+        for index in range(samples)
+        if (prompt, index) not in slots
+    ]
+    return MatchedFolder(
+        clips=tuple(sorted(found, key=lambda clip: clip.path.name)), problems=tuple(problems)
+    )

@@ -1,0 +1,61 @@
+"""How far a set of clips is from the world's own, by the features of its video-text model.
+
+The Frechet distance is biased upwards for few clips, so the same number of real clips is taken, and the
+distance between two sets of real clips of that size is told beside it: what cannot be gone below.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rufous.core.console import logger
+from rufous.evaluation.dimensions.world import EmbedFrames
+from rufous.evaluation.frechet import frechet_distance
+from rufous.evaluation.measuring import MeasuredClip
+from rufous.world.dataset import WorldClips
+
+REFERENCE_SEED = 6_000_000
+"""Of the real clips; no training uses it."""
+_log = logger(__name__)
+
+
+def world_distance(
+    measured: Sequence[MeasuredClip], embed: EmbedFrames, *, num_frames: int, fps: float
+) -> dict[str, float | int] | None:
+    """Distance to real clips, and that between real clips; None for fewer than two clips with features.
+
+    Args:
+        measured: Clips, with the row ``world_features``.
+        embed: The network of that row.
+        num_frames: Length of the real clips.
+        fps: Their rate.
+    """
+    rows = [each.scores["world_features"].details for each in measured if "world_features" in each.scores]
+    if len(rows) < 2:
+        return None
+    made = torch.tensor([row["features"] for row in rows])
+    count, width = made.shape
+    if count <= width:
+        _log.warning(
+            "%d clips are few for %d features: the Frechet distance is biased upwards, compare it with its "
+            "floor only",
+            count,
+            width,
+        )
+    real, other = (
+        _real(embed, count, num_frames=num_frames, fps=fps, seed=REFERENCE_SEED + i) for i in (0, 1)
+    )
+    return {
+        "distance": round(frechet_distance(made, real), 6),
+        "floor": round(frechet_distance(other, real), 6),
+        "num_clips": count,
+        "num_features": width,
+    }
+
+
+@torch.no_grad()
+def _real(embed: EmbedFrames, count: int, *, num_frames: int, fps: float, seed: int) -> Float[Tensor, "n e"]:
+    clips = WorldClips(seed=seed, split="any", num_frames=num_frames, fps=fps)
+    return torch.stack([embed(clips[index].frames) for index in range(count)])

@@ -1,0 +1,148 @@
+"""``rufous evaluate``: folders, models, comparisons, what is resumed, and every input that is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from rufous.apps import cli
+from rufous.evaluation import measuring
+from rufous.video import write_video
+from rufous.world import WorldClips
+
+WORLD = WorldClips(seed=8, complete_captions=True)
+ROWS = ("--rows", "temporal_flickering,world_truth,world_motion", "--jobs", "1", "--device", "cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three clips of the world, named by their prompts, in an otherwise empty place."""
+    monkeypatch.chdir(tmp_path)
+    for index in range(3):
+        clip = WORLD[index]
+        write_video(tmp_path / "clips" / f"{clip.caption}-0.mp4", clip.frames, fps=clip.fps, crf=12)
+    return tmp_path / "clips"
+
+
+def run(*arguments: object) -> int:
+    return cli.run(["evaluate", *map(str, arguments)])
+
+
+def results(folder: str = "evaluation") -> dict:
+    return json.loads(Path(folder, "results.json").read_text())
+
+
+def test_a_folder_gives_json_and_a_page(folder, capsys):
+    assert run(folder, *ROWS) == cli.DONE
+    found = results()
+    assert found["rows"]["temporal_flickering"]["num_clips"] == 3
+    assert found["rows"]["world_truth"]["score"] > 0.6
+    assert found["world"]["attributes"]["count"]["right"] == 1.0
+    assert found["problems"] == []
+    assert "<svg" in Path("evaluation/report.html").read_text()
+    vbench = json.loads(Path("evaluation/results_eval_results.json").read_text())
+    assert list(vbench) == ["temporal_flickering"]
+    shown = capsys.readouterr()
+    assert "world right: shape" in shown.out
+    assert shown.out.splitlines()[-2:] == ["evaluation/results.json", "evaluation/report.html"]
+
+
+def test_the_same_command_again_measures_only_what_is_new(folder, monkeypatch):
+    assert run(folder, *ROWS, "--quiet") == cli.DONE
+    before, opened, read = results(), [], measuring.read_clip
+    monkeypatch.setattr(
+        measuring, "read_clip", lambda path, **told: opened.append(path.name) or read(path, **told)
+    )
+    extra = WORLD[3]
+    path = write_video(folder / f"{extra.caption}-0.mp4", extra.frames, fps=extra.fps, crf=12)
+    assert run(folder, *ROWS, "--quiet") == cli.DONE
+    assert opened == [path.name]
+    assert [clip for clip in results()["clips"] if clip["file"] != path.name] == before["clips"]
+
+
+def test_what_is_wrong_is_told_by_file_and_ends_with_1(folder, capsys):
+    (folder / "a red circle-0.mp4").write_bytes(b"")
+    write_video(folder / "one frame-0.mp4", torch.zeros(1, 3, 32, 32, dtype=torch.uint8), fps=8.0)
+    assert run(folder, *ROWS) == cli.FAILURE
+    assert {p["file"] for p in results()["problems"]} == {"a red circle-0.mp4", "one frame-0.mp4"}
+    assert "a red circle-0.mp4: empty file" in capsys.readouterr().err
+    assert results()["rows"]["temporal_flickering"]["num_clips"] == 3
+
+
+def test_a_suite_finds_strange_and_missing_clips(folder, tmp_path):
+    suite = tmp_path / "suite.json"
+    dimensions = ["temporal_flickering"]
+    suite.write_text(
+        json.dumps([{"prompt_en": WORLD[i].caption, "dimension": dimensions} for i in (0, 1, 5)])
+    )
+    assert run(folder, *ROWS, "--suite", suite, "--samples", 1, "--quiet") == cli.FAILURE
+    told = {p["file"]: p["reason"] for p in results()["problems"]}
+    assert told == {
+        f"{WORLD[2].caption}-0.mp4": "its prompt is not in the suite",
+        f"{WORLD[5].caption}-0.mp4": "missing",
+    }
+
+
+def test_prompts_come_from_manifests_beside_the_clips(folder):
+    (path,) = folder.glob(f"{WORLD[0].caption}-0.mp4")
+    path.rename(folder / "01-thing.mp4")
+    (folder / "01-thing.json").write_text(json.dumps({"prompt": WORLD[0].caption, "file": "01-thing.mp4"}))
+    assert run(folder, *ROWS, "--quiet") == cli.DONE
+    assert {c["file"]: c["prompt"] for c in results()["clips"]}["01-thing.mp4"] == WORLD[0].caption
+
+
+def test_clips_of_anything_else_leave_the_world_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(tmp_path / "clips" / "a panda-0.mp4", WORLD[0].frames, fps=8.0)
+    assert run("clips", "--quiet", "--device", "cpu") == cli.DONE
+    assert list(results()["rows"]) == ["temporal_flickering"]
+    assert results()["left_out"]["world_truth"] == "no prompt is in the world's grammar"
+
+
+def test_two_results_are_compared(folder, capsys):
+    assert run(folder, *ROWS, "--quiet", "-o", "first") == cli.DONE
+    for path in folder.iterdir():
+        shown = torch.full((4, 3, 64, 64), 255, dtype=torch.uint8)
+        write_video(path, shown, fps=8.0)
+    assert run(folder, *ROWS, "-o", "second", "--against", "first/results.json") == cli.DONE
+    assert "temporal_flickering  3" in capsys.readouterr().out
+    assert "clip by clip" in Path("second/report.html").read_text()
+    assert run("--compare", "first/results.json", "second/results.json", "--json") == cli.DONE
+    rows = {row["row"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert "second higher" in rows["temporal_flickering"]["in_words"]
+    assert run("--compare", "first/results.json", "first/results.json") == cli.DONE
+    assert "no difference" in capsys.readouterr().out
+
+
+def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text('{"prompt": "a red circle moving left", "seed": 3}\n{"prompt": "a blue star"}\n')
+    command = ("--model", tiny_release, "--prompts", prompts, *ROWS, "--quiet", "-o", "made")
+    assert run(*command) == cli.DONE
+    names = {"a red circle moving left-0.mp4", "a blue star-0.mp4"}
+    files = {path.name: path.stat().st_mtime_ns for path in Path("made/clips").iterdir()}
+    assert set(files) == names
+    assert run(*command) == cli.DONE
+    assert {path.name: path.stat().st_mtime_ns for path in Path("made/clips").iterdir()} == files
+    assert results("made")["source"] == str(tiny_release)
+    assert results("made")["rows"]["temporal_flickering"]["num_clips"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give a folder of clips, or --model"),
+        (("nowhere",), "nowhere is no folder"),
+        (("clips", "--rows", "flicker"), "no row flicker"),
+        (("clips", "--prompts", "x.txt"), "--prompts is for --model"),
+        (("--model", "x"), "--model needs prompts"),
+        (("clips", "--suite", "none"), "no suite 'none'"),
+        (("--compare", "clips/x.json", "clips/x.json"), "holds no results"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused(arguments, message, folder, capsys):
+    (folder / "x.json").write_text("{}")
+    assert run(*arguments) == cli.USAGE
+    assert message in capsys.readouterr().err

@@ -1,0 +1,56 @@
+import pickle
+
+import pytest
+import torch
+
+from rufous.checkpoints import embedded_models
+from rufous.core.errors import CheckpointError
+from rufous.evaluation.dimensions import rows
+from rufous.evaluation.dimensions.decoded_clip import DecodedClip
+from rufous.evaluation.dimensions.dimension import Dimension
+from rufous.evaluation.dimensions.rows import ROWS, EmbedWorld, load_rows
+from rufous.networks.video_text import VideoTextConfig, VideoTextModel
+from rufous.world import WorldClips
+
+CPU = torch.device("cpu")
+
+
+def test_rows_without_networks_are_always_there():
+    loaded = load_rows(["temporal_flickering", "world_truth"], CPU)
+    assert list(loaded.rows) == ["temporal_flickering", "world_truth"]
+    assert all(isinstance(row.dimension, Dimension) for row in loaded.rows.values())
+    assert {row.dimension.name for row in loaded.rows.values()} == set(loaded.rows)
+
+
+def test_a_row_whose_weights_are_missing_is_left_out_with_the_reason(monkeypatch):
+    def missing(device):
+        raise CheckpointError("x.pth is missing: get it from https://example.com")
+
+    monkeypatch.setattr(rows, "ROWS", {**ROWS, "subject_consistency": missing})
+    loaded = load_rows(["subject_consistency", "temporal_flickering"], CPU)
+    assert list(loaded.rows) == ["temporal_flickering"]
+    assert loaded.left_out == {"subject_consistency": "x.pth is missing: get it from https://example.com"}
+
+
+def test_an_unknown_row_is_refused():
+    with pytest.raises(ValueError, match="no row flicker: use temporal_flickering"):
+        load_rows(["flicker"], CPU)
+
+
+def test_features_of_the_world_can_be_sent_to_other_processes():
+    torch.manual_seed(0)
+    config = VideoTextConfig(channels=(8, 8, 8, 8), norm_groups=4, frame_width=16, temporal_layers=1)
+    embed = EmbedWorld(VideoTextModel(config).eval(), frame_stride=2)
+    frames = WorldClips(seed=1)[0].frames
+    with torch.no_grad():
+        assert torch.equal(pickle.loads(pickle.dumps(embed))(frames), embed(frames))
+        assert torch.equal(embed(frames), embed(frames[::2].repeat_interleave(2, dim=0)))
+
+
+@pytest.mark.skipif("world-video-text" not in embedded_models(), reason="no embedded model in this checkout")
+def test_the_embedded_model_gives_unit_features():
+    row = load_rows(["world_features"], CPU).rows["world_features"]
+    clip = DecodedClip(frames=WorldClips(seed=1)[0].frames, fps=8.0)
+    features = torch.tensor(row.dimension.measure(clip).details["features"])
+    assert features.norm() == pytest.approx(1.0, abs=1e-4)
+    assert row.identity

@@ -1,0 +1,34 @@
+"""Results of stub clips: what a test says of each, without files."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rufous.evaluation.dimensions.dimension import ClipScore
+from rufous.evaluation.dimensions.loaded_row import LoadedRow
+from rufous.evaluation.dimensions.rows import LoadedRows
+from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
+from rufous.evaluation.dimensions.world import WorldFeatures, WorldTruth
+from rufous.evaluation.measuring import MeasuredClip
+from rufous.evaluation.results_file import Results, collect_results
+from rufous.evaluation.vbench.suite import ClipFile, Problem
+
+
+def measured_clip(number: int, scores: Mapping[str, ClipScore], *problems: Problem) -> MeasuredClip:
+    clip = ClipFile(path=Path(f"clips/a <prompt>-{number}.mp4"), prompt="a <prompt>", index=number)
+    return MeasuredClip(clip=clip, sha256=f"{number:064x}", scores=scores, problems=problems)
+
+
+def loaded_rows(*names: str, identity: str = "", **left_out: str) -> LoadedRows:
+    kinds = {"world_truth": WorldTruth(), "world_features": WorldFeatures(embed=lambda frames: frames)}
+    rows = {name: LoadedRow(kinds.get(name, TemporalFlickering(name=name)), identity) for name in names}
+    return LoadedRows(rows, left_out)
+
+
+def results_of(source: str, identity: str = "", **values: Sequence[float | None]) -> Results:
+    """Results with these values of each row, clip by clip."""
+    columns = zip(*values.values(), strict=True)
+    measured = [
+        measured_clip(i, {row: ClipScore(value=value) for row, value in zip(values, column, strict=True)})
+        for i, column in enumerate(columns)
+    ]
+    return collect_results(source, measured, loaded_rows(*values, identity=identity))

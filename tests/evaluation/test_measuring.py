@@ -1,0 +1,127 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+import torch
+
+from rufous.evaluation import measuring
+from rufous.evaluation.dimensions.decoded_clip import DecodedClip
+from rufous.evaluation.dimensions.dimension import ClipScore
+from rufous.evaluation.dimensions.object_class import ObjectClass
+from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
+from rufous.evaluation.dimensions.world import WorldMotion, WorldTruth
+from rufous.evaluation.measuring import MeasureStore, applies, measure_clips
+from rufous.evaluation.vbench.suite import ClipFile
+from rufous.video import write_video
+from rufous.world import WorldClips
+
+WORLD = WorldClips(seed=8, complete_captions=True)
+ROWS = {
+    "temporal_flickering": TemporalFlickering(),
+    "world_truth": WorldTruth(),
+    "world_motion": WorldMotion(),
+}
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A row whose network overflowed."""
+
+    name: str = "broken"
+    label: str = "proxy"
+    needs: ClassVar[str | None] = None
+
+    def measure(self, clip: DecodedClip) -> ClipScore:
+        return ClipScore(value=float("nan"))
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> list[ClipFile]:
+    """Three clips of the world."""
+    found = []
+    for index in range(3):
+        clip = WORLD[index]
+        path = write_video(tmp_path / "clips" / f"{index}.mp4", clip.frames, fps=clip.fps, crf=12)
+        found.append(ClipFile(path=path, prompt=clip.caption, index=0))
+    return found
+
+
+def test_every_clip_is_decoded_once_for_all_rows(clips, monkeypatch):
+    opened = []
+    read = measuring.read_clip
+    monkeypatch.setattr(
+        measuring, "read_clip", lambda path, **told: opened.append(path) or read(path, **told)
+    )
+    measured = measure_clips(clips, ROWS)
+    assert opened == [clip.path for clip in clips]
+    assert [set(each.scores) for each in measured] == [set(ROWS)] * 3
+    assert sum(each.scores["world_truth"].value for each in measured) >= 2
+    assert not any(each.problems for each in measured)
+
+
+def test_what_was_measured_is_not_measured_again(clips, tmp_path, monkeypatch):
+    path = tmp_path / "measures.jsonl"
+    first = measure_clips(clips[:2], ROWS, store=MeasureStore(path, identities={}))
+    with path.open("a") as file:
+        file.write('{"key": "cut o')
+    monkeypatch.setattr(measuring, "read_clip", lambda *_, **__: pytest.fail("read again"))
+    again = measure_clips(clips[:2], ROWS, store=MeasureStore(path, identities={}))
+    assert [each.scores for each in again] == [each.scores for each in first]
+    lines = [json.loads(line) for line in path.read_text().splitlines()[:-1]]
+    assert [(line["file"], line["row"]) for line in lines] == [
+        (f"{i}.mp4", row) for i in (0, 1) for row in ROWS
+    ]
+
+
+def test_another_row_network_prompt_or_clip_is_measured_anew(clips, tmp_path):
+    path, row = tmp_path / "measures.jsonl", {"temporal_flickering": TemporalFlickering()}
+    store = MeasureStore(path, identities={"temporal_flickering": "v1"})
+    [measured] = measure_clips(clips[:1], row, store=store)
+    known = store.known(measured.sha256, clips[0], "temporal_flickering")
+    assert known == measured.scores["temporal_flickering"]
+    other_prompt = ClipFile(path=clips[0].path, prompt="something else", index=0)
+    assert store.known(measured.sha256, other_prompt, "temporal_flickering") is None
+    assert store.known(measured.sha256, clips[0], "world_truth") is None
+    assert store.known("0" * 64, clips[0], "temporal_flickering") is None
+    other_network = MeasureStore(path, identities={"temporal_flickering": "v2"})
+    assert other_network.known(measured.sha256, clips[0], "temporal_flickering") is None
+
+
+def test_what_is_wrong_with_a_clip_is_told_and_the_run_goes_on(clips, tmp_path):
+    (tmp_path / "clips" / "empty.mp4").write_bytes(b"")
+    (tmp_path / "clips" / "text.mp4").write_text("no video at all")
+    write_video(tmp_path / "clips" / "one.mp4", torch.zeros(1, 3, 32, 32, dtype=torch.uint8), fps=8.0)
+    bad = [ClipFile(path=tmp_path / "clips" / f"{name}.mp4", prompt="x") for name in ("empty", "text", "one")]
+    measured = measure_clips([*bad, clips[0]], {**ROWS, "broken": Broken()})
+    told = [[(problem.file, problem.reason) for problem in each.problems] for each in measured]
+    assert told[0] == [("empty.mp4", "empty file")]
+    assert told[1][0][0] == "text.mp4"
+    assert "text file" in told[1][0][1] or "not a video" in told[1][0][1]
+    assert [reason.split(":")[0] for _, reason in told[2]] == [
+        "temporal_flickering",
+        "world_motion",
+        "broken",
+    ]
+    assert told[3] == [("0.mp4", "broken: the score is NaN or infinite: the weights or the clip are damaged")]
+    assert set(measured[3].scores) == set(ROWS)
+
+
+def test_a_suite_says_which_rows_a_clip_is_for():
+    row, detector = TemporalFlickering(), ObjectClass(detector=lambda frames: [])
+    path = Path("x.mp4")
+    free = ClipFile(path=path, prompt="x")
+    bound = ClipFile(
+        path=path, prompt="x", dimensions=("object_class",), auxiliary={"object_class": {"object": "dog"}}
+    )
+    assert applies("temporal_flickering", row, free)
+    assert not applies("temporal_flickering", row, bound)
+    assert applies("proxy_object_class", detector, bound)
+    assert not applies("proxy_object_class", detector, free)
+    assert applies("world_truth", WorldTruth(), bound)
+
+
+@pytest.mark.slow
+def test_two_processes_measure_the_same(clips):
+    assert measure_clips(clips, ROWS, num_processes=2) == measure_clips(clips, ROWS)

@@ -1,0 +1,43 @@
+import logging
+
+import torch
+
+from rufous.evaluation.dimensions.dimension import ClipScore
+from rufous.evaluation.world_distance import REFERENCE_SEED, world_distance
+from rufous.world import WorldClips
+from tests.evaluation.results_of import measured_clip
+
+
+def mean_colors(frames: torch.Tensor) -> torch.Tensor:
+    return frames.float().mean(dim=(0, 2, 3)) / 255
+
+
+def featured(count: int, seed: int, shift: float = 0.0):
+    clips = WorldClips(seed=seed, split="any", num_frames=4)
+    rows = [(mean_colors(clips[i].frames) + shift).tolist() for i in range(count)]
+    scores = [{"world_features": ClipScore(value=None, details={"features": row})} for row in rows]
+    return [measured_clip(i, score) for i, score in enumerate(scores)]
+
+
+def test_real_clips_are_as_near_as_real_clips_and_others_are_not():
+    near = world_distance(featured(12, 3), mean_colors, num_frames=4, fps=8.0)
+    far = world_distance(featured(12, 3, shift=0.5), mean_colors, num_frames=4, fps=8.0)
+    assert near is not None
+    assert far is not None
+    assert near["floor"] == far["floor"]
+    assert near["distance"] < 10 * near["floor"] + 0.02
+    assert far["distance"] > near["distance"] + 0.3
+    assert (near["num_clips"], near["num_features"]) == (12, 3)
+
+
+def test_the_reference_against_itself_is_zero():
+    same = world_distance(featured(8, REFERENCE_SEED), mean_colors, num_frames=4, fps=8.0)
+    assert same is not None
+    assert same["distance"] < 1e-6
+
+
+def test_few_clips_are_warned_about_and_one_is_no_set(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert world_distance(featured(3, 3), mean_colors, num_frames=4, fps=8.0) is not None
+    assert "3 clips are few for 3 features" in caplog.text
+    assert world_distance(featured(1, 3), mean_colors, num_frames=4, fps=8.0) is None
