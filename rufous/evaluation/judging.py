@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
+from rufous.evaluation.bootstrap import mean_interval
 from rufous.world.captions import parse_caption
 from rufous.world.truth import Verdict, judge, measure, score
 
-NUM_RESAMPLES = 2_000
 OUTSIDE_THE_WORLD = "the prompt is outside the world's grammar, so truth is not judged"
 
 
@@ -68,23 +68,14 @@ def truth_figures(clips: Sequence[JudgedClip]) -> dict[str, object]:
         ValueError: There are no clips, or one whose truth was not judged.
     """
     verdicts = _verdicts(clips)
-    low, high = bootstrap_interval(np.array([verdict.all_right for verdict in verdicts], dtype=np.float64))
+    right = np.array([verdict.all_right for verdict in verdicts], dtype=np.float64)
+    low, high = mean_interval(right) or (float(right[0]), float(right[0]))
     return {
         **{name: round(row["right"], 4) for name, row in score(verdicts).items()},
         "all_right_95": [round(low, 4), round(high, 4)],
         "motion_magnitude": round(mean_motion(clips), 4),
         "num_clips": len(clips),
     }
-
-
-def bootstrap_interval(values: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile interval of the mean under resampling of ``values`` [n].
-
-    Source: Efron 1979.
-    """
-    rng = np.random.default_rng(seed)
-    means = rng.choice(values, size=(NUM_RESAMPLES, len(values))).mean(axis=1)
-    return float(np.quantile(means, 0.025)), float(np.quantile(means, 0.975))
 
 
 def _verdicts(clips: Sequence[JudgedClip]) -> list[Verdict]:

@@ -1,11 +1,9 @@
-import numpy as np
 import pytest
 import torch
 
 from rufous.evaluation import judging
 from rufous.evaluation.judging import (
     JudgedClip,
-    bootstrap_interval,
     judge_clip,
     mean_motion,
     share_all_right,
@@ -75,13 +73,3 @@ def test_clips_that_were_not_judged_are_no_zeros(figure):
         figure(clips)
     with pytest.raises(ValueError, match="0 of 0 clips were judged: there are none"):
         figure([])
-
-
-def test_the_interval_covers_the_mean_and_narrows_with_more_clips():
-    few, many = np.array([0.0, 1.0] * 10), np.array([0.0, 1.0] * 200)
-    low, high = bootstrap_interval(few)
-    assert low < 0.5 < high
-    inner = bootstrap_interval(many)
-    assert inner[1] - inner[0] < (high - low) / 2
-    assert inner[1] - inner[0] == pytest.approx(2 * 1.96 * (0.25 / 400) ** 0.5, rel=0.1)  # as of a Gaussian
-    assert bootstrap_interval(np.ones(9)) == (1.0, 1.0)
