@@ -20,7 +20,9 @@ from rufous.video.frames import contact_sheet, resize, uniform_indices
 
 NUM_WORST = 3
 NUM_FRAMES = 6
-FRAME_PX = 112
+FRAME_PX = 128
+NO_SCORES = ("world_motion",)
+"""Rows of which more is not better: in the tables, and in no plot."""
 MAX_PROBLEMS = 200
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -125,8 +127,12 @@ def drawn_value(row: str, value: float | None) -> float | None:
 def _plots(results: Results, other: Results | None) -> str:
     shown = [each for each in (results, other) if each is not None]
     series = {
-        str(n): {row: drawn_value(row, v["score"]) for row, v in each["rows"].items()}
-        for n, each in enumerate(shown)
+        str(number): {
+            row: drawn_value(row, found["score"])
+            for row, found in each["rows"].items()
+            if row not in NO_SCORES
+        }
+        for number, each in enumerate(shown)
     }
     whiskers = {row: _ends(row, value["interval_95"]) for row, value in results["rows"].items()}
     legend = " and ".join(
@@ -199,7 +205,7 @@ def _comparison(comparison: PairedComparison | None, other: Results | None) -> s
 def _worst(results: Results, clips: Mapping[str, Path]) -> str:
     """The clips with the lowest value of every row that tells them apart."""
     parts = []
-    for row in results["rows"]:
+    for row in (row for row in results["rows"] if row not in NO_SCORES):
         scored = [(c["scores"][row], c) for c in results["clips"] if c["scores"].get(row) is not None]
         if len({value for value, _ in scored}) < 2:
             continue

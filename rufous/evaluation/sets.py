@@ -127,11 +127,11 @@ def compare_sets(
     network = load_features(features, device=device) if isinstance(features, str) else features
     sampled = sampling or SetSampling()
     sampled_real = real_sampling or sampled
-    sets = [
+    real_set, generated_set = (
         features_of(folder, network, own, batch_size=batch_size, cache_dir=cache_dir, on_clip=on_clip)
         for folder, own in ((real, sampled_real), (generated, sampled))
-    ]
-    return compare_features(*sets, network, ddof=ddof, samplings=(sampled_real, sampled))
+    )
+    return compare_features(real_set, generated_set, network, ddof=ddof, samplings=(sampled_real, sampled))
 
 
 def compare_features(

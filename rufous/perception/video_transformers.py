@@ -145,7 +145,7 @@ class VJEPA2(nn.Module):
                 pred_hidden_size=config.predictor_width,
                 pred_num_hidden_layers=config.predictor_layers,
                 pred_num_attention_heads=config.predictor_heads,
-                num_labels=config.num_classes,
+                num_labels=config.num_classes,  # type: ignore[call-arg]  # a field of every config
             )
         )
 

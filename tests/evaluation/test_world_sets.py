@@ -12,7 +12,7 @@ from rufous.video.frames import resize
 from rufous.world import WorldClips
 
 pytestmark = pytest.mark.slow
-NUM_CLIPS, NUM_GRADES = 32, 10
+NUM_CLIPS, NUM_GRADES, NUM_GRADED = 100, 10, 32
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def coarse(clips, grade):
 
 @pytest.mark.parametrize("corrupt", [noisy, coarse])
 def test_graded_corruptions_keep_their_order(features, clips, corrupt):
-    real = features.read(list(clips[0]))
-    grades = [corrupt(clips[1], grade) for grade in range(NUM_GRADES)]
+    real = features.read(list(clips[0][:NUM_GRADED]))
+    grades = [corrupt(clips[1][:NUM_GRADED], grade) for grade in range(NUM_GRADES)]
     distances = [frechet_distance(real, features.read(list(each))) for each in grades]
     print([round(distance, 4) for distance in distances])
     assert rank_correlation(distances) >= 0.9

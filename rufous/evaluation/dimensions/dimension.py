@@ -32,8 +32,16 @@ class ClipScore:
 class Dimension(Protocol):
     """One row. Frozen, and blind to how a clip was made."""
 
-    name: str
-    label: Label
+    @property
+    def name(self) -> str:
+        """Under which its scores are kept."""
+        ...
+
+    @property
+    def label(self) -> Label:
+        """How far it is verified."""
+        ...
+
     needs: ClassVar[str | None]
     """Which entry of ``DecodedClip.auxiliary`` it reads; None for pixels and prompt alone."""
 

@@ -60,9 +60,9 @@ def clip_picture_pixels(
     frames: UInt8[Tensor, "n 3 h w"], side: int = 224
 ) -> Float[Tensor, "n 3 {side} {side}"]:
     """Frames by way of pictures, whose resizing antialiases; only appearance_style takes this way."""
-    size = shorter_side_size(frames.shape[-2], frames.shape[-1], side)
+    height, width = shorter_side_size(frames.shape[-2], frames.shape[-1], side)
     pictures = (Image.fromarray(rearrange(frame, "c h w -> h w c").contiguous().numpy()) for frame in frames)
-    resized = [np.asarray(picture.resize(size[::-1], Image.Resampling.BICUBIC)) for picture in pictures]
+    resized = [np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC)) for picture in pictures]
     stacked = rearrange(torch.from_numpy(np.stack(resized)), "n h w c -> n c h w")
     return _normalized(crop_center(stacked, side), CLIP_MEAN, CLIP_STD)
 
