@@ -259,11 +259,12 @@ def _renamed(old: UNet3D, new: UNet3D) -> dict[str, Tensor]:
     """The weights of ``old`` by the names that ``new`` has for them: transformers that a stage gains come
     before its upsampling, whose number they raise."""
     weights: dict[str, Tensor] = dict(old.state_dict())
-    for index, (before, after) in enumerate(zip(old.output_blocks, new.output_blocks, strict=True)):
-        for name in list(weights):
-            stage = f"output_blocks.{index}."
-            if len(before) < len(after) and name.startswith(f"{stage}{len(before) - 1}.conv."):
-                weights[f"{stage}{len(after) - 1}.conv.{name.split('.')[-1]}"] = weights.pop(name)
+    stages = zip(old.output_blocks, new.output_blocks, strict=True)
+    for index, lengths in enumerate([(len(list(a.children())), len(list(b.children()))) for a, b in stages]):
+        last, now = (f"output_blocks.{index}.{length - 1}.conv." for length in lengths)
+        if last != now:
+            for name in [name for name in weights if name.startswith(last)]:
+                weights[name.replace(last, now)] = weights.pop(name)
     return weights
 
 
