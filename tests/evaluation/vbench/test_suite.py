@@ -24,7 +24,7 @@ SUITE = [
 STRANGE_PROMPTS = [
     "a panda, drinking (hot) coffee. 4-wheel drive - 3",
     "it's a dog's life-12",
-    "The bund Shanghai, oil painting",
+    "The rice Shanghai, oil painting",
     "a cafe.mp4",
 ]
 
