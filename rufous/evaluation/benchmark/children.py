@@ -61,7 +61,7 @@ def run_child(command: Sequence[str], task: Mapping[str, Any], *, env: Mapping[s
                     child.stdin.write(json.dumps(task).encode() + b"\n")
                     child.stdin.flush()
                 _, status, usage = os.wait4(child.pid, 0)
-                child.returncode = os.waitstatus_to_exitcode(status)
+                code = child.returncode = os.waitstatus_to_exitcode(status)
             finally:
                 if child.returncode is None:
                     child.kill()
@@ -72,7 +72,7 @@ def run_child(command: Sequence[str], task: Mapping[str, Any], *, env: Mapping[s
             found = json.loads(answer.read_text(encoding="utf-8"))
             return ChildFailure(**found["failure"]) if "failure" in found else found["answer"]
         peak = usage.ru_maxrss if sys.platform == "darwin" else usage.ru_maxrss * 1024
-        return _silent_failure(child.returncode, errors.read_text(errors="replace"), peak)
+        return _silent_failure(code, errors.read_text(errors="replace"), peak)
 
 
 def answer_task(jobs: Mapping[str, Callable[[dict[str, Any]], Any]]) -> None:
