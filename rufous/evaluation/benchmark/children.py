@@ -61,7 +61,7 @@ def run_child(command: Sequence[str], task: Mapping[str, Any], *, env: Mapping[s
                     child.stdin.write(json.dumps(task).encode() + b"\n")
                     child.stdin.flush()
                 _, status, usage = os.wait4(child.pid, 0)
-                child.returncode = code = os.waitstatus_to_exitcode(status)
+                code = child.returncode = os.waitstatus_to_exitcode(status)
             finally:
                 if child.returncode is None:
                     child.kill()

@@ -95,7 +95,9 @@ def _times_table(rows: Sequence[RowResult]) -> str:
     lines = [
         [
             f"`{row.name}`",
-            _spread_text(row.total_s()) + (", computed" if row.how == "calls" else ""),
+            _spread_text(row.total_s())
+            + (", computed" if row.how == "calls" else "")
+            + (", one cold round" if row.has_no_warm_round else ""),
             f"{seconds_text(row.cold_total_s())} s" + (", computed" if row.how == "calls" else ""),
             f"{seconds_text(row.import_s)} s",
             f"{seconds_text(row.load_s)} s",
@@ -144,6 +146,11 @@ def _notes(rows: Sequence[RowResult]) -> list[str]:
             "**Computed** totals: a whole clip was too slow here, so single calls were timed, and the total "
             "is text + steps x one step + slices x one slice of frames decoded + write. Peak memory is that "
             "of these calls."
+        )
+    if any(row.has_no_warm_round for row in rows):
+        notes.append(
+            "**One cold round**: the first took all the seconds that a row may take, so nothing was measured "
+            "warm; `--limit` with more of them changes that."
         )
     if any(row.weights != "release" for row in rows):
         notes.append(

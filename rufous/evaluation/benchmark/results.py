@@ -63,6 +63,11 @@ class RowResult:
         """What a stage's seconds are multiplied by for a clip."""
         return self.calls[stage] if self.how == "calls" else 1
 
+    @property
+    def has_no_warm_round(self) -> bool:
+        """The first round took all of the time that a row may take, and counts as the warm one too."""
+        return all(self.warm_s[stage] == (self.cold_s[stage],) for stage in STAGES)
+
     def stage_s(self, stage: Stage) -> Spread:
         """Seconds of a stage for a whole clip, warm."""
         return Spread.of([self.times_in_clip(stage) * value for value in self.warm_s[stage]])
@@ -181,6 +186,7 @@ def _row_report(row: RowResult | RowFailure, peaks: Peaks) -> dict[str, Any]:
     figures: Mapping[str, Any] = {
         "total_s": row.total_s(),
         "total_is_computed": row.how == "calls",
+        "has_no_warm_round": row.has_no_warm_round,
         "cold_total_s": row.cold_total_s(),
         "step_s": row.step_s(),
         **{f"{stage}_s": row.stage_s(stage) for stage in STAGES},

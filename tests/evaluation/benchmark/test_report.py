@@ -7,7 +7,7 @@ import pytest
 
 from rufous.core.bar_chart import MARKED, PLAIN
 from rufous.evaluation.benchmark.report import benchmark_page, benchmark_picture, seconds_text
-from rufous.evaluation.benchmark.results import BenchmarkResults
+from rufous.evaluation.benchmark.results import BenchmarkResults, RowResult
 
 
 def test_the_page_tells_rows_machine_failures_and_what_is_computed(results: BenchmarkResults):
@@ -25,6 +25,15 @@ def test_the_page_tells_rows_machine_failures_and_what_is_computed(results: Benc
     assert "![times and memory](results.svg)" in page
     assert "* diffusers/modelscope: not installed" in lines
     assert "differed by" not in page
+
+
+def test_a_row_that_was_never_warm_says_so(results: BenchmarkResults, calls_row: RowResult):
+    never_warm = replace(calls_row, cold_s={stage: each[0] for stage, each in calls_row.warm_s.items()})
+    assert never_warm.has_no_warm_round
+    page = benchmark_page(replace(results, rows=(never_warm,)))
+    assert "| 10.0 s, computed, one cold round |" in page
+    assert "nothing was measured warm" in page
+    assert "one cold round" not in benchmark_page(results)
 
 
 def test_a_machine_that_changed_its_rate_is_told(results: BenchmarkResults):
