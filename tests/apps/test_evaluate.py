@@ -103,14 +103,14 @@ def test_clips_of_anything_else_leave_the_world_out(tmp_path, monkeypatch):
 def test_two_results_are_compared(folder, capsys):
     assert run(folder, *ROWS, "--quiet", "-o", "first") == cli.DONE
     for path in folder.iterdir():
-        shown = torch.full((4, 3, 64, 64), 255, dtype=torch.uint8)
-        write_video(path, shown, fps=8.0)
+        black_and_white = torch.tensor([0, 255, 0, 255], dtype=torch.uint8)[:, None, None, None]
+        write_video(path, black_and_white.repeat(1, 3, 64, 64), fps=8.0)
     assert run(folder, *ROWS, "-o", "second", "--against", "first/results.json") == cli.DONE
     assert "temporal_flickering  3" in capsys.readouterr().out
     assert "clip by clip" in Path("second/report.html").read_text()
     assert run("--compare", "first/results.json", "second/results.json", "--json") == cli.DONE
     rows = {row["row"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    assert "second higher" in rows["temporal_flickering"]["in_words"]
+    assert "second lower" in rows["temporal_flickering"]["in_words"]
     assert run("--compare", "first/results.json", "first/results.json") == cli.DONE
     assert "no difference" in capsys.readouterr().out
 

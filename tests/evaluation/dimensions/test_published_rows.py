@@ -1,15 +1,150 @@
+"""VBench's own rows on tiny networks with random weights, against computations by transformers and by
+hand."""
+
 import hashlib
+import math
+from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import CLIPModel
 
 from rufous.checkpoints.vbench import VBENCH_FILES
 from rufous.core.errors import CheckpointError
+from rufous.evaluation import backbones
+from rufous.evaluation.dimensions import published_rows
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
 from rufous.evaluation.dimensions.published_rows import PUBLISHED_ROWS, on_device
+from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
+from rufous.perception.aesthetic import AestheticHead
+from rufous.perception.clip import CLIP, CLIPConfig
+from rufous.perception.dino import DINO, DINOConfig
+from rufous.perception.preprocessing import CLIP_MEAN, CLIP_STD
 from rufous.perception.raft import RAFT, RAFT_THINGS
+from rufous.perception.viclip import ViCLIP, ViCLIPConfig
+from rufous.world import WorldClips, vocabulary
 
 CPU = torch.device("cpu")
+WORDS = WordTokenizer(vocabulary())
+TEXT = TextEncoderConfig(
+    vocab_size=len(WORDS), context_length=24, width=16, heads=2, layers=1, embed_dim=12, layer="last"
+)
+CLIP_CONFIG = CLIPConfig(text=TEXT, patch_size=32, width=16, heads=2, layers=2)
+VICLIP_CONFIG = ViCLIPConfig(text=TEXT, patch_size=56, width=16, heads=2, layers=1)
+WORLD = WorldClips(seed=4, num_frames=5, height=48, width=80)
+
+
+@pytest.fixture
+def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.nn.Module]:
+    """Tiny networks in place of the published files."""
+    torch.manual_seed(0)
+    made = {
+        "clip": CLIP(CLIP_CONFIG).eval(),
+        "dino": DINO(DINOConfig(embed_dim=16, depth=2, num_heads=2)).eval(),
+        "head": AestheticHead(12),
+        "viclip": ViCLIP(VICLIP_CONFIG).eval(),
+    }
+    for network in made.values():
+        for parameter in network.parameters():
+            parameter.data += 0.1 * torch.randn_like(parameter)
+            parameter.requires_grad_(False)
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"weights")
+    monkeypatch.setattr(published_rows, "find_vbench_file", lambda name: weights)
+    monkeypatch.setattr(published_rows, "clip_tokenizer", lambda: WORDS)
+    monkeypatch.setattr(backbones, "load_clip", lambda name, device: made["clip"])
+    monkeypatch.setattr(backbones, "load_dino", lambda device: made["dino"])
+    monkeypatch.setattr(backbones, "load_aesthetic_head", lambda: made["head"])
+    monkeypatch.setattr(backbones, "load_viclip", lambda config, device: made["viclip"])
+    return made
+
+
+def clip_of(prompt: str = "", **auxiliary: object) -> DecodedClip:
+    return DecodedClip(frames=WORLD[0].frames, fps=8.0, prompt=prompt, auxiliary=auxiliary)
+
+
+def by_hand(pixels: Tensor) -> Tensor:
+    """48 x 80 bytes to 224 x 224 for CLIP: 224 x 373 without antialiasing, cropped at round(74.5) = 74."""
+    large = F.interpolate(pixels.float(), (224, 373), mode="bicubic", align_corners=False)
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    return (large[..., 74:298] / 255 - mean) / std
+
+
+def transformers_features(network: CLIP, pixels: Tensor) -> list[Tensor]:
+    """One frame at a time, through transformers' own path."""
+    model: CLIPModel = network.model
+    return [model.get_image_features(pixel_values=frame[None]).pooler_output[0] for frame in pixels]
+
+
+def loop(features: list[Tensor]) -> float:
+    """Consistency, frame by frame."""
+
+    def cosine(one: Tensor, other: Tensor) -> float:
+        product = sum(float(x) * float(y) for x, y in zip(one, other, strict=True))
+        return max(0.0, product / math.sqrt(float(one.square().sum()) * float(other.square().sum())))
+
+    pairs = [(features[i - 1], features[0], features[i]) for i in range(1, len(features))]
+    return sum((cosine(before, now) + cosine(first, now)) / 2 for before, first, now in pairs) / len(pairs)
+
+
+def measured(row: str, clip: DecodedClip) -> float:
+    loaded = PUBLISHED_ROWS[row](CPU)
+    assert loaded.dimension.name == row
+    assert loaded.dimension.label == "parity-random"
+    assert loaded.is_large
+    value = loaded.dimension.measure(clip).value
+    assert value is not None
+    return value
+
+
+def test_background_is_what_transformers_and_a_loop_give(networks):
+    expected = loop(transformers_features(networks["clip"], by_hand(WORLD[0].frames)))
+    assert measured("background_consistency", clip_of()) == pytest.approx(expected, abs=1e-4)
+
+
+def test_beauty_is_what_transformers_and_a_sum_give(networks):
+    head = networks["head"]
+    values = [
+        float((features / features.norm() * head.weight[0]).sum() + head.bias[0]) / 10
+        for features in transformers_features(networks["clip"], by_hand(WORLD[0].frames))
+    ]
+    assert measured("aesthetic_quality", clip_of()) == pytest.approx(sum(values) / len(values), abs=1e-4)
+
+
+def test_the_subject_is_seen_uncropped(networks):
+    large = F.interpolate(WORLD[0].frames.float(), (224, 373), mode="bilinear", align_corners=False)
+    mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1)
+    features = [networks["dino"](frame[None])[0] for frame in (large / 255 - mean) / std]
+    assert measured("subject_consistency", clip_of()) == pytest.approx(loop(features), abs=1e-4)
+
+
+def test_style_asks_the_text_tower_for_the_style_alone(networks):
+    style = {"appearance_style": "a red circle"}
+    one = measured("appearance_style", clip_of("moving left", appearance_style=style))
+    assert one == measured("appearance_style", clip_of("moving right", appearance_style=style))
+    other = {"appearance_style": "a blue star moving left"}
+    assert one != measured("appearance_style", clip_of("moving left", appearance_style=other))
+
+
+@pytest.mark.parametrize("row", ["temporal_style", "overall_consistency"])
+def test_the_prompt_is_compared_with_eight_frames(row, networks):
+    network, frames = networks["viclip"], WORLD[0].frames[[0, 1, 2, 3, 4, 4, 4, 4]]
+    large = F.interpolate(frames.float(), (224, 373), mode="bicubic", align_corners=False)
+    cropped = large.clamp(0, 255).round()[..., 74:298] / 255
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+    video = network.vision_encoder(((cropped - mean) / std).transpose(0, 1)[None])[0]
+    text = network.encode_text(*WORDS.encode(["a red circle"], 24))[0]
+    expected = float((video / video.norm() * text).sum())
+    assert measured(row, clip_of("a red circle")) == pytest.approx(expected, abs=1e-4)
+
+
+def test_what_a_row_was_loaded_from_is_told(networks):
+    hashes = PUBLISHED_ROWS["aesthetic_quality"](CPU).identity.split()
+    assert len(hashes) == 2
+    assert len(hashes[0]) == 64
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def test_a_row_whose_weights_are_missing_is_left_out_with_the_reason(monkeypatch
 
 
 def test_an_unknown_row_is_refused():
-    with pytest.raises(ValueError, match="no row flicker: use temporal_flickering"):
+    with pytest.raises(ValueError, match="no row flicker: use subject_consistency"):
         load_rows(["flicker"], CPU)
 
 
