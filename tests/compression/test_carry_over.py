@@ -62,7 +62,8 @@ def test_without_a_block_the_student_computes_what_the_teacher_would_if_it_were_
     before = calls[0].of(teacher)
     skipped = teacher.get_submodule(name)
     skipped.forward = Removed().forward
-    assert torch.equal(calls[0].of(student), calls[0].of(teacher))
+    # close, not equal: the student holds fewer gradients, and attention takes another road for each
+    torch.testing.assert_close(calls[0].of(student), calls[0].of(teacher), rtol=1e-5, atol=1e-6)
     assert not torch.allclose(before, calls[0].of(teacher), atol=1e-4)
 
 
