@@ -50,9 +50,13 @@ def test_i3d_reads_the_published_files_and_pixels(mode, tmp_path):
 
 def test_i3d_takes_the_epsilon_of_each_files_code(tmp_path, monkeypatch):
     built = []
-    monkeypatch.setattr(
-        "rufous.evaluation.set_features.I3D", lambda config: built.append(config.norm_eps) or I3D(TINY_I3D)
-    )
+
+    class Tiny(I3D):
+        def __init__(self, config):
+            built.append(config.norm_eps)
+            super().__init__(TINY_I3D)
+
+    monkeypatch.setattr("rufous.evaluation.set_features.I3D", Tiny)
     tensors = I3D(TINY_I3D).state_dict()
     for name, content in {"own.pt": tensors, "script.pt": torchscript_names(tensors)}.items():
         torch.save(content, tmp_path / name)

@@ -63,8 +63,8 @@ def coarse(clips, grade):
 
 @pytest.mark.parametrize("corrupt", [noisy, coarse])
 def test_graded_corruptions_keep_their_order(features, clips, corrupt):
-    real = features.read(list(clips[0][:NUM_GRADED]))
-    grades = [corrupt(clips[1][:NUM_GRADED], grade) for grade in range(NUM_GRADES)]
-    distances = [frechet_distance(real, features.read(list(each))) for each in grades]
+    chosen = clips[0][:NUM_GRADED]  # against themselves: chance between two draws outweighs the first grades
+    real = features.read(list(chosen))
+    distances = [frechet_distance(real, features.read(list(corrupt(chosen, g)))) for g in range(NUM_GRADES)]
     print([round(distance, 4) for distance in distances])
     assert rank_correlation(distances) >= 0.9
