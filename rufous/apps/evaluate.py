@@ -52,6 +52,12 @@ def evaluate(
     compare: Annotated[
         tuple[Path, Path] | None, typer.Option(help="Compare two results.json and measure nothing.")
     ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="For the proxy rows: folder or hub id; RT-DETR if not given.")
+    ] = None,
+    captioner: Annotated[
+        str | None, typer.Option(help="For the proxy rows: folder or hub id; BLIP if not given.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else as many as pay off.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
@@ -71,10 +77,13 @@ def evaluate(
     with timed(seconds, "import"):
         from rufous.core.devices import pick_device
         from rufous.evaluation import paired, report_page, results_file
+        from rufous.evaluation.dimensions.proxy_rows import proxy_rows
         from rufous.evaluation.dimensions.rows import ROWS, load_rows
+    stand_ins = {"detector": detector, "captioner": captioner}
+    stand_ins = {part: chosen for part, chosen in stand_ins.items() if chosen is not None}
     names = list(ROWS) if rows is None else [name.strip() for name in rows.split(",")]
     with timed(seconds, "load"):
-        loaded = load_rows(names, pick_device(device))
+        loaded = load_rows(names, pick_device(device), proxy_rows(**stand_ins))
     earlier = None if against is None else results_file.read_results(against)
     # 2. the clips
     if model is not None:

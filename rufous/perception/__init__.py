@@ -13,6 +13,9 @@
 * ``i3d`` - I3D's logits, for the Frechet video distance.
 * ``video_transformers`` - VideoMAE v2 and V-JEPA 2: features of clips.
 * ``video_text`` - embeddings of clips by the world's own model.
+* ``hub_models`` - whole models of transformers, from folders on this machine.
+* ``detector`` - things in frames and where they are.
+* ``captioner`` - sentences about frames.
 * ``prompts`` - prompts to embeddings, and whether a tokenizer fits a text tower.
 """
 

@@ -30,5 +30,6 @@ they share. Which labels they carry, and what was compared with what, is in docs
 * ``world`` - truth, motion and smoothness of clips of the procedural world.
 * ``rows`` - every row by its name, and how it is loaded.
 * ``published_rows`` - VBench's own rows on its own networks.
+* ``proxy_rows`` - the five proxies, on detectors and captioners of transformers.
 * ``loaded_row`` - a dimension with its networks.
 """

@@ -1,7 +1,6 @@
 """What a detector or a captioner, which the caller gives, sees in the frames of a clip."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
@@ -11,27 +10,16 @@ from torch import Tensor
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
 from rufous.evaluation.dimensions.dimension import ClipScore
 from rufous.evaluation.dimensions.resizing import resize_plain
+from rufous.perception.detector import Detection
 
 NUM_FRAMES = 16
 _LARGE_PX, _SHRUNK_PX = 768, 720.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Detection:
-    """One thing in one frame."""
-
-    name: str
-    """Its class."""
-    box: tuple[float, float, float, float]
-    """Left, top, right, bottom, in pixels."""
-    caption: str = ""
-    """A sentence about it, of dense captioners."""
-
-
 Detector: TypeAlias = Callable[[Tensor], Sequence[Sequence[Detection]]]
 """From frames [n 3 h w], uint8 RGB, to what is in each of them, surest first."""
-Captioner: TypeAlias = Callable[[Tensor], Sequence[str]]
-"""From frames [n 3 h w], uint8 RGB, to a sentence for each."""
+Captioner: TypeAlias = Callable[[Sequence[Tensor] | Tensor], Sequence[str]]
+"""From frames [n 3 h w], or several of different sizes, uint8 RGB, to a sentence for each."""
 
 
 def sampled_frames(clip: DecodedClip) -> UInt8[Tensor, "16 3 h w"]:

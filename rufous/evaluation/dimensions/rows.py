@@ -12,6 +12,7 @@ from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component
 from rufous.core.errors import CheckpointError
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
+from rufous.evaluation.dimensions.proxy_rows import proxy_rows
 from rufous.evaluation.dimensions.published_rows import PUBLISHED_ROWS
 from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
 from rufous.evaluation.dimensions.world import WorldFeatures, WorldMotion, WorldSmoothness, WorldTruth
@@ -54,6 +55,7 @@ def world_features(device: torch.device, release: str | Path = WORLD_VIDEO_TEXT)
 
 ROWS: Mapping[str, Loader] = {
     **PUBLISHED_ROWS,
+    **proxy_rows(),
     "temporal_flickering": lambda device: LoadedRow(TemporalFlickering()),
     "world_truth": lambda device: LoadedRow(WorldTruth()),
     "world_motion": lambda device: LoadedRow(WorldMotion()),
@@ -71,19 +73,27 @@ class LoadedRows:
     left_out: Mapping[str, str]
 
 
-def load_rows(names: list[str], device: torch.device) -> LoadedRows:
+def load_rows(
+    names: list[str], device: torch.device, others: Mapping[str, Loader] | None = None
+) -> LoadedRows:
     """Load rows; those whose weights are missing are left out with the reason.
+
+    Args:
+        names: Which ones.
+        device: Where networks go.
+        others: Loaders that stand in for those of ``ROWS``, or join them.
 
     Raises:
         ValueError: No such row; the message lists those there are.
     """
-    if unknown := [name for name in names if name not in ROWS]:
-        raise ValueError(f"no row {', '.join(unknown)}: use {', '.join(ROWS)}")
+    loaders = {**ROWS, **(others or {})}
+    if unknown := [name for name in names if name not in loaders]:
+        raise ValueError(f"no row {', '.join(unknown)}: use {', '.join(loaders)}")
     rows: dict[str, LoadedRow] = {}
     left_out: dict[str, str] = {}
     for name in names:
         try:
-            rows[name] = ROWS[name](device)
+            rows[name] = loaders[name](device)
         except CheckpointError as error:
             left_out[name] = str(error)
     return LoadedRows(rows, left_out)
