@@ -8,7 +8,7 @@ chooses frames by their times takes the index once, by ``timeline_of``, and hand
 import contextlib
 import math
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
 from rufous.video import images
@@ -28,6 +29,7 @@ from rufous.video.seek import FrameIndex, decode_at, frame_rate, index_by_decodi
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
+    from av.video.reformatter import VideoReformatter
     from av.video.stream import VideoStream
 
 
@@ -185,6 +187,57 @@ def read_frames(
     return frames, torch.tensor(timeline.seconds_at(chosen), dtype=torch.float64)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamedFrame:
+    """One frame of ``stream_frames``."""
+
+    index: int
+    small: np.ndarray
+    """RGB, uint8, ``h w 3``."""
+    full: np.ndarray | None = None
+    """The same at the file's size, where it was asked for."""
+
+
+def stream_frames(
+    timeline: Timeline,
+    indices: Sequence[int],
+    *,
+    short_side: int,
+    full: Container[int] = (),
+    num_threads: int = 1,
+) -> Iterator[StreamedFrame]:
+    """Frames one by one, made small while they are decoded: memory does not grow with the file.
+
+    Args:
+        timeline: Of the file.
+        indices: Ascending frame numbers.
+        short_side: Pixels of the shorter side; smaller frames keep their size.
+        full: Which of them are also given at their own size.
+        num_threads: Decoder threads; 0 takes one per core.
+
+    Raises:
+        ValueError: The file is damaged, or a frame does not exist.
+    """
+    path, index, clip = timeline.path, timeline.index, timeline.image_clip
+    wanted = _choose(path, len(index.pts), indices, None)
+    if clip is not None:
+        for number, picture in zip(wanted, clip.read(wanted), strict=True):
+            small = _shrunk(picture, short_side)
+            yield StreamedFrame(index=number, small=small, full=picture if number in full else None)
+        return
+    whole, reduced = _reformatter(), _reformatter()
+    for number, frame, turn in _decoded_frames(path, index, wanted, num_threads):
+        scale = min(1.0, short_side / min(frame.width, frame.height))
+        width, height = max(1, round(scale * frame.width)), max(1, round(scale * frame.height))
+        small = reduced.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA")
+        large = whole.reformat(frame, format="rgb24") if number in full else None
+        yield StreamedFrame(
+            index=number,
+            small=np.ascontiguousarray(turn.apply(small.to_ndarray())),
+            full=None if large is None else np.ascontiguousarray(turn.apply(large.to_ndarray())),
+        )
+
+
 @dataclass(frozen=True)
 class _Turn:
     """A display matrix as: transpose if ``is_transposed``, then flip; all eight orientations fit."""
@@ -280,19 +333,44 @@ def _index(path: Path, num_threads: int) -> FrameIndex:
 
 def _decoded(path: Path, index: FrameIndex, wanted: list[int], num_threads: int) -> Iterator[np.ndarray]:
     """Upright RGB arrays of the ascending frame numbers ``wanted``."""
+    reformatter = _reformatter()
+    for _, frame, turn in _decoded_frames(path, index, wanted, num_threads):
+        rgb = reformatter.reformat(frame, format="rgb24", threads=num_threads or 1)
+        yield turn.apply(rgb.to_ndarray())
+
+
+def _reformatter() -> "VideoReformatter":
+    """One for all frames of a kind: setting it up costs more than a small frame."""
     from av.video.reformatter import VideoReformatter
 
-    reformatter = VideoReformatter()  # one for all frames: setting it up costs more than a small frame
+    return VideoReformatter()
+
+
+def _decoded_frames(
+    path: Path, index: FrameIndex, wanted: Sequence[int], num_threads: int
+) -> "Iterator[tuple[int, VideoFrame, _Turn]]":
+    """Frames by their ascending numbers as they are stored, and how each is turned to be shown."""
     position = 0
     for can_seek in (True, False):
         with _opened(path, num_threads) as (container, stream):
             for frame in decode_at(container, stream, index, wanted[position:], can_seek=can_seek):
-                rgb = reformatter.reformat(frame, format="rgb24", threads=num_threads or 1)
-                yield _Turn.of(path, frame).apply(rgb.to_ndarray())
+                yield wanted[position], frame, _Turn.of(path, frame)
                 position += 1
         if position == len(wanted):
             return
     raise ValueError(f"{path}: damaged: frame {wanted[position]} of {len(index.pts)} cannot be decoded")
+
+
+def _shrunk(picture: np.ndarray, short_side: int) -> np.ndarray:
+    """A picture of an animation, made small by averaging."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, short_side / min(height, width))
+    if scale == 1.0:
+        return picture
+    small = Image.fromarray(picture).resize(
+        (max(1, round(scale * width)), max(1, round(scale * height))), Image.Resampling.BOX
+    )
+    return np.asarray(small)
 
 
 def _choose(path: Path, available: int, indices: Sequence[int] | None, num_frames: int | None) -> list[int]:

@@ -1,0 +1,162 @@
+"""The frames of a clip, decoded once for all stages: every frame small, a few at the file's own size."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from rufous.video.read import Timeline, stream_frames, timeline_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class MediaSettings:
+    """How much of a clip is held in memory."""
+
+    short_side: int = 180
+    """Pixels of the shorter side of small frames; smaller files keep their size."""
+    num_full: int = 8
+    """Frames at the file's own size, evenly spread; the first and the last of them lie half a gap inside."""
+    max_small: int = 1200
+    """With more frames, every second, third and so on is taken; at 180x320 a thousand take 173 MB."""
+
+
+@dataclass(frozen=True, eq=False)
+class Decoded:
+    """What one pass over a clip gives."""
+
+    small: np.ndarray
+    """RGB, uint8, ``f h w 3``."""
+    small_times_s: np.ndarray
+    """Seconds after the file's first frame."""
+    full: np.ndarray
+    """RGB, uint8, ``k h w 3``."""
+    full_times_s: np.ndarray
+    stride: int
+    """Every so-manieth frame of the file is among the small ones."""
+
+
+class ClipMedia:
+    """Frames of a stretch of one file, decoded at the first use and kept; owns the decoded arrays.
+
+    Stages must not write into the arrays: the next stage reads the same ones.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        settings: MediaSettings | None = None,
+        timeline: Timeline | None = None,
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            path: Whatever ``rufous.video.read_video`` reads.
+            start_s: Seconds after the file's first frame.
+            end_s: None until the file ends.
+            settings: The defaults when None.
+            timeline: Of the file, if it is known already.
+        """
+        self.path, self.start_s, self.end_s = path, start_s, end_s
+        self.settings = settings or MediaSettings()
+        if timeline is not None:
+            self.__dict__["timeline"] = timeline
+
+    @cached_property
+    def timeline(self) -> Timeline:
+        """When the frames of the whole file are shown.
+
+        Raises:
+            ValueError: The file is missing, empty, truncated, damaged, or holds no video.
+        """
+        return timeline_of(self.path, num_threads=1)
+
+    @cached_property
+    def frame_numbers(self) -> range:
+        """The file's frames that belong to the clip: the middle of the time they are shown lies inside."""
+        times = np.asarray([*self.timeline.times_s, self.timeline.duration_s])
+        middles = (times[:-1] + times[1:]) / 2
+        end = np.inf if self.end_s is None else self.end_s
+        return range(int(np.searchsorted(middles, self.start_s)), int(np.searchsorted(middles, end)))
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the file; the mean, if it varies."""
+        return float(self.timeline.frame_rate()[0])
+
+    @property
+    def small_fps(self) -> float:
+        """Frames a second of ``small``."""
+        return self.fps / self.decoded.stride
+
+    @property
+    def small(self) -> np.ndarray:
+        """RGB, uint8, ``f h w 3``: the clip's frames with a shorter side of at most ``short_side``."""
+        return self.decoded.small
+
+    @cached_property
+    def gray(self) -> np.ndarray:
+        """Luma of ``small`` by BT.601, uint8, ``f h w``."""
+        weights = np.array([77, 150, 29], dtype=np.uint16)  # of 256
+        return ((self.small.astype(np.uint16) * weights).sum(axis=-1, dtype=np.uint16) >> 8).astype(np.uint8)
+
+    @property
+    def full(self) -> np.ndarray:
+        """RGB, uint8, ``k h w 3``: a few frames at the file's own size."""
+        return self.decoded.full
+
+    @cached_property
+    def decoded(self) -> Decoded:
+        """Everything, in one pass.
+
+        Raises:
+            ValueError: The file is damaged, its size changes, or no frame lies in the clip.
+        """
+        numbers = self.frame_numbers
+        if not numbers:
+            raise ValueError(f"{self.path}: no frame between {self.start_s} s and {self.end_s} s")
+        stride = -(-len(numbers) // self.settings.max_small)
+        num_full = min(self.settings.num_full, len(numbers))
+        full = {numbers[int((i + 0.5) * len(numbers) / num_full)] for i in range(num_full)}
+        small = set(numbers[::stride])
+        smalls, larges, small_numbers = list[np.ndarray](), list[np.ndarray](), list[int]()
+        for frame in stream_frames(
+            self.timeline, sorted(small | full), short_side=self.settings.short_side, full=full
+        ):
+            if frame.index in small:
+                smalls.append(frame.small)
+                small_numbers.append(frame.index)
+            if frame.full is not None:
+                larges.append(frame.full)
+        if any(each.shape != smalls[0].shape for each in smalls) or any(
+            each.shape != larges[0].shape for each in larges
+        ):
+            raise ValueError(f"{self.path}: the frame size changes")
+        times = np.asarray(self.timeline.times_s)
+        return Decoded(
+            small=np.stack(smalls),
+            small_times_s=times[small_numbers],
+            full=np.stack(larges),
+            full_times_s=times[sorted(full)],
+            stride=stride,
+        )
+
+    def part(self, start_s: float, end_s: float | None) -> "ClipMedia":
+        """A shorter stretch of the same file; the index of the file is not read again.
+
+        If it is the whole clip, what was decoded is shared.
+        """
+        part = ClipMedia(
+            self.path, start_s=start_s, end_s=end_s, settings=self.settings, timeline=self.timeline
+        )
+        if "decoded" in self.__dict__ and part.frame_numbers == self.frame_numbers:
+            part.__dict__["decoded"] = self.decoded
+        return part
+
+    def release(self) -> None:
+        """Forget what was decoded."""
+        for name in ("decoded", "gray"):
+            self.__dict__.pop(name, None)

@@ -1,0 +1,52 @@
+"""What a stage of curation is.
+
+A stage is a frozen dataclass: its fields are its settings, and their hash says whether its results are still
+good. Stages never filter by score; they measure, cut or describe, and ``filters`` decide. What a stage
+cannot do for one clip is told by ``ValueError`` or ``OSError``; the executor writes it into that clip's
+``errors`` and the run goes on.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from rufous.core.config import to_json_dict
+from rufous.data.clip import Clip
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """One step that looks at one clip."""
+
+    name: ClassVar[str]
+    """Lower case, as in the manifest and on the command line."""
+    after: ClassVar[tuple[str, ...]]
+    """Stages whose results it reads; it is done again when they change."""
+    version: ClassVar[int]
+    """Raised when the same settings give other results."""
+    needs_gpu: ClassVar[bool]
+    """Whether its network is too slow for a CPU: a cluster gives it an actor with a GPU."""
+
+    def process(self, clip: Clip) -> list[Clip]:
+        """The clip with more known of it; several when it is cut, none never: dropped clips stay as rows."""
+        ...
+
+
+@runtime_checkable
+class SetStage(Protocol):
+    """One step that compares clips with each other, after all of them went through the stages before."""
+
+    name: ClassVar[str]
+    after: ClassVar[tuple[str, ...]]
+    version: ClassVar[int]
+
+    def process_all(self, clips: Sequence[Clip]) -> list[Clip]:
+        """As many clips, in the same order."""
+        ...
+
+
+def settings_key(stage: Stage | SetStage) -> str:
+    """A short hash of a stage's name, version and settings, alike in every process."""
+    told: dict[str, Any] = {"name": stage.name, "version": stage.version, "settings": to_json_dict(stage)}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
