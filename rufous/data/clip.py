@@ -1,5 +1,6 @@
 """One clip on its way through curation: where it lies, what was measured, and why it was dropped."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,11 @@ class Clip:
     def place(self) -> tuple[str, float]:
         """What tells clips of a run apart, and orders them."""
         return self.source, self.start_s
+
+    def identified(self) -> "Clip":
+        """With the ``content_id`` of its file's bytes, which ``info["sha256"]`` holds, and its times."""
+        told = f"{self.info.get('sha256', '')} {self.start_s!r} {self.end_s!r}"
+        return replace(self, content_id=hashlib.sha256(told.encode()).hexdigest())
 
     def frames(self) -> ClipMedia:
         """Its media.

@@ -1,12 +1,16 @@
 """The frames of a clip, decoded once for all stages: every frame small, a few at the file's own size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from rufous.video.read import Timeline, stream_frames, timeline_of
+
+Read = TypeVar("Read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,8 @@ class ClipMedia:
         """
         self.path, self.start_s, self.end_s = path, start_s, end_s
         self.settings = settings or MediaSettings()
+        self.failure: str | None = None
+        """Why the file cannot be read, once that was found: it is not tried again."""
         if timeline is not None:
             self.__dict__["timeline"] = timeline
 
@@ -72,7 +78,7 @@ class ClipMedia:
         Raises:
             ValueError: The file is missing, empty, truncated, damaged, or holds no video.
         """
-        return timeline_of(self.path, num_threads=1)
+        return self._once(lambda: timeline_of(self.path, num_threads=1))
 
     @cached_property
     def frame_numbers(self) -> range:
@@ -115,6 +121,9 @@ class ClipMedia:
         Raises:
             ValueError: The file is damaged, its size changes, or no frame lies in the clip.
         """
+        return self._once(self._decode)
+
+    def _decode(self) -> Decoded:
         numbers = self.frame_numbers
         if not numbers:
             raise ValueError(f"{self.path}: no frame between {self.start_s} s and {self.end_s} s")
@@ -155,6 +164,16 @@ class ClipMedia:
         if "decoded" in self.__dict__ and part.frame_numbers == self.frame_numbers:
             part.__dict__["decoded"] = self.decoded
         return part
+
+    def _once(self, read: Callable[[], Read]) -> Read:
+        """What ``read`` gives; if it fails, every later reader of this clip is told the same at once."""
+        if self.failure is not None:
+            raise ValueError(self.failure)
+        try:
+            return read()
+        except ValueError as error:
+            self.failure = str(error)
+            raise
 
     def release(self) -> None:
         """Forget what was decoded."""

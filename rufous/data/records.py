@@ -40,7 +40,12 @@ class ClipRecord:
             raise ValueError(f"end_s={self.end_s} must be a number of seconds above start_s={self.start_s}")
 
 
-def read_clip_list(path: Path | str, *, root: Path | str | None = None) -> list[ClipRecord]:
+def read_clip_list(
+    path: Path | str,
+    *,
+    root: Path | str | None = None,
+    on_error: Callable[[int, str], None] | None = None,
+) -> list[ClipRecord]:
     """The clips of a list, in its order; empty lines are left out. Takes about half a kilobyte a clip.
 
     * ``.jsonl``: an object a line, with ``source``, ``caption`` and, where wanted, ``start_s`` and ``end_s``.
@@ -53,10 +58,12 @@ def read_clip_list(path: Path | str, *, root: Path | str | None = None) -> list[
     Args:
         path: UTF-8 text.
         root: Folder that relative sources start from; the list's own if None. Absolute ones stay.
+        on_error: Told the number of a wrong line and what is wrong; such lines are left out then.
 
     Raises:
-        ValueError: No such file or root, another suffix, columns of no layout, no clips; or a line without
-            source or caption, with times that are none, or with a source that leaves ``root``.
+        ValueError: No such file or root, another suffix, columns of no layout, no clips; or, without
+            ``on_error``, a line without source or caption, with times that are none, or with a source that
+            leaves ``root``.
         OSError: The file cannot be read.
     """
     path = Path(path)
@@ -71,14 +78,29 @@ def read_clip_list(path: Path | str, *, root: Path | str | None = None) -> list[
         lines = _Lines(file)
         try:
             rows = _READERS[path.suffix.lower()](lines)
-            records = [_record(row, root) for row in rows]
+            records = list(_records(rows, root, lines, on_error))
         except UnicodeDecodeError as error:
             raise ValueError(f"{path}: not UTF-8 text, soon after line {lines.number}") from error
         except (ValueError, RecursionError, csv.Error) as error:
             raise ValueError(f"{path}, line {lines.number}: {error}") from error
-    if not records:
+    if not records and on_error is None:
         raise ValueError(f"{path} holds no clips: write at least one")
     return records
+
+
+def _records(
+    rows: "Iterator[Row]", root: Path, lines: "_Lines", on_error: Callable[[int, str], None] | None
+) -> Iterator[ClipRecord]:
+    """Records of the rows that are right."""
+    for row in rows:
+        try:
+            if isinstance(row, ValueError):
+                raise row
+            yield _record(row, root)
+        except ValueError as error:
+            if on_error is None:
+                raise
+            on_error(lines.number, str(error))
 
 
 class _Lines(Iterator[str]):
@@ -94,24 +116,29 @@ class _Lines(Iterator[str]):
         return line
 
 
-def _json_rows(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+def _json_rows(lines: Iterator[str]) -> "Iterator[Row]":
     for line in lines:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"no JSON: {error.msg} at character {error.pos + 1}") from error
-        if not isinstance(row, dict):
-            raise ValueError(
-                f'{line.strip()[:40]!r} is no object: write {{"source": "a.mp4", "caption": "A"}}'
-            )
-        if unknown := sorted(set(row) - set(_KEYS)):
-            raise ValueError(f"unknown {', '.join(unknown)}: use {', '.join(_KEYS)}")
-        yield row
+            yield _json_row(line)
+        except ValueError as error:
+            yield error
 
 
-def _csv_rows(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+def _json_row(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error.msg} at character {error.pos + 1}") from error
+    if not isinstance(row, dict):
+        raise ValueError(f'{line.strip()[:40]!r} is no object: write {{"source": "a.mp4", "caption": "A"}}')
+    if unknown := sorted(set(row) - set(_KEYS)):
+        raise ValueError(f"unknown {', '.join(unknown)}: use {', '.join(_KEYS)}")
+    return row
+
+
+def _csv_rows(lines: Iterator[str]) -> "Iterator[Row]":
     """Rows under the keys of JSON lines."""
     reader = csv.reader(lines, strict=True)
     header = next(reader, [])
@@ -123,12 +150,14 @@ def _csv_rows(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
         if not cells:
             continue
         if len(cells) != len(header):
-            raise ValueError(
+            yield ValueError(
                 f"{len(cells)} cells under {len(header)} columns: put texts that hold commas in double quotes"
             )
+            continue
         row = dict(zip(header, cells, strict=True))
         if empty := [part for part in parts if not row[part].strip()]:
-            raise ValueError(f"no source: {empty[0]} is empty")
+            yield ValueError(f"no source: {empty[0]} is empty")
+            continue
         times = {key: row[key] for key in ("start_s", "end_s") if row.get(key)}
         yield {"source": template.format_map(row), "caption": row[caption], **times}
 
@@ -150,7 +179,9 @@ def _columns(template: str) -> list[str]:
     return [column for _, column, _, _ in Formatter().parse(template) if column]
 
 
-_READERS: dict[str, Callable[[Iterator[str]], Iterator[dict[str, Any]]]] = {
+Row = dict[str, Any] | ValueError
+"""A row under the keys of JSON lines, or what is wrong with it."""
+_READERS: dict[str, Callable[[Iterator[str]], Iterator[Row]]] = {
     ".jsonl": _json_rows,
     ".csv": _csv_rows,
 }

@@ -99,7 +99,15 @@ def probe(path: Path | str) -> VideoInfo:
     Raises:
         ValueError: The file is missing, empty, truncated, damaged, or holds no video.
     """
-    timeline = timeline_of(path)
+    return describe(timeline_of(path))
+
+
+def describe(timeline: Timeline) -> VideoInfo:
+    """What ``probe`` tells, of a file whose frames were found before; decodes the first one.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
     if timeline.image_clip is not None:
         return _describe_images(timeline, timeline.image_clip)
     fps, is_variable = timeline.frame_rate()
@@ -120,6 +128,32 @@ def probe(path: Path | str) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             metadata=_metadata(container),
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatedSize:
+    """What the header of a file claims, before any of it is believed."""
+
+    width: int
+    height: int
+    num_frames: int
+    """0 where the header does not say."""
+
+
+def stated_size(path: Path | str) -> StatedSize:
+    """Read the header alone: no packet is counted and no frame is decoded.
+
+    Raises:
+        ValueError: The file is missing, empty, damaged, or holds no video.
+    """
+    path = Path(path)
+    _check_exists(path)
+    if images.is_image_clip(path):
+        clip = images.open_image_clip(path)
+        return StatedSize(width=clip.width, height=clip.height, num_frames=len(clip.timestamps_s))
+    with _opened(path, num_threads=1) as (_, stream):
+        context = stream.codec_context
+        return StatedSize(width=context.width, height=context.height, num_frames=stream.frames)
 
 
 def read_video(

@@ -1,0 +1,268 @@
+"""Clips through stages and filters in their order; whoever carries the stages out knows no video.
+
+Consecutive stages that look at one clip are one pass: a clip goes through all of them in one worker, on one
+decoded media. Set stages and filters look at all clips, in this process, and end a pass.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rufous.core.errors import MissingDependencyError
+from rufous.core.files import sha256_of
+from rufous.data.chain import Chain, ChainResult, ChainWork, Task, file_key, replay, stage_keys
+from rufous.data.clip import Clip
+from rufous.data.executor import Executor, Failure
+from rufous.data.filters import AnyFilter, FilterOutcome, Limits, apply_filter, weigh_filters
+from rufous.data.journal import Journal
+from rufous.data.media import MediaSettings
+from rufous.data.stage import SetStage, Stage
+
+Step = Stage | SetStage | AnyFilter
+WORKER = "worker"
+"""The name under which a clip's ``errors`` tell that its process died or took too long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far one pass is."""
+
+    stages: tuple[str, ...]
+    num_done: int
+    num_clips: int
+    num_known: int
+    """Of those done: known from earlier runs."""
+    clips_per_s: float
+    """Of those that were worked on; 0 until the first."""
+    source: str = ""
+    """Of the clip that was done last."""
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds until the pass ends at this rate; None while there is none."""
+        return (self.num_clips - self.num_done) / self.clips_per_s if self.clips_per_s > 0 else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curated:
+    """What a run gives."""
+
+    clips: tuple[Clip, ...]
+    """All rows, kept and dropped, by source and start."""
+    filters: tuple[FilterOutcome, ...] = ()
+    num_worked_on: int = 0
+    """Clips that a worker was asked about, summed over the passes; the others were known."""
+    num_known: int = 0
+    seconds: float = 0.0
+    """Wall time."""
+    stage_seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time of workers by stage, summed over them."""
+
+    @property
+    def kept(self) -> tuple[Clip, ...]:
+        """Rows that nothing dropped."""
+        return tuple(clip for clip in self.clips if clip.dropped is None)
+
+
+def curate(
+    clips: Sequence[Clip],
+    steps: Sequence[Step],
+    *,
+    root: Path,
+    executor: Executor,
+    journal: Journal,
+    media: MediaSettings | None = None,
+    is_dry_run: bool = False,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Curated:
+    """Carry out stages and filters.
+
+    The same clips, steps and files give the same rows in the same order, whatever the executor, the number of
+    its workers, and however often the run was broken off.
+
+    Args:
+        clips: What to curate; sources lie below ``root``.
+        steps: In this order.
+        root: Folder of the sources.
+        executor: Who carries out the stages.
+        journal: What earlier runs found out; what this one does is added.
+        media: How much of a clip is decoded; the defaults when None.
+        is_dry_run: Filters drop nothing, and stages after the last filter are left out.
+        on_progress: Called after each clip of a pass.
+
+    Raises:
+        ConfigError: A stage stands before one that it reads, or twice.
+        MissingDependencyError: A stage lacks its package or weights.
+        ValueError: A set stage cannot do its work.
+        OSError: The journal cannot be written.
+    """
+    if len({clip.place for clip in clips}) < len(clips):
+        places = [clip.place for clip in clips]
+        twice = next(place for place in places if places.count(place) > 1)
+        raise ValueError(f"two clips begin at {twice[1]} s of {twice[0]}: a place is curated once")
+    run = _Run(steps, root=root, executor=executor, journal=journal, media=media or MediaSettings())
+    started = time.perf_counter()
+    rows, used = list(clips), list[tuple[AnyFilter, Mapping[str, Limits]]]()
+    wanted = _until_last_filter(steps) if is_dry_run else steps
+    for step in _passes(wanted, gpu_apart=executor.has_gpu_workers):
+        if isinstance(step, tuple):
+            rows = run.carry_out(step, rows, on_progress)
+        elif isinstance(step, SetStage):
+            rows = _compared(step, rows)
+        else:
+            filtered, limits = apply_filter(step, rows)
+            used.append((step, limits))
+            rows = rows if is_dry_run else filtered
+        rows.sort(key=lambda clip: clip.place)
+    return Curated(
+        clips=tuple(rows),
+        filters=tuple(weigh_filters(used, rows)),
+        num_worked_on=run.num_worked_on,
+        num_known=run.num_known,
+        seconds=time.perf_counter() - started,
+        stage_seconds=run.stage_seconds,
+    )
+
+
+def _passes(steps: Iterable[Step], *, gpu_apart: bool) -> Iterator[tuple[Stage, ...] | SetStage | AnyFilter]:
+    """Consecutive per-clip stages together, those for a GPU by themselves if wanted; others one by one."""
+
+    def place(step: Step) -> str | None:
+        if not isinstance(step, Stage):
+            return None
+        return "gpu" if gpu_apart and step.needs_gpu else "cpu"
+
+    for kind, group in itertools.groupby(steps, key=place):
+        if kind is not None:
+            yield tuple(step for step in group if isinstance(step, Stage))
+        else:
+            yield from (step for step in group if not isinstance(step, Stage))
+
+
+def _until_last_filter(steps: Sequence[Step]) -> Sequence[Step]:
+    filters = [i for i, step in enumerate(steps) if not isinstance(step, Stage | SetStage)]
+    return steps[: max(filters, default=len(steps)) + 1]
+
+
+def _compared(stage: SetStage, rows: Sequence[Clip]) -> list[Clip]:
+    """The rows after a set stage looked at those that are kept."""
+    kept = [clip for clip in rows if clip.dropped is None]
+    compared = stage.process_all(kept)
+    if [clip.place for clip in compared] != [clip.place for clip in kept]:
+        raise ValueError(f"the stage {stage.name} gave other clips than it got: it must keep them in order")
+    return [clip for clip in rows if clip.dropped is not None] + compared
+
+
+class _Run:
+    """The passes of one run; owns its counts."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        *,
+        root: Path,
+        executor: Executor,
+        journal: Journal,
+        media: MediaSettings,
+    ) -> None:
+        stages = [step for step in steps if isinstance(step, Stage | SetStage)]
+        self._keys = stage_keys(stages, media)
+        self._reads_sets: dict[str, bool] = {}
+        for stage in stages:
+            inherits = any(self._reads_sets.get(name, False) for name in stage.after)
+            self._reads_sets[stage.name] = inherits or isinstance(stage, SetStage)
+        self._root, self._executor, self._journal, self._media = root, executor, journal, media
+        self.num_worked_on = self.num_known = 0
+        self.stage_seconds: dict[str, float] = {}
+
+    def carry_out(
+        self, stages: tuple[Stage, ...], rows: Sequence[Clip], on_progress: Callable[[Progress], None]
+    ) -> list[Clip]:
+        """The rows after one pass over those that are kept."""
+        chain = Chain(
+            root=self._root,
+            stages=stages,
+            keys=tuple(self._keys[stage.name] for stage in stages),
+            reads_sets=tuple(self._reads_sets[stage.name] for stage in stages),
+            media=self._media,
+        )
+        results = [clip for clip in rows if clip.dropped is not None]
+        done = _Count(chain, sum(clip.dropped is None for clip in rows), on_progress)
+
+        def unknown() -> Iterator[Task]:
+            for clip in rows:
+                if clip.dropped is not None:
+                    continue
+                task = self._task(clip)
+                replayed = replay(task, chain)
+                if replayed is None:
+                    yield task
+                else:
+                    results.extend(replayed.clips)
+                    done.known(clip)
+
+        work = ChainWork(chain)
+        needs_gpu = any(stage.needs_gpu for stage in stages)
+        with closing(self._executor.run(unknown(), work, needs_gpu=needs_gpu)) as outcomes:  # type: ignore[type-var]
+            for task, outcome in outcomes:
+                results.extend(self._taken(task, outcome))
+                done.worked_on(task.clip)
+        self.num_worked_on += done.num_worked_on
+        self.num_known += done.num_known
+        return results
+
+    def _task(self, clip: Clip) -> Task:
+        key, size = file_key(clip, self._root)
+        content_id = clip.content_id
+        if not content_id and self._journal.may_know(key, size):
+            with suppress(OSError):  # whatever is wrong with the file, its own stages will tell
+                sha256 = sha256_of(self._root / clip.source)
+                content_id = clip.with_info(sha256=sha256).identified().content_id
+        return Task(clip=clip, file_key=key, known=self._journal.known(key, content_id))
+
+    def _taken(self, task: Task, outcome: ChainResult | Failure) -> Sequence[Clip]:
+        """The clips of a result, which is kept; a failure is told in the clip's row and tried again."""
+        if isinstance(outcome, Failure):
+            return [task.clip.with_error(WORKER, outcome.reason).drop(WORKER, outcome.reason)]
+        if outcome.fatal is not None:
+            raise MissingDependencyError(outcome.fatal)
+        for stage, seconds in outcome.seconds.items():
+            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+        if outcome.fresh:
+            size = file_key(task.clip, self._root)[1]
+            self._journal.keep(task.file_key, size=size, content_id=outcome.content_id, results=outcome.fresh)
+        return outcome.clips
+
+
+class _Count:
+    """How far a pass is."""
+
+    def __init__(self, chain: Chain, num_clips: int, on_progress: Callable[[Progress], None]) -> None:
+        self._stages = tuple(stage.name for stage in chain.stages)
+        self._num_clips, self._on_progress = num_clips, on_progress
+        self._started = time.perf_counter()
+        self.num_known = self.num_worked_on = 0
+
+    def known(self, clip: Clip) -> None:
+        self.num_known += 1
+        self._tell(clip)
+
+    def worked_on(self, clip: Clip) -> None:
+        self.num_worked_on += 1
+        self._tell(clip)
+
+    def _tell(self, clip: Clip) -> None:
+        spent = time.perf_counter() - self._started
+        self._on_progress(
+            Progress(
+                stages=self._stages,
+                num_done=self.num_known + self.num_worked_on,
+                num_clips=self._num_clips,
+                num_known=self.num_known,
+                clips_per_s=self.num_worked_on / spent if spent > 0 else 0.0,
+                source=clip.source,
+            )
+        )

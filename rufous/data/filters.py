@@ -1,0 +1,234 @@
+"""Filters: which clips stay, by a measured number, a percentile of it, or a measured name.
+
+A filter looks at one value of a clip: a score, a number of its ``info``, or ``length_s``. Percentiles are
+taken over the clips that come to the filter, over all of them or for each folder or file by itself.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import numpy as np
+
+from rufous.core.errors import ConfigError
+from rufous.data.clip import Clip
+
+LENGTH = "length_s"
+"""Seconds from the start of a clip to its end."""
+_BOUND = re.compile(r"(\w+)\s*(>=|<=)\s*(-?\d+(?:\.\d*)?(?:e-?\d+)?)\s*(%?)", re.IGNORECASE)
+_NAMES = re.compile(r"(\w+)\s*!=\s*([\w,-]+)")
+Limits = tuple[float | None, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Keeps clips whose value lies between a minimum and a maximum, both inclusive."""
+
+    value: str
+    """Name of a score, of a number in ``info``, or ``length_s``."""
+    min: float | None = None
+    max: float | None = None
+    min_percentile: float | None = None
+    """Below the value under which this per cent of the clips lie, a clip is dropped."""
+    max_percentile: float | None = None
+    per: Literal["all", "folder", "file"] = "all"
+    """Over which clips percentiles are taken: all, those of one top folder, or those of one file."""
+    sources: str = "*"
+    """Which clips are filtered, by a pattern for their ``source``; the others pass."""
+    keeps_unmeasured: bool = False
+    """Whether a clip without the value passes; a clip that nobody could measure is dropped otherwise."""
+
+    def __post_init__(self) -> None:
+        bounds = (self.min, self.max, self.min_percentile, self.max_percentile)
+        if all(bound is None for bound in bounds):
+            raise ConfigError(
+                f"the filter of {self.value} has no bound: give min, max or a percentile of them"
+            )
+        if (self.min is not None and self.min_percentile is not None) or (
+            self.max is not None and self.max_percentile is not None
+        ):
+            raise ConfigError(
+                f"the filter of {self.value} has a value and a percentile for one bound: give one"
+            )
+        percentiles = [p for p in (self.min_percentile, self.max_percentile) if p is not None]
+        if not all(0.0 < p < 100.0 for p in percentiles):
+            raise ConfigError(f"{percentiles} of {self.value}: percentiles lie between 0 and 100")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ConfigError(f"min={self.min} of {self.value} is above max={self.max}: no clip would stay")
+
+    @property
+    def name(self) -> str:
+        """As on the command line: ``technical>=0.3``."""
+        parts = [
+            f">={self.min:g}" if self.min is not None else "",
+            f">={self.min_percentile:g}%" if self.min_percentile is not None else "",
+            f"<={self.max:g}" if self.max is not None else "",
+            f"<={self.max_percentile:g}%" if self.max_percentile is not None else "",
+        ]
+        where = "" if self.sources == "*" else f" in {self.sources}"
+        return self.value + " ".join(part for part in parts if part) + where
+
+    def limits(self, clips: Sequence[Clip]) -> dict[str, Limits]:
+        """Smallest and largest value that stay, by group; percentiles are taken over ``clips``."""
+        values: dict[str, list[float]] = {}
+        for clip in clips:
+            value = value_of(clip, self.value)
+            if value is not None and fnmatchcase(clip.source, self.sources):
+                values.setdefault(self.group(clip), []).append(value)
+        return {
+            group: (
+                self.min if self.min_percentile is None else _percentile(found, self.min_percentile),
+                self.max if self.max_percentile is None else _percentile(found, self.max_percentile),
+            )
+            for group, found in values.items()
+        }
+
+    def group(self, clip: Clip) -> str:
+        """The clips with which its percentile is taken."""
+        if self.per == "all":
+            return ""
+        return clip.source if self.per == "file" else clip.source.rpartition("/")[0].partition("/")[0]
+
+    def refusal(self, clip: Clip, limits: Mapping[str, Limits]) -> str | None:
+        """Why a clip does not pass; None if it does."""
+        if not fnmatchcase(clip.source, self.sources):
+            return None
+        value = value_of(clip, self.value)
+        if value is None:
+            return None if self.keeps_unmeasured else f"{self.value} was not measured"
+        low, high = limits.get(self.group(clip), (self.min, self.max))
+        if low is not None and value < low:
+            return f"{value:.4g} is below {low:.4g}"
+        if high is not None and value > high:
+            return f"{value:.4g} is above {high:.4g}"
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TagFilter:
+    """Drops clips that a stage has given one of some names."""
+
+    value: str
+    """Name of a tag, such as ``camera_motion``."""
+    refused: tuple[str, ...]
+    sources: str = "*"
+
+    def __post_init__(self) -> None:
+        if not self.refused:
+            raise ConfigError(f"the filter of {self.value} refuses nothing: name a tag")
+
+    @property
+    def name(self) -> str:
+        """As on the command line: ``camera_motion!=dolly_zoom``."""
+        where = "" if self.sources == "*" else f" in {self.sources}"
+        return f"{self.value}!={','.join(self.refused)}{where}"
+
+    def limits(self, clips: Sequence[Clip]) -> dict[str, Limits]:
+        """Names have none."""
+        return {}
+
+    def refusal(self, clip: Clip, limits: Mapping[str, Limits]) -> str | None:
+        """Why a clip does not pass; None if it does."""
+        tag = clip.tags.get(self.value)
+        is_refused = fnmatchcase(clip.source, self.sources) and tag in self.refused
+        return f"it is {tag}" if is_refused else None
+
+
+AnyFilter = Filter | TagFilter
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterOutcome:
+    """What one filter did in a run."""
+
+    filter: AnyFilter
+    limits: Mapping[str, Limits] = field(default_factory=dict)
+    num_alone: int
+    """Clips that it would take if it were the only filter."""
+    num_in_order: int
+    """Clips that it took after the filters before it."""
+    num_left: int
+    """Clips that were left after it."""
+
+
+def value_of(clip: Clip, name: str) -> float | None:
+    """A number of a clip by its name; None where it has none."""
+    if name in clip.scores:
+        return float(clip.scores[name])
+    if name == LENGTH:
+        end_s = clip.info.get("duration_s") if clip.end_s is None else clip.end_s
+        return None if not isinstance(end_s, int | float) else float(end_s) - clip.start_s
+    found = clip.info.get(name)
+    return float(found) if isinstance(found, int | float) else None
+
+
+def apply_filter(filter_: AnyFilter, clips: Sequence[Clip]) -> tuple[list[Clip], dict[str, Limits]]:
+    """The clips, in their order, with those dropped that do not pass; and the limits that were used.
+
+    Clips that were dropped before stay as they are, and no percentile counts them.
+    """
+    limits = filter_.limits([clip for clip in clips if clip.dropped is None])
+    kept = []
+    for clip in clips:
+        reason = filter_.refusal(clip, limits) if clip.dropped is None else None
+        kept.append(clip if reason is None else clip.drop(filter_.name, reason))
+    return kept, limits
+
+
+def weigh_filters(
+    used: Sequence[tuple[AnyFilter, Mapping[str, Limits]]], clips: Sequence[Clip]
+) -> list[FilterOutcome]:
+    """What each filter takes, alone and in order, of the clips that no stage dropped.
+
+    Args:
+        used: Filters in their order, with the limits that they had.
+        clips: All rows of a run; what filters dropped in it is looked at as if they had not.
+    """
+    names = {filter_.name for filter_, _ in used}
+    measured = [clip for clip in clips if clip.dropped is None or dropped_by(clip) in names]
+    outcomes: list[FilterOutcome] = []
+    left = measured
+    for filter_, limits in used:
+        stays = [clip for clip in left if filter_.refusal(clip, limits) is None]
+        outcomes.append(
+            FilterOutcome(
+                filter=filter_,
+                limits=limits,
+                num_alone=sum(filter_.refusal(clip, limits) is not None for clip in measured),
+                num_in_order=len(left) - len(stays),
+                num_left=len(stays),
+            )
+        )
+        left = stays
+    return outcomes
+
+
+def dropped_by(clip: Clip) -> str:
+    """The stage or filter that dropped a clip; empty while it is kept."""
+    return (clip.dropped or "").partition(": ")[0]
+
+
+def parse_filter(text: str) -> AnyFilter:
+    """A filter from the command line.
+
+    ``technical>=0.3``, ``flow<=20``, ``technical>=10%`` (drops the lowest tenth),
+    ``camera_motion!=dolly_zoom_in,dolly_zoom_out``.
+
+    Raises:
+        ConfigError: It is none of these.
+    """
+    if found := _BOUND.fullmatch(text.strip()):
+        value, sign, number, percent = found.groups()
+        bound = ("min" if sign == ">=" else "max") + ("_percentile" if percent else "")
+        return Filter(**{"value": value, bound: float(number)})
+    if found := _NAMES.fullmatch(text.strip()):
+        return TagFilter(value=found[1], refused=tuple(found[2].split(",")))
+    raise ConfigError(
+        f"{text!r} is no filter: write NAME>=NUMBER, NAME<=NUMBER, NAME>=NUMBER% or NAME!=TAG, in quotes"
+    )
+
+
+def _percentile(values: Sequence[float], percent: float) -> float:
+    return float(np.percentile(values, percent))

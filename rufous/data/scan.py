@@ -1,0 +1,152 @@
+"""A folder of videos, or a list of captioned ones, to clips; what cannot be one is told by its name."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rufous.data.clip import Clip
+from rufous.data.records import ClipRecord, read_clip_list
+
+VIDEO_SUFFIXES = (
+    *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".gif"),
+    *(".webp",),
+)
+LIST_SUFFIXES = (".jsonl", ".csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScanProblem:
+    """Something that was passed over, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What was found."""
+
+    root: Path
+    """Where the sources of all clips lie."""
+    clips: tuple[Clip, ...]
+    """By source and start."""
+    problems: tuple[ScanProblem, ...] = ()
+
+
+def scan(path: Path | str, *, root: Path | str | None = None) -> Scan:
+    """The clips of a folder and its sub-folders, or of a list in a layout of ``rufous.data.records``.
+
+    No video is opened. Files of a folder that end in none of ``VIDEO_SUFFIXES`` are passed over without a
+    word, as are hidden ones. Links are followed as long as they stay below the root. Captions of a list are
+    kept as ``original``.
+
+    Args:
+        path: The folder or list.
+        root: For a list, the folder that its sources lie below; its own if None.
+
+    Raises:
+        ValueError: Neither folder nor list is there, or nothing in it can be a clip.
+        OSError: The folder or list cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if root is not None:
+            raise ValueError(f"root={root} is for lists: a folder is its own root")
+        root, found = path, list(_of_folder(path))
+    elif path.suffix.lower() in LIST_SUFFIXES and path.is_file():
+        root = path.parent if root is None else Path(root)
+        found = list(_of_list(path, root))
+    else:
+        raise ValueError(f"{path}: give a folder, or a list that ends in {' or '.join(LIST_SUFFIXES)}")
+    clips: dict[tuple[str, float], Clip] = {}
+    problems: list[ScanProblem] = []
+    for each in found:
+        if isinstance(each, ScanProblem):
+            problems.append(each)
+        elif clips.setdefault(each.place, each) is not each:
+            reason = f"named twice from {each.start_s} s on: the first one counts"
+            problems.append(ScanProblem(source=each.source, reason=reason))
+    if not clips:
+        told = f": {problems[0].source}: {problems[0].reason}" if problems else ""
+        raise ValueError(f"{path} holds no video{told}")
+    return Scan(
+        root=root.absolute(),
+        clips=tuple(sorted(clips.values(), key=lambda clip: clip.place)),
+        problems=tuple(sorted(problems, key=lambda problem: problem.source)),
+    )
+
+
+def _of_folder(root: Path) -> Iterator[Clip | ScanProblem]:
+    real_root = root.resolve()
+    for folder, folders, files in os.walk(root):
+        here = Path(folder).relative_to(root)
+        for name in sorted(folders):
+            if name.startswith("."):
+                continue
+            source = (here / name).as_posix()
+            if (Path(folder) / name).is_symlink():
+                reason = "a link to a folder: give that folder itself, or copy it"
+                yield ScanProblem(source=source, reason=reason)
+            elif Path(name).suffix.lower() in VIDEO_SUFFIXES:
+                yield ScanProblem(
+                    source=source, reason="a folder, not a video file; what lies in it is taken"
+                )
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(files):
+            if name.startswith(".") or Path(name).suffix.lower() not in VIDEO_SUFFIXES:
+                continue
+            source = (here / name).as_posix()
+            reason = _problem(root / source, real_root) or _unwritable(source)
+            yield Clip(source=source) if reason is None else ScanProblem(source=source, reason=reason)
+
+
+def _of_list(path: Path, root: Path) -> Iterator[Clip | ScanProblem]:
+    wrong: list[ScanProblem] = []
+    records = read_clip_list(
+        path, root=root, on_error=lambda line, reason: wrong.append(_wrong_line(path, line, reason))
+    )
+    yield from wrong
+    real_root = root.resolve()
+    for record in records:
+        yield _of_record(record, root, real_root)
+
+
+def _of_record(record: ClipRecord, root: Path, real_root: Path) -> Clip | ScanProblem:
+    try:
+        source = record.source.relative_to(root).as_posix()
+    except ValueError:
+        return ScanProblem(source=str(record.source), reason=f"lies outside the root {root}: give --root")
+    reason = _problem(record.source, real_root) or _unwritable(source)
+    if reason is not None:
+        return ScanProblem(source=source, reason=reason)
+    return Clip(
+        source=source,
+        start_s=record.start_s,
+        end_s=record.end_s,
+        captions={"original": record.caption},
+    )
+
+
+def _problem(path: Path, real_root: Path) -> str | None:
+    """Why a path is no file below the root; None if it is one."""
+    if path.is_dir():
+        return "a folder, not a video file"
+    if not path.exists():
+        return "a link to nothing" if path.is_symlink() else "no such file"
+    if not path.resolve().is_relative_to(real_root):
+        return "a link that leaves the root: copy the file, or start from its own folder"
+    return None if path.is_file() else "no regular file"
+
+
+def _unwritable(source: str) -> str | None:
+    """Why a manifest cannot hold a name; None if it can."""
+    try:
+        source.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8: rename it"
+    return None
+
+
+def _wrong_line(path: Path, line: int, reason: str) -> ScanProblem:
+    return ScanProblem(source=f"{path.name}, line {line}", reason=reason)

@@ -1,0 +1,5 @@
+"""The stages of curation: each measures, cuts or describes one clip, and drops none for its scores.
+
+* ``registry`` - every stage by its name.
+* ``probe`` - what a file says, its content id, and whether it can be read.
+"""
