@@ -100,7 +100,7 @@ def replay(task: Task, chain: Chain) -> ChainResult | None:
     walk = _Walk(task, chain, may_work=False)
     try:
         clips = walk.through(task.clip, 0, None, frozenset())
-    except _NotKnown:
+    except _UnknownError:
         return None
     return ChainResult(clips=tuple(clips))
 
@@ -134,7 +134,7 @@ class ChainWork:
         )
 
 
-class _NotKnown(LookupError):
+class _UnknownError(LookupError):
     """A stage would have to be carried out."""
 
 
@@ -168,7 +168,7 @@ class _Walk:
         if stage.name not in unsure and key in self._task.known:
             outputs = [_changed(clip, changes) for changes in self._task.known[key]]
         elif not self._may_work:
-            raise _NotKnown(key)
+            raise _UnknownError(key)
         else:
             clip = self._with_media(clip, media)
             outputs, is_sure = self._carried_out(stage, clip)

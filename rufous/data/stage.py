@@ -46,6 +46,15 @@ class SetStage(Protocol):
         ...
 
 
+@runtime_checkable
+class NeedsFiles(Protocol):
+    """A stage that may lack weights or a package on this machine; presets leave it out then."""
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is. Loads nothing."""
+        ...
+
+
 def settings_key(stage: Stage | SetStage) -> str:
     """A short hash of a stage's name, version and settings, alike in every process."""
     told: dict[str, Any] = {"name": stage.name, "version": stage.version, "settings": to_json_dict(stage)}

@@ -4,7 +4,6 @@ Whoever cannot be read goes no further. What a header claims is weighed before a
 file may claim more frames, or larger ones, than any memory holds.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import ClassVar
 
