@@ -16,6 +16,7 @@ import rufous
 from rufous.apps.bench import bench
 from rufous.apps.compare import compare
 from rufous.apps.convert import convert
+from rufous.apps.curate import curate
 from rufous.apps.doctor import doctor
 from rufous.apps.evaluate import evaluate
 from rufous.apps.fvd import fvd
@@ -44,7 +45,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _command in (
-    *(generate, compare, evaluate, fvd, bench, reproduce, train, prune, recipes),
+    *(generate, compare, evaluate, fvd, bench, reproduce, curate, train, prune, recipes),
     *(convert, models, info, verify, doctor),
 ):
     app.command()(_command)

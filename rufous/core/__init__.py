@@ -9,6 +9,7 @@
 * ``console`` - logging for libraries, one handler for apps.
 * ``files`` - atomic writes and hashes.
 * ``bar_chart`` - bar charts as SVG.
+* ``html_page`` - reports as one HTML file.
 """
 
 from rufous.core.config import from_json_dict, override, to_json_dict

@@ -3,6 +3,21 @@
 * ``clip`` - one clip on its way through curation: its place, what was measured, why it was dropped.
 * ``media`` - its frames, decoded once for all stages.
 * ``stage`` - what a stage of curation is.
+* ``stages`` - the stages themselves, each in a file of its name.
+* ``scan`` - a folder or list to clips.
+* ``presets`` - what to measure and keep, by name, and how that becomes a run's steps.
+* ``filters`` - which clips stay, by thresholds, percentiles and names.
+* ``engine`` - clips through stages and filters.
+* ``chain`` - one clip through its stages, doing only what is not known.
+* ``journal`` - what is known, on disk.
+* ``run_lock`` - one run at a time on an output.
+* ``executor`` - what carries out work on many tasks.
+* ``local_executor`` - processes of this machine.
+* ``ray_executor`` - actors of a Ray cluster.
+* ``manifest`` - clips to and from Parquet, JSON lines and CSV.
+* ``published_csv`` - kept clips in the layouts that published code reads.
+* ``curation_report`` - a run as one HTML file.
+* ``histogram`` - its plots.
 * ``records`` - lists of captioned clips: JSON lines, or CSV as published recipes have it.
 * ``video_clips`` - training clips by index, drawn from such files at a random stride and start.
 """

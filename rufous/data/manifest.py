@@ -1,8 +1,8 @@
 """Clips to files and back: Parquet for the engine and for others, JSON lines, and flat CSV.
 
 In Parquet and CSV each entry of a clip's mappings is a column, named by its kind: ``info_width``,
-``score_technical``, ``tag_camera_motion``, ``caption_original``, ``error_probe``; an empty cell means that the
-clip has no such entry. JSON lines hold clips as ``Clip.to_dict`` has them.
+``score_technical``, ``tag_camera_motion``, ``caption_original``, ``error_probe``; an empty cell means that
+the clip has no such entry. JSON lines hold clips as ``Clip.to_dict`` has them.
 """
 
 import csv
@@ -66,7 +66,7 @@ def manifest_metadata(path: Path | str) -> dict[str, Any]:
 
 
 def columns(clips: Iterable[Clip]) -> dict[str, type]:
-    """Name and type of each column that the clips need; the order is the same for the same clips in any order.
+    """Name and type of each column that the clips need, in an order that theirs does not change.
 
     Raises:
         ValueError: One name has values of several types.

@@ -1,16 +1,14 @@
 """An evaluation as one HTML file: plots, tables and the worst clips are inside it, and no script runs."""
 
-import base64
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from einops import rearrange
-from PIL import Image
 
 from rufous.core.files import write_text
+from rufous.core.html_page import named_list, page, picture, table
 from rufous.evaluation import charts
 from rufous.evaluation.dimensions.decoded_clip import read_clip
 from rufous.evaluation.paired import PairedComparison
@@ -24,33 +22,6 @@ FRAME_PX = 128
 NO_SCORES = ("world_motion",)
 """Rows of which more is not better: in the tables, and in no plot."""
 MAX_PROBLEMS = 200
-
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_STYLE = """
-:root { color-scheme: light dark; --paper: #fff; --ink: #1c1c1c; --soft: #595959; --line: #d9d9d9;
-  --one: #2563a8; --two: #b3541e; }
-@media (prefers-color-scheme: dark) { :root { --paper: #161616; --ink: #ececec; --soft: #a6a6a6;
-  --line: #3a3a3a; --one: #7ab6f5; --two: #f0a56b; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 76rem; padding: 1rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.45 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: 0 0 .5rem; }
-h2 { font-size: 1.15rem; margin: 1.5rem 0 .3rem; border-top: 1px solid var(--line); padding-top: 1rem; }
-h3 { font-size: 1rem; margin: 1rem 0 .3rem; }
-p { margin: .2rem 0; }
-.soft { color: var(--soft); }
-.one { color: var(--one); } .two { color: var(--two); }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; }
-.plots svg { flex: 1 1 24rem; max-width: 42rem; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--ink); }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; }
-th, td { text-align: left; padding: .3rem 1rem .3rem 0; border-bottom: 1px solid var(--line);
-  font-variant-numeric: tabular-nums; }
-figure { margin: 0 0 .75rem; }
-img { display: block; max-width: 100%; height: auto; border: 1px solid var(--line); }
-figcaption { font-size: .9rem; }
-"""
 
 
 def write_report(
@@ -92,19 +63,12 @@ def render_report(
         _world_table(results),
         _comparison(comparison, other),
         _worst(results, clips),
-        _list("Left out", results["left_out"].items()),
-        _list("Problems", ((p["file"], p["reason"]) for p in results["problems"][:MAX_PROBLEMS])),
+        named_list("Left out", results["left_out"].items()),
+        named_list("Problems", ((p["file"], p["reason"]) for p in results["problems"][:MAX_PROBLEMS])),
     ]
     if len(results["problems"]) > MAX_PROBLEMS:
         body.append(f"<p>and {len(results['problems']) - MAX_PROBLEMS} more, in results.json</p>\n")
-    head = (
-        '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n"
-    )
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n{head}</head>\n<body>\n{"".join(body)}</body>\n</html>\n'
-    )
+    return page(title, "".join(body))
 
 
 def _total(results: Results) -> str:
@@ -151,7 +115,7 @@ def _ends(row: str, interval: Sequence[float] | None) -> list[float] | None:
 
 
 def _rows_table(results: Results) -> str:
-    lines = [_line(("row", "score", "95 % interval", "clips", "label"), "th")]
+    lines: list[tuple[str, ...]] = []
     for name, row in results["rows"].items():
         score, interval = row["score"], row["interval_95"]
         cells = (
@@ -161,19 +125,19 @@ def _rows_table(results: Results) -> str:
             str(row["num_clips"]),
             row["label"],
         )
-        lines.append(_line(cells, "td"))
-    return f'<h2>Rows</h2>\n<div class="scroll"><table>\n{"".join(lines)}</table></div>\n'
+        lines.append(cells)
+    return f"<h2>Rows</h2>\n{table(('row', 'score', '95 % interval', 'clips', 'label'), lines)}"
 
 
 def _world_table(results: Results) -> str:
     world = results["world"]
     if not world:
         return ""
-    lines = [_line(("attribute", "right", "wrong", "unsure", "clips"), "th")]
+    lines: list[tuple[str, ...]] = []
     for name, row in world.get("attributes", {}).items():
         shares = [f"{row[key]:.1%}" if key in row else "" for key in ("right", "wrong", "unsure")]
-        lines.append(_line((name, *shares, str(int(row["count"]))), "td"))
-    table = f'<div class="scroll"><table>\n{"".join(lines)}</table></div>\n' if len(lines) > 1 else ""
+        lines.append((name, *shares, str(int(row["count"]))))
+    shown = table(("attribute", "right", "wrong", "unsure", "clips"), lines) if lines else ""
     distance = world.get("frechet")
     text = (
         ""
@@ -183,22 +147,20 @@ def _world_table(results: Results) -> str:
             f"between two sets of as many real clips: {distance['floor']:.4f}.</p>\n"
         )
     )
-    return f"<h2>Truth, on the world</h2>\n{table}{text}"
+    return f"<h2>Truth, on the world</h2>\n{shown}{text}"
 
 
 def _comparison(comparison: PairedComparison | None, other: Results | None) -> str:
     if comparison is None or other is None:
         return ""
-    lines = [_line(("row", "pairs", "earlier", "this one", "in words"), "th")]
+    lines: list[tuple[str, ...]] = []
     for row in comparison.rows:
         words = row.sentence.replace("second", "this one")
-        lines.append(
-            _line((row.row, str(row.num_pairs), f"{row.first:.4f}", f"{row.second:.4f}", words), "td")
-        )
-    left_out = _list("", comparison.left_out.items())
+        lines.append((row.row, str(row.num_pairs), f"{row.first:.4f}", f"{row.second:.4f}", words))
+    left_out = named_list("", comparison.left_out.items())
     return (
         f"<h2>Compared with {escape(other['source'])}, clip by clip</h2>\n"
-        f'<div class="scroll"><table>\n{"".join(lines)}</table></div>\n{left_out}'
+        f"{table(('row', 'pairs', 'earlier', 'this one', 'in words'), lines)}{left_out}"
     )
 
 
@@ -234,18 +196,4 @@ def _strip(path: Path, prompt: str) -> str:
     elif scale < 1:
         shown = resize(shown, height=max(1, round(height * scale)), width=max(1, round(width * scale)))
     sheet = contact_sheet(shown, num_columns=len(shown), gap_px=2, background=205)
-    buffer = io.BytesIO()
-    Image.fromarray(rearrange(sheet, "c h w -> h w c").contiguous().numpy()).save(buffer, "WEBP", quality=85)
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    size = f'width="{sheet.shape[-1]}" height="{sheet.shape[-2]}"'
-    return f'<img {size} alt="{escape(f"frames of: {prompt}")}" src="data:image/webp;base64,{data}">\n'
-
-
-def _list(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    items = [f"<li><b>{escape(name)}</b>: {escape(text)}</li>\n" for name, text in rows]
-    head = f"<h2>{escape(title)}</h2>\n" if title else ""
-    return f"{head}<ul>\n{''.join(items)}</ul>\n" if items else ""
-
-
-def _line(cells: Iterable[str], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>\n"
+    return picture(rearrange(sheet, "c h w -> h w c").contiguous().numpy(), alt=f"frames of: {prompt}")

@@ -1,0 +1,300 @@
+"""``rufous curate``: a folder or list of videos to a manifest of clips, measured and filtered."""
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rufous.apps.outputs import check_folder
+from rufous.apps.progress import step_bar, timed, timing_line
+
+if TYPE_CHECKING:
+    from rufous.data.engine import Curated, Progress
+    from rufous.data.executor import Executor
+    from rufous.data.presets import Plan
+    from rufous.data.scan import Scan
+
+DEFAULT_OUTPUT = Path("curated")
+SHOWN_PROBLEMS = 20
+LINE_EVERY_S = 30.0
+
+
+def curate(
+    source: Annotated[Path, typer.Argument(help="Folder of videos, or a list: .jsonl or .csv.")],
+    settings: Annotated[
+        list[str] | None, typer.Argument(help="Settings of stages: stage.setting=value ...")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for manifest.parquet, report.html and the journal.")
+    ] = DEFAULT_OUTPUT,
+    preset: Annotated[str, typer.Option(help="hummingbird, open-sora-1.2 or probe.")] = "hummingbird",
+    stages: Annotated[
+        str | None, typer.Option(help="Stages with commas between, in place of the preset.")
+    ] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option("--filter", help="NAME>=VALUE, NAME<=VALUE, NAME>=N% or NAME!=TAG, in quotes; repeats."),
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="For a list: the folder its sources lie below.")] = None,
+    executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
+    address: Annotated[str | None, typer.Option(help="For ray: of a cluster; else one starts here.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Workers; else one a core.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that the stages of one clip may take.")] = 600.0,
+    export: Annotated[
+        list[str] | None,
+        typer.Option(help="Also write the kept clips as jsonl, csv, hummingbird, open-sora or webvid."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure; say what filters would take.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, tables or timings.")] = False,
+) -> None:
+    """Measure clips and keep the good ones.
+
+    The same command again does only what is missing. The exit code is 1 if a file was wrong.
+    """
+    seconds: dict[str, float] = {}
+    # 1. everything that can be refused before the work
+    check_folder(output)
+    with timed(seconds, "import"):
+        from rufous.data.curation_report import write_report
+        from rufous.data.engine import curate as carry_out
+        from rufous.data.journal import Journal
+        from rufous.data.manifest import write_manifest
+        from rufous.data.run_lock import locked
+        from rufous.data.scan import scan
+    _check_exports(export or [])
+    plan = _plan(preset, stages, settings or [], filters or [])
+    with timed(seconds, "scan"):
+        found = scan(source, root=root)
+    workers = _executor(executor, address, min(jobs or os.cpu_count() or 1, len(found.clips)), timeout)
+    if not quiet:
+        _say_left_out(plan)
+    # 2. the work
+    with locked(output), _stopped_by_signal():
+        with timed(seconds, "journal"):
+            journal = Journal(output / "journal.jsonl")
+        try:
+            with timed(seconds, "curate"), _progress(len(found.clips), quiet=quiet) as on_progress:
+                curated = carry_out(
+                    found.clips,
+                    plan.steps,
+                    root=found.root,
+                    executor=workers,
+                    journal=journal,
+                    is_dry_run=dry_run,
+                    on_progress=on_progress,
+                )
+        finally:
+            journal.close()
+            workers.close()
+        # 3. write and report
+        made_with = _made_with(plan, preset if stages is None else None)
+        with timed(seconds, "write"):
+            if not dry_run:
+                write_manifest(output / "manifest.parquet", curated.clips, metadata=made_with)
+                _write_exports(output, curated, export or [])
+            summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
+            _write_json(output / ("dry_run.json" if dry_run else "run.json"), summary)
+            page = output / ("dry_run.html" if dry_run else "report.html")
+            write_report(
+                page,
+                curated,
+                title=f"Curation of {source.name or source}",
+                root=found.root,
+                problems=found.problems,
+                left_out=plan.left_out,
+                is_dry_run=dry_run,
+            )
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+    elif not quiet:
+        typer.echo(_table(curated))
+        typer.echo("\n".join(map(str, [*([] if dry_run else [output / "manifest.parquet"]), page])))
+    if not quiet:
+        _say_what_is_wrong(found, curated)
+        typer.echo(timing_line(seconds), err=True)
+    if found.problems or any(clip.errors for clip in curated.clips):
+        raise typer.Exit(1)
+
+
+def _plan(preset: str, stages: str | None, settings: list[str], filters: list[str]) -> "Plan":
+    from rufous.data.filters import parse_filter
+    from rufous.data.presets import PRESETS, make_plan
+    from rufous.data.stages.registry import STAGES
+
+    if preset not in PRESETS:
+        raise ValueError(f"--preset {preset} is unknown: use {', '.join(PRESETS)}")
+    steps = PRESETS[preset].steps
+    if stages is not None:
+        steps = tuple(name.strip() for name in stages.split(","))
+        if unknown := [name for name in steps if name not in STAGES]:
+            raise ValueError(f"--stages: {unknown[0]!r} is no stage: use {', '.join(STAGES)}")
+    plan = make_plan(steps, settings=settings, filters=[parse_filter(text) for text in filters])
+    if stages is not None and plan.left_out:
+        name, reason = next(iter(plan.left_out.items()))
+        raise ValueError(f"--stages: {name} cannot run here: {reason}")
+    return plan
+
+
+def _executor(kind: str, address: str | None, jobs: int, timeout_s: float) -> "Executor":
+    if kind == "local":
+        from rufous.data.local_executor import LocalExecutor
+
+        if address is not None:
+            raise ValueError("--address is for --executor ray")
+        return LocalExecutor(num_workers=jobs, timeout_s=timeout_s)
+    if kind == "ray":
+        from rufous.core.optional import require
+        from rufous.data.ray_executor import RayExecutor
+
+        require("ray", extra="ray")
+        return RayExecutor(num_workers=jobs, timeout_s=timeout_s, address=address)
+    raise ValueError(f"--executor {kind} is unknown: use local or ray")
+
+
+@contextmanager
+def _stopped_by_signal() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress(num_clips: int, *, quiet: bool) -> "Iterator[Callable[[Progress], None]]":
+    """A bar on a terminal; elsewhere a line now and then."""
+    last = time.monotonic()
+
+    def tell(progress: "Progress") -> None:
+        nonlocal last
+        advance(progress.source[-40:])
+        if not quiet and not is_terminal and time.monotonic() - last >= LINE_EVERY_S:
+            last = time.monotonic()
+            typer.echo(_progress_line(progress), err=True)
+
+    import sys
+
+    is_terminal = sys.stderr.isatty()
+    with step_bar(num_clips, visible=not quiet, what="curate") as advance:
+        yield tell
+
+
+def _progress_line(progress: "Progress") -> str:
+    eta = "" if progress.eta_s is None else f", about {progress.eta_s / 60:.1f} min left"
+    return (
+        f"{progress.num_done} of {progress.num_clips} clips ({progress.num_known} known), "
+        f"{progress.clips_per_s:.2f} a second{eta}"
+    )
+
+
+def _check_exports(exports: list[str]) -> None:
+    from rufous.data.published_csv import LAYOUTS
+
+    known = ("jsonl", "csv", *LAYOUTS)
+    if wrong := [each for each in exports if each not in known]:
+        raise ValueError(f"--export {wrong[0]} is unknown: use {', '.join(known)}")
+
+
+def _write_exports(output: Path, curated: "Curated", exports: list[str]) -> None:
+    from rufous.data.manifest import write_manifest
+    from rufous.data.published_csv import write_published_csv
+
+    for each in exports:
+        if each in ("jsonl", "csv"):
+            write_manifest(output / f"clips.{each}", curated.kept)
+        else:
+            write_published_csv(output / f"{each}.csv", curated.kept, layout=each)
+
+
+def _made_with(plan: "Plan", preset: str | None) -> dict[str, Any]:
+    """What the rows depend on besides the files."""
+    import rufous
+    from rufous.core.config import to_json_dict
+
+    return {
+        "rufous_version": rufous.__version__,
+        "preset": preset,
+        "stages": {stage.name: {"version": stage.version, **to_json_dict(stage)} for stage in plan.stages},
+        "filters": [step.name for step in plan.steps if step not in plan.stages],
+        "left_out": dict(plan.left_out),
+    }
+
+
+def _summary(
+    found: "Scan", curated: "Curated", plan: "Plan", made_with: dict[str, Any], *, is_dry_run: bool
+) -> dict[str, Any]:
+    return {
+        **made_with,
+        "root": str(found.root),
+        "is_dry_run": is_dry_run,
+        "num_clips": len(curated.clips),
+        "num_kept": len(curated.kept),
+        "filters": [
+            {
+                "name": each.filter.name,
+                "limits": {group: list(pair) for group, pair in each.limits.items()},
+                "num_alone": each.num_alone,
+                "num_in_order": each.num_in_order,
+                "num_left": each.num_left,
+            }
+            for each in curated.filters
+        ],
+        "problems": [{"source": each.source, "reason": each.reason} for each in found.problems],
+        "num_worked_on": curated.num_worked_on,
+        "num_known": curated.num_known,
+        "seconds": round(curated.seconds, 3),
+        "stage_seconds": {name: round(spent, 3) for name, spent in curated.stage_seconds.items()},
+    }
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    from rufous.core.files import write_text
+
+    write_text(path, json.dumps(values, indent=1) + "\n")
+
+
+def _say_left_out(plan: "Plan") -> None:
+    for name, reason in plan.left_out.items():
+        typer.echo(f"left out {name}: {reason}", err=True)
+
+
+def _table(curated: "Curated") -> str:
+    from rufous.data.filters import dropped_by
+
+    lines = [f"{len(curated.clips)} clips, {len(curated.kept)} kept"]
+    if curated.filters:
+        rows = [("filter", "alone", "in order", "left")]
+        rows += [
+            (each.filter.name, str(each.num_alone), str(each.num_in_order), str(each.num_left))
+            for each in curated.filters
+        ]
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        lines += ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    names = {each.filter.name for each in curated.filters}
+    by_stage = Counter(name for clip in curated.clips if (name := dropped_by(clip)) and name not in names)
+    lines += [f"dropped by {name}: {count}" for name, count in sorted(by_stage.items())]
+    return "\n".join(lines)
+
+
+def _say_what_is_wrong(found: "Scan", curated: "Curated") -> None:
+    told = [f"{each.source}: {each.reason}" for each in found.problems]
+    told += [
+        f"{clip.source}: {stage}: {reason}" for clip in curated.clips for stage, reason in clip.errors.items()
+    ]
+    for line in told[:SHOWN_PROBLEMS]:
+        typer.echo(line, err=True)
+    if len(told) > SHOWN_PROBLEMS:
+        typer.echo(f"and {len(told) - SHOWN_PROBLEMS} more, in the report and the manifest", err=True)
