@@ -10,6 +10,7 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 * ``bench_child`` - one row of it, in a process of its own.
 * ``fvd`` - ``rufous fvd``: two folders of clips as sets.
 * ``evaluate`` - ``rufous evaluate``: clips measured row by row.
+* ``curate`` - ``rufous curate``: videos to a manifest of measured and filtered clips.
 * ``reproduce`` - ``rufous reproduce``: a whole road by one command.
 * ``model_arguments`` - models on a command line with settings of their own.
 * ``outputs`` - which file each clip goes to, and what is refused before any work.

@@ -20,6 +20,7 @@ class ScanProblem:
     """Something that was passed over, and why."""
 
     source: str
+    """Its name; bytes that are no UTF-8 are spelled out."""
     reason: str
 
 
@@ -63,7 +64,8 @@ def scan(path: Path | str, *, root: Path | str | None = None) -> Scan:
     problems: list[ScanProblem] = []
     for each in found:
         if isinstance(each, ScanProblem):
-            problems.append(each)
+            name = each.source.encode("utf-8", "backslashreplace").decode()
+            problems.append(ScanProblem(source=name, reason=each.reason))
         elif clips.setdefault(each.place, each) is not each:
             reason = f"named twice from {each.start_s} s on: the first one counts"
             problems.append(ScanProblem(source=each.source, reason=reason))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from rufous.video import probe, read_video, write_video
-from rufous.video.read import read_frames, timeline_of
+from rufous.video.read import read_frames, stated_size, stream_frames, timeline_of
 
 # name, codec, pixel format, codec options
 FILES = [
@@ -236,3 +236,45 @@ def test_an_animation_without_times_has_no_rate(tmp_path):
     with pytest.raises(ValueError, match=r"a\.webp: all of its 3 frames are shown at time 0"):
         probe(path)
     assert len(read_video(path)[0]) == 3
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "turned.mp4", "vp8.webm", "a.webp"])
+def test_streamed_frames_are_those_of_reading_made_small(name, encode, moving_frames):
+    if name == "a.webp":
+        path = write_video(
+            encode("x.mp4", "libx264").with_name(name), moving_frames(12), fps=8, lossless=True
+        )
+    else:
+        codec = "libvpx" if name.endswith("webm") else "libx264"
+        path = encode(name, codec, rotation=-90 if name == "turned.mp4" else None)
+    timeline, wanted = timeline_of(path), [0, 3, 4, 11]
+    streamed = list(stream_frames(timeline, wanted, short_side=24, full={3, 11}))
+    frames = read_video(path, indices=wanted)[0].permute(0, 2, 3, 1).numpy()
+    assert [frame.index for frame in streamed] == wanted
+    assert [frame.full is not None for frame in streamed] == [False, True, False, True]
+    height, width = (32, 24) if name == "turned.mp4" else (24, 32)
+    for frame, whole in zip(streamed, frames, strict=True):
+        assert frame.small.shape == (height, width, 3)
+        assert frame.small.flags["C_CONTIGUOUS"]
+        means = whole.reshape(height, 2, width, 2, 3).mean(axis=(1, 3))
+        assert np.abs(frame.small - means).mean() < 2  # chroma is halved before or after
+        if frame.full is not None:
+            assert np.array_equal(frame.full, whole)
+
+
+def test_frames_smaller_than_asked_for_keep_their_size(encode):
+    path = encode("a.mp4", "libx264", num_frames=3)
+    assert next(stream_frames(timeline_of(path), [1], short_side=500)).small.shape == (48, 64, 3)
+
+
+def test_a_header_is_read_without_its_frames(encode, tmp_path):
+    size = stated_size(encode("a.mp4", "libx264", num_frames=12))
+    assert (size.width, size.height, size.num_frames) == (64, 48, 12)
+    with pytest.raises(ValueError, match="no such file"):
+        stated_size(tmp_path / "absent.mp4")
+
+
+def test_streaming_tells_frames_that_are_not_there(encode):
+    path = encode("a.mp4", "libx264", num_frames=12)
+    with pytest.raises(ValueError, match="no frame 12: the file holds frames 0 to 11"):
+        next(stream_frames(timeline_of(path), [3, 12], short_side=24))

@@ -1,0 +1,232 @@
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rufous.core.errors import MissingDependencyError
+from rufous.data import engine
+from rufous.data.clip import Clip
+from rufous.data.engine import Curated, Progress
+from rufous.data.executor import DIED, Failure, InlineExecutor
+from rufous.data.filters import Filter
+from rufous.data.journal import Journal
+from rufous.data.stages.probe import Probe
+from tests.data.small_stages import AfterRank, Brightness, Contrast, Halves, Rank, Trouble, notes
+
+
+@dataclass(frozen=True)
+class Backwards:
+    """Another order of results, and a death at some file."""
+
+    dies_at: str = ""
+    has_gpu_workers: bool = False
+
+    def run(self, tasks, work, *, needs_gpu=False):
+        for task in reversed(list(tasks)):
+            dies = task.clip.source == self.dies_at
+            yield task, Failure(reason=DIED) if dies else work(task)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def curate(tmp_path, write_clip):
+    """A run over four clips, one of which cannot be read."""
+    for i in range(3):
+        write_clip(f"{i}.mkv", grey=60 * (i + 1))
+    (tmp_path / "videos" / "x.mp4").touch()
+
+    def run(*steps, clips=None, executor: Any = None, **changes) -> Curated:
+        journal = Journal(tmp_path / "journal.jsonl")
+        sources = ("0.mkv", "1.mkv", "2.mkv", "x.mp4")
+        try:
+            return engine.curate(
+                clips or [Clip(source=source) for source in sources],
+                steps,
+                root=tmp_path / "videos",
+                executor=executor or InlineExecutor(),
+                journal=journal,
+                **changes,
+            )
+        finally:
+            journal.close()
+
+    return run
+
+
+def test_clips_are_measured_and_filtered_in_order(curate):
+    curated = curate(Probe(), Brightness(), Filter(value="brightness", min=60.0), Contrast())
+    assert [clip.source for clip in curated.clips] == ["0.mkv", "1.mkv", "2.mkv", "x.mp4"]
+    assert [clip.source for clip in curated.kept] == ["1.mkv", "2.mkv"]
+    assert curated.clips[0].dropped is not None
+    assert curated.clips[0].dropped.startswith("brightness>=60: 4")
+    assert curated.clips[3].dropped == "probe: empty file"
+    assert ["contrast" in clip.scores for clip in curated.clips] == [False, True, True, False]
+    (outcome,) = curated.filters
+    assert (outcome.num_alone, outcome.num_in_order, outcome.num_left) == (1, 1, 2)
+    assert (curated.num_worked_on, curated.num_known) == (4 + 2, 0)
+    assert set(curated.stage_seconds) == {"probe", "brightness", "contrast"}
+
+
+def test_the_same_run_again_does_nothing(curate, tmp_path):
+    log = str(tmp_path / "log")
+    steps = (Probe(), Brightness(log=log), Filter(value="brightness", min=60.0), Contrast(log=log))
+    first = curate(*steps)
+    assert len(notes(tmp_path / "log")) == 5
+    again = curate(*steps)
+    assert (again.clips, notes(tmp_path / "log")) == (first.clips, [])
+    assert (again.num_worked_on, again.num_known) == (0, 6)
+
+
+def test_other_filters_measure_nothing_again(curate, tmp_path):
+    log = str(tmp_path / "log")
+    curate(Probe(), Brightness(log=log), Filter(value="brightness", min=60.0))
+    notes(tmp_path / "log")
+    curated = curate(Probe(), Brightness(log=log), Filter(value="brightness", max=60.0))
+    assert ([clip.source for clip in curated.kept], notes(tmp_path / "log")) == (["0.mkv"], [])
+
+
+def test_a_new_file_is_all_that_is_done(curate, write_clip, tmp_path):
+    log = str(tmp_path / "log")
+    curate(Probe(), Brightness(log=log))
+    notes(tmp_path / "log")
+    write_clip("3.mkv", grey=10)
+    clips = [Clip(source=f"{i}.mkv") for i in range(4)]
+    assert len(curate(Probe(), Brightness(log=log), clips=clips).kept) == 4
+    assert notes(tmp_path / "log") == ["brightness 3.mkv 0"]
+
+
+def test_a_moved_or_touched_file_is_known_by_its_bytes(curate, tmp_path):
+    log = str(tmp_path / "log")
+    before = curate(Probe(), Brightness(log=log))
+    notes(tmp_path / "log")
+    videos = tmp_path / "videos"
+    (videos / "new").mkdir()
+    (videos / "0.mkv").rename(videos / "new" / "moved.mkv")
+    (videos / "1.mkv").write_bytes((videos / "1.mkv").read_bytes())
+    clips = [Clip(source=source) for source in ("1.mkv", "2.mkv", "new/moved.mkv")]
+    after = curate(Probe(), Brightness(log=log), clips=clips)
+    assert notes(tmp_path / "log") == []
+    assert after.clips[-1].scores == before.clips[0].scores
+    assert after.clips[-1].content_id == before.clips[0].content_id
+
+
+def test_the_order_of_results_does_not_show(curate, tmp_path):
+    steps = (Probe(), Halves(), Brightness(), Rank(), Filter(value="rank", min=1.0))
+    first = curate(*steps, executor=Backwards())
+    (tmp_path / "journal.jsonl").unlink()
+    assert curate(*steps).clips == first.clips
+    assert [clip.start_s for clip in first.clips] == [0.0, 0.5] * 3 + [0.0]
+
+
+def test_a_set_stage_sees_all_that_are_kept_and_what_is_after_it_follows_it(curate, write_clip, tmp_path):
+    log = str(tmp_path / "log")
+    steps = (Probe(), Brightness(), Rank(), AfterRank(log=log))
+    curated = curate(*steps)
+    assert [clip.scores.get("after_rank") for clip in curated.clips] == [0.0, 2.0, 4.0, None]
+    assert len(notes(tmp_path / "log")) == 3
+    curate(*steps)
+    assert notes(tmp_path / "log") == []
+    write_clip("3.mkv", grey=90)  # between the first two: their ranks move, and that of the first does not
+    curated = curate(*steps, clips=[Clip(source=f"{i}.mkv") for i in range(4)])
+    assert [clip.scores["after_rank"] for clip in curated.clips] == [0.0, 4.0, 6.0, 2.0]
+    assert notes(tmp_path / "log") == [f"after_rank {i}.mkv" for i in (1, 2, 3)]
+
+
+def test_a_dry_run_measures_all_and_drops_nothing(curate):
+    steps = (Probe(), Brightness(), Filter(value="brightness", min=60.0))
+    second = Filter(value="contrast", min_percentile=50.0)
+    curated = curate(*steps, Contrast(), second, Trouble(), is_dry_run=True)
+    assert len(curated.kept) == 3
+    assert [each.num_alone for each in curated.filters] == [1, 1]
+    assert all("contrast" in clip.scores and "trouble" not in clip.tags for clip in curated.kept)
+
+
+def test_a_death_costs_its_clip_and_is_tried_again(curate, tmp_path):
+    curated = curate(Probe(), Brightness(), executor=Backwards(dies_at="1.mkv"))
+    lost = curated.clips[1]
+    assert (lost.dropped, lost.errors) == (f"worker: {DIED}", {"worker": DIED})
+    assert len(curated.kept) == 2
+    again = curate(Probe(), Brightness())
+    assert (len(again.kept), again.num_worked_on) == (3, 1)
+
+
+def test_what_was_done_before_an_interruption_is_kept(curate, tmp_path):
+    log = str(tmp_path / "log")
+
+    def stop(progress: Progress) -> None:
+        if progress.num_done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        curate(Probe(), Brightness(log=log), on_progress=stop)
+    assert len(notes(tmp_path / "log")) == 2
+    curated = curate(Probe(), Brightness(log=log))
+    assert (curated.num_known, notes(tmp_path / "log")) == (2, ["brightness 2.mkv 0"])
+
+
+def test_progress_tells_how_far_how_fast_and_how_long(curate):
+    told: list[Progress] = []
+    curate(Probe(), Brightness(), on_progress=told.append)
+    assert [each.num_done for each in told] == [1, 2, 3, 4]
+    assert told[0].stages == ("probe", "brightness")
+    assert told[0].eta_s == pytest.approx(3 / told[0].clips_per_s)
+    assert told[-1].eta_s == 0.0
+    told.clear()
+    curate(Probe(), Brightness(), on_progress=told.append)
+    assert [(each.num_known, each.eta_s) for each in told] == [(i, None) for i in (1, 2, 3, 4)]
+
+
+def test_stages_for_a_gpu_have_a_pass_of_their_own_where_there_are_such_workers(curate):
+    passes = []
+
+    @dataclass(frozen=True)
+    class Told(InlineExecutor):
+        has_gpu_workers: Any = True
+
+        def run(self, tasks, work, *, needs_gpu=False):
+            passes.append((tuple(stage.name for stage in work.chain.stages), needs_gpu))
+            yield from super().run(tasks, work)
+
+    class OnGpu(Trouble):
+        needs_gpu = True
+
+    steps = (Probe(), OnGpu(), Brightness())
+    apart = curate(*steps, executor=Told())
+    assert passes == [(("probe",), False), (("trouble",), True), (("brightness",), False)]
+    passes.clear()
+    together = curate(*steps, executor=Told(has_gpu_workers=False))
+    assert passes == [(("probe", "trouble", "brightness"), True)]
+    assert (together.clips, together.num_worked_on) == (apart.clips, 0)
+
+
+def test_a_missing_package_ends_the_run_with_its_line(curate, write_clip):
+    write_clip("package.mkv")
+    with pytest.raises(MissingDependencyError, match="pip install"):
+        curate(Probe(), Trouble(), clips=[Clip(source="package.mkv")])
+
+
+def test_two_clips_at_one_place_are_refused(curate):
+    with pytest.raises(ValueError, match=r"two clips begin at 0.0 s of a.mp4"):
+        curate(Probe(), clips=[Clip(source="a.mp4"), Clip(source="a.mp4", end_s=2.0)])
+
+
+def test_a_set_stage_that_loses_clips_is_refused(curate):
+    class Loses(Rank):
+        def process_all(self, clips):
+            return list(clips)[1:]
+
+    with pytest.raises(ValueError, match="the stage rank gave other clips than it got"):
+        curate(Probe(), Brightness(), Loses())
+
+
+def test_a_changed_file_is_another_clip(curate, write_clip, tmp_path):
+    log = str(tmp_path / "log")
+    first = curate(Probe(), Brightness(log=log))
+    notes(tmp_path / "log")
+    path = write_clip("0.mkv", grey=200)
+    second = curate(Probe(), Brightness(log=log))
+    assert notes(tmp_path / "log") == [f"brightness {Path(path).name} 0"]
+    assert second.clips[0].scores["brightness"] > first.clips[0].scores["brightness"] + 50

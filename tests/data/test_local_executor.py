@@ -1,0 +1,101 @@
+"""Real processes, real signals. Each worker imports torch, so these take a while on a slow machine."""
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rufous.data.executor import DIED, Failure
+from rufous.data.local_executor import LocalExecutor
+
+
+@dataclass(frozen=True)
+class Work:
+    """Does what the task says."""
+
+    log: str = ""
+
+    def __call__(self, task: str) -> str:
+        if self.log:
+            with Path(self.log).open("a") as file:
+                file.write(f"{os.getpid()} {task}\n")
+        match task.split()[0]:
+            case "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "abort":
+                os.abort()
+            case "hang":
+                time.sleep(600)
+        return f"{task} done"
+
+
+@dataclass(frozen=True)
+class Unpicklable:
+    """Cannot be made again in a worker."""
+
+    def __call__(self, task: str) -> str:
+        return task
+
+    def __reduce__(self):
+        return (os._exit, (7,))
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_or_hangs_loses_its_task_alone(tmp_path):
+    executor = LocalExecutor(num_workers=2, timeout_s=20.0)
+    tasks = ["a", "kill", "b", "abort", "c", "hang", "d", "e"]
+    outcomes = dict(executor.run(tasks, Work(str(tmp_path / "log"))))
+    assert set(outcomes) == set(tasks)
+    wrong = {task: outcome for task, outcome in outcomes.items() if isinstance(outcome, Failure)}
+    assert wrong == {
+        "kill": Failure(reason=DIED),
+        "abort": Failure(reason=DIED),
+        "hang": Failure(reason="it took more than 20 s"),
+    }
+    assert {outcomes[name] for name in "abcde"} == {f"{name} done" for name in "abcde"}
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len(lines) == len(tasks)  # each once
+    assert all(not alive(int(line.split()[0])) for line in lines)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_tasks_are_drawn_as_workers_become_free_and_workers_end_with_the_run(tmp_path):
+    drawn = []
+
+    def tasks():
+        for name in "abcd":
+            drawn.append(name)
+            yield name
+
+    outcomes = LocalExecutor(num_workers=1).run(tasks(), Work(str(tmp_path / "log")))
+    assert next(outcomes) == ("a", "a done")
+    assert drawn == ["a", "b"]
+    outcomes.close()
+    pids = {int(line.split()[0]) for line in (tmp_path / "log").read_text().splitlines()}
+    assert not any(map(alive, pids))
+
+
+def test_no_tasks_start_no_worker(monkeypatch):
+    monkeypatch.setattr("rufous.data.local_executor._Worker", lambda *_: pytest.fail("a worker was started"))
+    assert list(LocalExecutor(num_workers=2).run([], Work())) == []
+
+
+def test_workers_that_do_not_come_up_end_the_run():
+    with pytest.raises(RuntimeError, match="a worker did not start: it ended with exit code 7"):
+        list(LocalExecutor(num_workers=1).run(["a"], Unpicklable()))
+
+
+@pytest.mark.parametrize("values", [{"num_workers": 0}, {"num_workers": 1, "timeout_s": 0.0}])
+def test_settings_that_cannot_be_are_refused(values):
+    with pytest.raises(ValueError, match="must be at least 1"):
+        LocalExecutor(**values)

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from rufous.data.media import ClipMedia, MediaSettings
+from rufous.video.read import read_video, timeline_of
+
+
+def test_small_and_full_frames_come_of_one_pass(write_clip):
+    path = write_clip("a.mkv", num_frames=12, fps=8, size=48)
+    media = ClipMedia(path, settings=MediaSettings(short_side=24, num_full=3))
+    assert media.small.shape == (12, 24, 24, 3)
+    assert media.full.shape == (3, 48, 48, 3)
+    frames = read_video(path)[0].permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(media.full, frames[[2, 6, 10]])
+    assert media.decoded.full_times_s.tolist() == pytest.approx([0.25, 0.75, 1.25], abs=0.002)
+    shrunk = frames.reshape(12, 24, 2, 24, 2, 3).mean(axis=(2, 4))
+    assert np.abs(media.small - shrunk).max() <= 1
+    assert media.small_fps == media.fps == pytest.approx(8.0)
+
+
+def test_small_files_keep_their_size_and_grey_is_luma(write_clip):
+    media = ClipMedia(write_clip("a.mkv", grey=200, num_frames=4))
+    assert media.small.shape == (4, 32, 32, 3)
+    assert media.gray.shape == (4, 32, 32)
+    assert np.abs(media.gray.astype(int) - media.small.mean(axis=-1)).max() <= 1
+
+
+def test_a_stretch_holds_the_frames_whose_middle_lies_in_it(write_clip):
+    path = write_clip("a.mkv", num_frames=16, fps=8)
+    assert ClipMedia(path, start_s=0.5, end_s=1.0).frame_numbers == range(4, 8)
+    assert ClipMedia(path, start_s=0.45, end_s=1.08).frame_numbers == range(4, 9)
+    whole = ClipMedia(path)
+    parts = [whole.part(0.0, 0.7), whole.part(0.7, None)]
+    assert [number for part in parts for number in part.frame_numbers] == list(range(16))
+    assert parts[1].small[0].max() == whole.small[parts[1].frame_numbers[0]].max()
+
+
+def test_too_many_frames_are_thinned_out(write_clip):
+    media = ClipMedia(write_clip("a.mkv", num_frames=10, fps=8), settings=MediaSettings(max_small=4))
+    assert (len(media.small), media.decoded.stride, media.small_fps) == (4, 3, pytest.approx(8 / 3))
+    assert media.decoded.small_times_s.tolist() == pytest.approx([0.0, 0.375, 0.75, 1.125], abs=0.002)
+
+
+def test_the_same_stretch_shares_what_was_decoded_and_release_forgets_it(write_clip):
+    media = ClipMedia(write_clip("a.mkv"))
+    small = media.small
+    assert media.part(0.0, None).small is small
+    assert media.part(0.0, 0.5).small is not small
+    media.release()
+    assert media.small is not small
+    assert np.array_equal(media.small, small)
+
+
+def test_a_stretch_without_frames_is_told(write_clip):
+    media = ClipMedia(write_clip("a.mkv"), start_s=5.0, end_s=6.0)
+    with pytest.raises(ValueError, match=r"no frame between 5.0 s and 6.0 s"):
+        _ = media.small
+
+
+def test_a_file_that_cannot_be_read_is_tried_once(tmp_path, monkeypatch):
+    (tmp_path / "a.mp4").write_bytes(b"nothing")
+    tried = []
+    monkeypatch.setattr(
+        "rufous.data.media.timeline_of", lambda path, **_: tried.append(path) or timeline_of(path)
+    )
+    media = ClipMedia(tmp_path / "a.mp4")
+    for _ in range(3):
+        with pytest.raises(ValueError, match="damaged"):
+            _ = media.small
+    assert len(tried) == 1
+    assert media.failure is not None

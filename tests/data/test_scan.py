@@ -1,0 +1,110 @@
+import json
+import os
+
+import pytest
+
+from rufous.data.clip import Clip
+from rufous.data.scan import scan
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Files by their names; nothing looks into them here."""
+    root = tmp_path / "videos"
+    for name in ("b.mp4", "a/z.MKV", "a/y.webm", "a/notes.txt", ".hidden/x.mp4", "a/.x.mp4"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def test_a_folder_gives_its_videos_in_order(folder):
+    found = scan(folder)
+    assert found.clips == (Clip(source="a/y.webm"), Clip(source="a/z.MKV"), Clip(source="b.mp4"))
+    assert (found.root, found.problems) == (folder, ())
+
+
+def test_what_is_no_video_file_is_told_and_passed_over(folder, tmp_path):
+    (tmp_path / "outside.mp4").write_bytes(b"x")
+    (folder / "folder.mp4").mkdir()
+    (folder / "folder.mp4" / "inside.mp4").write_bytes(b"x")
+    (folder / "leaves.mp4").symlink_to(tmp_path / "outside.mp4")
+    (folder / "stays.mp4").symlink_to(folder / "b.mp4")
+    (folder / "broken.mp4").symlink_to(folder / "absent.mp4")
+    (folder / "up").symlink_to(tmp_path)
+    os.mkfifo(folder / "pipe.mp4")
+    found = scan(folder)
+    assert {clip.source for clip in found.clips} >= {"stays.mp4", "folder.mp4/inside.mp4"}
+    assert len(found.clips) == 5
+    assert {each.source: each.reason.split(":")[0] for each in found.problems} == {
+        "broken.mp4": "a link to nothing",
+        "folder.mp4": "a folder, not a video file; what lies in it is taken",
+        "leaves.mp4": "a link that leaves the root",
+        "pipe.mp4": "no regular file",
+        "up": "a link to a folder",
+    }
+
+
+def test_a_name_that_is_no_text_is_told(folder):
+    path = os.fsencode(folder) + b"/\xff.mp4"
+    with open(path, "wb"):
+        pass
+    (problem,) = scan(folder).problems
+    assert problem.reason == "its name is not UTF-8: rename it"
+    problem.source.encode("utf-8")
+
+
+def test_a_list_gives_clips_with_their_captions(folder):
+    lines = [
+        {"source": "b.mp4", "caption": "B", "start_s": 1, "end_s": 2},
+        {"source": "b.mp4", "caption": "B again", "start_s": 1},
+        {"source": "a/y.webm", "caption": "Y"},
+        {"source": "../outside.mp4", "caption": "out"},
+        {"source": "absent.mp4", "caption": "gone"},
+        {"source": "/etc/x.mp4", "caption": "elsewhere"},
+        {"source": "a", "caption": "a folder"},
+        {"source": "b.mp4", "caption": " "},
+    ]
+    text = "\n".join(map(json.dumps, lines)) + "\nno json\n"
+    (folder / "list.jsonl").write_text(text)
+    found = scan(folder / "list.jsonl")
+    assert found.clips == (
+        Clip(source="a/y.webm", captions={"original": "Y"}),
+        Clip(source="b.mp4", start_s=1.0, end_s=2.0, captions={"original": "B"}),
+    )
+    told = {each.source: each.reason for each in found.problems}
+    assert "leaves the folder" in told["list.jsonl, line 4"]
+    assert "lies outside the root" in told["/etc/x.mp4"]
+    assert told["absent.mp4"] == "no such file"
+    assert told["a"] == "a folder, not a video file"
+    assert told["b.mp4"] == "named twice from 1.0 s on: the first one counts"
+    assert "no caption" in told["list.jsonl, line 8"]
+    assert "no JSON" in told["list.jsonl, line 9"]
+
+
+def test_a_list_may_have_another_root_and_a_published_layout(folder, tmp_path):
+    (tmp_path / "list.csv").write_text("path,text,num_frames\nb.mp4,B,3\na/z.MKV,Z\n")
+    found = scan(tmp_path / "list.csv", root=folder)
+    assert found.clips == (Clip(source="b.mp4", captions={"original": "B"}),)
+    assert found.problems[0].source == "list.csv, line 3"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("absent", "give a folder, or a list"),
+        ("b.mp4", "ends in .jsonl or .csv"),
+        ("empty", "holds no video"),
+    ],
+)
+def test_what_holds_no_clips_is_refused(folder, name, told):
+    (folder / "empty").mkdir()
+    with pytest.raises(ValueError, match=told):
+        scan(folder / name)
+
+
+def test_a_list_of_wrong_lines_alone_says_what_is_wrong(folder):
+    (folder / "list.csv").write_text("path,text\nabsent.mp4,A\n")
+    with pytest.raises(ValueError, match=r"holds no video: absent.mp4: no such file"):
+        scan(folder / "list.csv")
+    with pytest.raises(ValueError, match="is for lists"):
+        scan(folder, root=folder)
