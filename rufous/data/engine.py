@@ -107,7 +107,7 @@ def curate(
     started = time.perf_counter()
     rows, used = list(clips), list[tuple[AnyFilter, Mapping[str, Limits]]]()
     wanted = _until_last_filter(steps) if is_dry_run else steps
-    for step in _passes(wanted, gpu_apart=executor.has_gpu_workers):
+    for step in _passes(wanted, gpu_apart=executor.has_gpu_workers()):
         if isinstance(step, tuple):
             rows = run.carry_out(step, rows, on_progress)
         elif isinstance(step, SetStage):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -16,10 +16,10 @@ class Failure:
     reason: str
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Carries out independent tasks, each at most once."""
 
-    @property
     def has_gpu_workers(self) -> bool:
         """Whether work that needs a GPU is better done in workers of its own."""
         ...
@@ -39,7 +39,9 @@ class Executor(Protocol):
 class InlineExecutor:
     """Carries out tasks in this process: nothing stops a task that hangs or takes the process down."""
 
-    has_gpu_workers: ClassVar[bool] = False
+    def has_gpu_workers(self) -> bool:
+        """There is one worker for all."""
+        return False
 
     def run(
         self, tasks: Iterable[Any], work: Callable[[Any], Any], *, needs_gpu: bool = False

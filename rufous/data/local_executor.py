@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, ClassVar
+from typing import Any
 
 from rufous.core.console import logger
 from rufous.data.executor import DIED, Failure, too_slow
@@ -25,8 +25,6 @@ _log = logger(__name__)
 class LocalExecutor:
     """A pool of processes."""
 
-    has_gpu_workers: ClassVar[bool] = False
-
     num_workers: int
     timeout_s: float = 600.0
     """Seconds that one task may take; then its process is ended, and the task failed."""
@@ -38,6 +36,10 @@ class LocalExecutor:
             raise ValueError(
                 f"num_workers={self.num_workers} must be at least 1, timeout_s={self.timeout_s} above 0"
             )
+
+    def has_gpu_workers(self) -> bool:
+        """All processes are alike, and may use the machine's GPU."""
+        return False
 
     def run(
         self, tasks: Iterable[Any], work: Callable[[Any], Any], *, needs_gpu: bool = False

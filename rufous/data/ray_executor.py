@@ -47,7 +47,6 @@ class RayExecutor:
                 f"cpus_each={self.cpus_each} must be above 0, gpus_each={self.gpus_each} in (0, 1]"
             )
 
-    @property
     def has_gpu_workers(self) -> bool:
         """Whether the cluster has a GPU."""
         return self._started().cluster_resources().get("GPU", 0.0) > 0

@@ -20,7 +20,9 @@ class Backwards:
     """Another order of results, and a death at some file."""
 
     dies_at: str = ""
-    has_gpu_workers: bool = False
+
+    def has_gpu_workers(self) -> bool:
+        return False
 
     def run(self, tasks, work, *, needs_gpu=False):
         for task in reversed(list(tasks)):
@@ -184,7 +186,10 @@ def test_stages_for_a_gpu_have_a_pass_of_their_own_where_there_are_such_workers(
 
     @dataclass(frozen=True)
     class Told(InlineExecutor):
-        has_gpu_workers: Any = True
+        is_apart: bool = True
+
+        def has_gpu_workers(self) -> bool:
+            return self.is_apart
 
         def run(self, tasks, work, *, needs_gpu=False):
             passes.append((tuple(stage.name for stage in work.chain.stages), needs_gpu))
@@ -197,7 +202,7 @@ def test_stages_for_a_gpu_have_a_pass_of_their_own_where_there_are_such_workers(
     apart = curate(*steps, executor=Told())
     assert passes == [(("probe",), False), (("trouble",), True), (("brightness",), False)]
     passes.clear()
-    together = curate(*steps, executor=Told(has_gpu_workers=False))
+    together = curate(*steps, executor=Told(is_apart=False))
     assert passes == [(("probe", "trouble", "brightness"), True)]
     assert (together.clips, together.num_worked_on) == (apart.clips, 0)
 

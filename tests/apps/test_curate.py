@@ -1,0 +1,191 @@
+"""``rufous curate``: what it writes, what it says, exit codes, and every input that is refused."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from rufous.apps import cli
+from rufous.data.executor import InlineExecutor
+from rufous.data.manifest import manifest_metadata, read_manifest
+from rufous.data.stages.registry import STAGES
+from rufous.video import write_video
+from tests.data.small_stages import Brightness, Contrast
+
+pytest.importorskip("pyarrow")
+
+
+@pytest.fixture
+def videos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three clips in an empty place, worked on in this process with two stages more."""
+    monkeypatch.chdir(tmp_path)
+    for stage in (Brightness, Contrast):
+        monkeypatch.setitem(STAGES, stage.name, stage)
+    monkeypatch.setattr("rufous.data.local_executor.LocalExecutor", lambda **_: InlineExecutor())
+    write_clips(tmp_path / "videos", 3)
+    return tmp_path / "videos"
+
+
+def write_clips(folder: Path, count: int) -> None:
+    for i in range(count):
+        frames = torch.full((8, 3, 32, 32), 40 * (i + 1), dtype=torch.uint8)
+        frames[:, :, :8] = 0
+        write_video(folder / f"{i}.mp4", frames, fps=8)
+
+
+def run(*arguments: object) -> int:
+    return cli.run(["curate", *map(str, arguments)])
+
+
+STAGED = ("--stages", "probe,brightness,contrast")
+
+
+def test_a_folder_gives_manifest_report_and_summary(videos, capsys):
+    assert run(videos, "-o", "out", *STAGED, "--filter", "brightness>=50") == cli.DONE
+    clips = list(read_manifest("out/manifest.parquet"))
+    assert [clip.dropped is None for clip in clips] == [False, True, True]
+    assert all(clip.media is None and clip.content_id for clip in clips)
+    made_with = manifest_metadata("out/manifest.parquet")
+    assert list(made_with["stages"]) == ["probe", "brightness", "contrast"]
+    summary = json.loads(Path("out/run.json").read_text())
+    assert (summary["num_clips"], summary["num_kept"], summary["num_worked_on"]) == (3, 2, 3)
+    assert "<svg" in Path("out/report.html").read_text()
+    assert sorted(path.name for path in Path("out").iterdir()) == [
+        *("journal.jsonl", "manifest.parquet", "report.html", "run.json"),
+    ]
+    shown = capsys.readouterr().out
+    assert "3 clips, 2 kept" in shown
+    assert "brightness>=50  1" in shown
+    assert shown.splitlines()[-2:] == ["out/manifest.parquet", "out/report.html"]
+
+
+def test_the_same_command_again_measures_nothing(videos):
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
+    before = Path("out/manifest.parquet").read_bytes()
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
+    assert json.loads(Path("out/run.json").read_text())["num_worked_on"] == 0
+    assert Path("out/manifest.parquet").read_bytes() == before
+
+
+def test_settings_reach_their_stages(videos):
+    assert run(videos, "brightness.gain=3", "-o", "out", *STAGED, "--quiet") == cli.DONE
+    assert max(clip.scores["brightness"] for clip in read_manifest("out/manifest.parquet")) > 240
+
+
+def test_what_is_wrong_is_told_by_file_and_ends_with_1(videos, capsys):
+    (videos / "empty.mp4").touch()
+    (videos / "folder.mp4").mkdir()
+    assert run(videos, "-o", "out", *STAGED) == cli.FAILURE
+    told = capsys.readouterr().err
+    assert "empty.mp4: probe: empty file" in told
+    assert "folder.mp4: a folder, not a video file" in told
+    assert sum(clip.dropped is None for clip in read_manifest("out/manifest.parquet")) == 3
+
+
+def test_a_dry_run_writes_no_manifest_and_says_what_filters_take(videos, capsys):
+    arguments = (*STAGED, "--filter", "brightness>=50", "--filter", "contrast<=50%", "--dry-run")
+    assert run(videos, "-o", "out", *arguments) == cli.DONE
+    assert not Path("out/manifest.parquet").exists()
+    found = json.loads(Path("out/dry_run.json").read_text())
+    assert [each["num_alone"] for each in found["filters"]] == [1, 1]
+    assert "A dry run" in Path("out/dry_run.html").read_text()
+    assert "alone" in capsys.readouterr().out
+
+
+def test_a_list_keeps_its_captions_and_can_be_exported(videos):
+    rows = ["path,text,start_s,end_s", "0.mp4,Dark,,0.5", "1.mp4,Bright,,"]
+    Path("list.csv").write_text("\n".join(rows) + "\n")
+    arguments = ("--root", videos, "-o", "out", *STAGED, "--quiet")
+    exports = [each for name in ("hummingbird", "open-sora", "jsonl", "csv") for each in ("--export", name)]
+    assert run("list.csv", *arguments, *exports) == cli.DONE
+    text = Path("out/hummingbird.csv").read_text()
+    assert text == "path,text,start_s,end_s\n0.mp4,Dark,0.0,0.5\n1.mp4,Bright,0.0,\n"
+    assert "num_frames" in Path("out/open-sora.csv").read_text()
+    kept = list(read_manifest("out/manifest.parquet"))
+    assert list(read_manifest("out/clips.jsonl")) == list(read_manifest("out/clips.csv")) == kept
+
+
+def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
+    monkeypatch.delitem(STAGES, "brightness")
+    assert run(videos, "-o", "out", "--preset", "hummingbird") == cli.DONE
+    told = capsys.readouterr().err
+    left_out = json.loads(Path("out/run.json").read_text())["left_out"]
+    assert all(f"left out {name}: " in told for name in left_out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--preset", "best"), "--preset best is unknown: use hummingbird, open-sora-1.2, probe"),
+        (("--stages", "probe,colour"), "--stages: 'colour' is no stage"),
+        (("--executor", "spark"), "--executor spark is unknown: use local or ray"),
+        (("--address", "auto"), "--address is for --executor ray"),
+        (("--filter", "brightness"), "is no filter"),
+        (("--filter", "flow>=1", *STAGED), "no stage of this run gives flow"),
+        (("probe.max_frames=many",), "max_frames='many' does not fit"),
+        (("--export", "xml"), "--export xml is unknown"),
+        (("--root", "."), "is for lists"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_any_work(videos, capsys, arguments, told):
+    assert run(videos, "-o", "out", *arguments) == cli.USAGE
+    assert told in capsys.readouterr().err
+    assert not Path("out/journal.jsonl").exists()
+
+
+def test_sources_and_outputs_that_are_not_there_are_refused(videos, capsys):
+    assert run("absent", "-o", "out") == cli.USAGE
+    assert "give a folder, or a list" in capsys.readouterr().err
+    Path("file").touch()
+    assert run(videos, "-o", "file/out") == cli.FAILURE
+
+
+def test_a_second_run_on_one_output_is_refused(videos, capsys):
+    from rufous.data.run_lock import locked
+
+    with locked(Path("out")):
+        assert run(videos, "-o", "out", *STAGED) == cli.FAILURE
+    assert f"is being written by process {os.getpid()}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_stopped_goes_on_where_it_was(number, tmp_path):
+    """The whole program with its own workers, on more clips than it has time for."""
+    write_clips(tmp_path / "videos", 6)
+    for i in range(6, 60):
+        (tmp_path / "videos" / f"{i:02d}.mp4").write_bytes(
+            (tmp_path / "videos" / f"{i % 6}.mp4").read_bytes()
+        )
+    command = [
+        sys.executable,
+        "-m",
+        "rufous",
+        "curate",
+        str(tmp_path / "videos"),
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    command += ["--preset", "probe", "--jobs", "1"]
+    journal = tmp_path / "out" / "journal.jsonl"
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (journal.exists() and journal.stat().st_size):
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate()
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else cli.STOPPED)
+    num_kept = sum(1 for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n"))
+    assert 1 <= num_kept < 60
+    assert not (tmp_path / "out" / "manifest.parquet").exists()
+    assert subprocess.run(command, capture_output=True).returncode == cli.DONE
+    summary = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert summary["num_known"] >= num_kept
+    assert summary["num_known"] + summary["num_worked_on"] == 60
+    assert len(list(read_manifest(tmp_path / "out" / "manifest.parquet"))) == 60
