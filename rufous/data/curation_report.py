@@ -220,11 +220,11 @@ def _throughput(curated: Curated) -> str:
     return f"<h2>Throughput</h2>\n{said}{table(header, rows) + note if rows else ''}"
 
 
-def _share(part: float, whole: float) -> str:
+def _share(part: float | int, whole: float | int) -> str:
     return f"{part / whole:.1%}" if whole else "-"
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: float | int) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return (

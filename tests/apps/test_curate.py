@@ -14,6 +14,7 @@ import torch
 from rufous.apps import cli
 from rufous.data.executor import InlineExecutor
 from rufous.data.manifest import manifest_metadata, read_manifest
+from rufous.data.run_lock import locked
 from rufous.data.stages.registry import STAGES
 from rufous.video import write_video
 from tests.data.small_stages import Brightness, Contrast
@@ -147,7 +148,6 @@ def test_sources_and_outputs_that_are_not_there_are_refused(videos, capsys):
 
 
 def test_a_second_run_on_one_output_is_refused(videos, capsys):
-    from rufous.data.run_lock import locked
 
     with locked(Path("out")):
         assert run(videos, "-o", "out", *STAGED) == cli.FAILURE
