@@ -21,6 +21,7 @@ NUM_NEIGHBOURS = 3
 NUM_FRAMES = 4
 FRAME_PX = 96
 """Shorter side of a frame."""
+GAP_PX = 2
 MAX_ERRORS = 200
 _STYLE = """
 .neighbours { display: flex; flex-wrap: wrap; gap: .5rem 1rem; }
@@ -78,7 +79,7 @@ def _counts(curated: Curated, problems: Sequence[ScanProblem]) -> str:
         ("clips with errors", str(with_errors)),
         ("passed over before", str(len(problems))),
     ]
-    return table(("", ""), rows)
+    return table(("what", "how many"), rows)
 
 
 def _filters_table(outcomes: Sequence[FilterOutcome]) -> str:
@@ -153,14 +154,16 @@ def _neighbours(
     told = f"nearest to {limit:.4g}" + (f" in {group}" if group else "")
     return "".join(
         f'<p>{name}, {escape(told)}:</p>\n<div class="neighbours {name}">'
-        f"{''.join(_figure(value, clip, root) for value, clip in found)}</div>\n"
+        f"{''.join(_figure(value, clip, outcome, root) for value, clip in found)}</div>\n"
         for name, found in (("kept", inside), ("dropped", outside))
         if found
     )
 
 
-def _figure(value: float, clip: Clip, root: Path) -> str:
+def _figure(value: float, clip: Clip, outcome: FilterOutcome, root: Path) -> str:
     place = clip.source if not clip.start_s else f"{clip.source} from {clip.start_s:.2f} s"
+    if clip.dropped is not None and dropped_by(clip) != outcome.filter.name:
+        place += f", dropped by {dropped_by(clip)}"
     return (
         f"<figure>{_strip(clip, root)}<figcaption><b>{value:.4g}</b> "
         f'<span class="soft">{escape(place)}</span></figcaption></figure>\n'
@@ -172,7 +175,8 @@ def _strip(clip: Clip, root: Path) -> str:
     settings = MediaSettings(short_side=FRAME_PX, num_full=1, max_small=NUM_FRAMES)
     media = ClipMedia(root / clip.source, start_s=clip.start_s, end_s=clip.end_s, settings=settings)
     try:
-        return picture(np.concatenate(list(media.small), axis=1), alt=f"frames of {clip.source}")
+        apart = np.pad(media.small, ((0, 0), (0, 0), (0, GAP_PX), (0, 0)), constant_values=205)
+        return picture(np.concatenate(list(apart), axis=1)[:, :-GAP_PX], alt=f"frames of {clip.source}")
     except (ValueError, OSError):
         return '<p class="soft">cannot be read</p>'
 

@@ -81,6 +81,7 @@ def test_the_neighbours_of_a_limit_are_shown_on_both_sides(render):
     assert re.findall(r"<b>([\d.]+)</b>", dropped) == ["3", "2", "1"]
     assert kept.count("data:image/webp") == 2  # 6.mkv is not there
     assert kept.count("cannot be read") == 1
+    assert "6.mkv" in kept
     assert text.count("<svg") == 1
 
 
