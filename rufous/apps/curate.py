@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -184,8 +185,6 @@ def _progress(num_clips: int, *, quiet: bool) -> "Iterator[Callable[[Progress], 
         if not quiet and not is_terminal and time.monotonic() - last >= LINE_EVERY_S:
             last = time.monotonic()
             typer.echo(_progress_line(progress), err=True)
-
-    import sys
 
     is_terminal = sys.stderr.isatty()
     with step_bar(num_clips, visible=not quiet, what="curate") as advance:

@@ -1,3 +1,4 @@
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rufous.data.engine import Curated, Progress
 from rufous.data.executor import DIED, Failure, InlineExecutor
 from rufous.data.filters import Filter
 from rufous.data.journal import Journal
+from rufous.data.manifest import write_manifest
 from rufous.data.stages.probe import Probe
 from tests.data.small_stages import AfterRank, Brightness, Contrast, Halves, Rank, Trouble, notes
 
@@ -235,3 +237,18 @@ def test_a_changed_file_is_another_clip(curate, write_clip, tmp_path):
     second = curate(Probe(), Brightness(log=log))
     assert notes(tmp_path / "log") == [f"brightness {Path(path).name} 0"]
     assert second.clips[0].scores["brightness"] > first.clips[0].scores["brightness"] + 50
+
+
+@pytest.mark.slow
+def test_ten_thousand_clips_take_little_memory(tmp_path):
+    """Rows, journal and manifest; nothing is decoded."""
+    clips = [Clip(source=f"{i % 10}.mkv", start_s=float(i)) for i in range(10_000)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for num_known in (0, 10_000):
+        journal = Journal(tmp_path / "journal.jsonl")
+        curated = engine.curate(clips, [Trouble()], root=tmp_path, executor=InlineExecutor(), journal=journal)
+        journal.close()
+        assert curated.num_known == num_known
+    write_manifest(tmp_path / "manifest.parquet", curated.clips)
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown_mb < 300

@@ -90,6 +90,7 @@ def test_no_tasks_start_no_worker(monkeypatch):
     assert list(LocalExecutor(num_workers=2).run([], Work())) == []
 
 
+@pytest.mark.slow
 def test_workers_that_do_not_come_up_end_the_run():
     with pytest.raises(RuntimeError, match="a worker did not start: it ended with exit code 7"):
         list(LocalExecutor(num_workers=1).run(["a"], Unpicklable()))
