@@ -133,7 +133,7 @@ def _write_parquet(path: Path, clips: Sequence[Clip], metadata: Mapping[str, Any
     types = {str: arrow.string(), int: arrow.int64(), float: arrow.float64(), bool: arrow.bool_()}
     schema = arrow.schema(
         [(name, types[kind]) for name, kind in columns(clips).items()],
-        metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()},
+        metadata={METADATA_KEY: json.dumps(metadata).encode()},
     )
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for first in range(0, len(clips), ROWS_A_GROUP):
