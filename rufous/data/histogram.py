@@ -27,8 +27,9 @@ def histogram(
         raise ValueError("a histogram needs a value")
     ends = np.array([*values, *limits], dtype=float)
     low, high = float(ends.min()), float(ends.max())
-    if high == low:
-        low, high = low - 0.5, high + 0.5
+    scale = max(abs(low), abs(high))
+    if high - low <= 1e-9 * scale:  # too near to each other for bins between them
+        low, high = low - 0.5 * (scale or 1.0), high + 0.5 * (scale or 1.0)
     counts, _ = np.histogram(values, bins=num_bins, range=(low, high))
     step, tallest = (WIDTH - LEFT) / num_bins, int(counts.max())
     parts = []

@@ -25,6 +25,8 @@ def test_limits_are_drawn_at_their_place_even_beyond_the_values():
 def test_equal_values_have_a_bar_and_titles_are_escaped():
     svg = histogram([3.0, 3.0], limits=[], title="<b>")
     assert max(heights(svg)) == 150.0
+    for near in ([0.0, 0.0], [1e-12, 2e-12], [0.3, 0.1 + 0.2], [1e9, 1e9 + 1e-6]):
+        assert max(heights(histogram(near, limits=[near[0]], title="t"))) == 150.0
     assert "<b>" not in svg
     with pytest.raises(ValueError, match="needs a value"):
         histogram([], limits=[1.0], title="t")
