@@ -83,6 +83,11 @@ class RayExecutor:
             ray.shutdown()
 
     def _started(self) -> ModuleType:
+        """Ray, connected.
+
+        Raises:
+            RuntimeError: It does not start.
+        """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault(
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
@@ -95,7 +100,13 @@ class RayExecutor:
                 # a core more than the actors take: what Ray itself starts must not wait for them for ever
                 needed = math.ceil(self.num_workers * self.cpus_each) + 1
                 chosen = {"num_cpus": max(os.cpu_count() or 1, needed), "include_dashboard": False}
-            ray.init(**chosen, log_to_driver=False, logging_level="ERROR")
+            try:
+                ray.init(**chosen, log_to_driver=False, logging_level="ERROR")
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # Ray raises plain Exception where a part of it is late
+                ray.shutdown()
+                raise RuntimeError(f"Ray did not start: {error}") from error
         return ray
 
 

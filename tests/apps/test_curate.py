@@ -175,7 +175,13 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(number, tmp_path):
     ]
     command += ["--preset", "probe", "--jobs", "1"]
     journal = tmp_path / "out" / "journal.jsonl"
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        # what starts in the background of a shell ignores Ctrl-C, and its children would
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while process.poll() is None and not (journal.exists() and journal.stat().st_size):
         time.sleep(0.01)
     process.send_signal(number)
