@@ -39,6 +39,9 @@ def curate(
     stages: Annotated[
         str | None, typer.Option(help="Stages with commas between, in place of the preset.")
     ] = None,
+    also: Annotated[
+        str | None, typer.Option("--with", help="Stages with commas between, besides the preset's: dover.")
+    ] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option("--filter", help="NAME>=VALUE, NAME<=VALUE, NAME>=N% or NAME!=TAG, in quotes; repeats."),
@@ -71,7 +74,7 @@ def curate(
         from rufous.data.run_lock import locked
         from rufous.data.scan import scan
     _check_exports(export or [])
-    plan = _plan(preset, stages, settings or [], filters or [])
+    plan = _plan(preset, stages, also, settings or [], filters or [])
     with timed(seconds, "scan"):
         found = scan(source, root=root)
     workers = _executor(executor, address, min(jobs or os.cpu_count() or 1, len(found.clips)), timeout)
@@ -125,23 +128,31 @@ def curate(
         raise typer.Exit(1)
 
 
-def _plan(preset: str, stages: str | None, settings: list[str], filters: list[str]) -> "Plan":
+def _plan(
+    preset: str, stages: str | None, also: str | None, settings: list[str], filters: list[str]
+) -> "Plan":
     from rufous.data.filters import parse_filter
-    from rufous.data.presets import PRESETS, make_plan
+    from rufous.data.presets import PRESETS, make_plan, with_stages
     from rufous.data.stages.registry import STAGES
 
     if preset not in PRESETS:
         raise ValueError(f"--preset {preset} is unknown: use {', '.join(PRESETS)}")
     steps = PRESETS[preset].steps
     if stages is not None:
-        steps = tuple(name.strip() for name in stages.split(","))
+        steps = _names(stages)
         if unknown := [name for name in steps if name not in STAGES]:
             raise ValueError(f"--stages: {unknown[0]!r} is no stage: use {', '.join(STAGES)}")
+    added = _names(also)
+    steps = with_stages(steps, added)
     plan = make_plan(steps, settings=settings, filters=[parse_filter(text) for text in filters])
-    if stages is not None and plan.left_out:
-        name, reason = next(iter(plan.left_out.items()))
-        raise ValueError(f"--stages: {name} cannot run here: {reason}")
+    for name, reason in plan.left_out.items():
+        if stages is not None or name in added:
+            raise ValueError(f"{name} was asked for and cannot run here: {reason}")
     return plan
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
 def _executor(kind: str, address: str | None, jobs: int, timeout_s: float) -> "Executor":

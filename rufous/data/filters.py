@@ -108,7 +108,7 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True)
 class TagFilter:
-    """Drops clips that a stage has given one of some names."""
+    """Drops clips that a stage has given one of some names; a tag such as ``roll+zoom_in`` has two."""
 
     value: str
     """Name of a tag, such as ``camera_motion``."""
@@ -131,9 +131,9 @@ class TagFilter:
 
     def refusal(self, clip: Clip, limits: Mapping[str, Limits]) -> str | None:
         """Why a clip does not pass; None if it does."""
-        tag = clip.tags.get(self.value)
-        is_refused = fnmatchcase(clip.source, self.sources) and tag in self.refused
-        return f"it is {tag}" if is_refused else None
+        tag = clip.tags.get(self.value, "")
+        is_refused = not set(self.refused).isdisjoint(tag.split("+"))
+        return f"it is {tag}" if is_refused and fnmatchcase(clip.source, self.sources) else None
 
 
 AnyFilter = Filter | TagFilter

@@ -31,17 +31,17 @@ HUMMINGBIRD = Preset(
     about="Quality, motion and re-captioning, as the paper has it (arXiv:2503.18559). It and its release "
     "name no threshold (sort, and drop what is low): all of them are choices.",
     steps=(
-        *("probe", "shots", "borders", "flicker", "technical", "flow", "smoothness", "camera"),
-        *("text_area", "watermark", "dover", "aesthetic", "duplicates"),
+        *("probe", "shots", "borders", "still", "flashing", "technical", "flow", "smoothness", "camera"),
+        *("watermark", "fingerprint", "duplicates"),
         Filter(value=LENGTH, min=1.0),  # 16 frames at 16 a second: less is no training clip
-        Filter(value="flicker_static", max=0.9),
-        Filter(value="flicker_flashing", max=0.1),
+        Filter(value="still", max=0.5),
+        Filter(value="flashing", max=3.0),  # above it WCAG 2.2 calls flashes unsafe
         Filter(value="technical", min_percentile=10.0),
-        Filter(value="dover", min_percentile=30.0),
         Filter(value="smoothness", min_percentile=5.0),  # the release's filter of motion; its cut is by hand
-        TagFilter(value="camera_motion", refused=("dolly_zoom_in", "dolly_zoom_out", "dolly_zoom")),
+        TagFilter(value="camera_motion", refused=("dolly_zoom",)),
+        "text_area",  # reading text is slow: only what is left is read
         Filter(value="text_area", max=0.02),
-        *("captions", "text_match", "rewrite"),
+        *("describe", "rewrite", "match"),
     ),
 )
 OPEN_SORA_1_2 = Preset(
@@ -52,9 +52,9 @@ OPEN_SORA_1_2 = Preset(
         Filter(value="num_frames", min=1.0),  # docs/data_processing.md: --fmin 1
         Filter(value=LENGTH, min=2.0, max=16.0),  # report 1.2: clips of 2 to 16 s
         Filter(value="aesthetic", min=4.5),  # Panda-70M in its docs; 5 in the example of its tools
-        *("flow", "text_area", "camera", "duplicates"),
+        *("flow", "text_area", "camera", "fingerprint", "duplicates"),
         Filter(value="text_area", max=0.05),  # its tools count boxes and have no filter for them
-        *("captions", "text_match"),
+        *("describe", "match"),
     ),
 )
 MEASURE = Preset(about="Read every file, and keep all that can be read.", steps=("probe",))
@@ -119,6 +119,21 @@ def make_plan(
     return Plan(steps=(*chosen, *pending), left_out=left_out)
 
 
+def with_stages(steps: Sequence[str | AnyFilter], names: Sequence[str]) -> tuple[str | AnyFilter, ...]:
+    """The steps of a preset with more stages, carried out before its first filter.
+
+    Raises:
+        ConfigError: A stage is unknown, or there already.
+    """
+    for name in names:
+        if name not in STAGES:
+            raise ConfigError(f"{name!r} is no stage: use {', '.join(STAGES)}")
+        if name in steps:
+            raise ConfigError(f"the preset has the stage {name} already")
+    place = next((i for i, step in enumerate(steps) if not isinstance(step, str)), len(steps))
+    return (*steps[:place], *names, *steps[place:])
+
+
 def _by_stage(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for text in settings:
@@ -134,7 +149,7 @@ def _by_stage(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[s
 def _made(
     names: Sequence[str], settings: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Stage | SetStage], dict[str, str]]:
-    """Stages by name, and why the others are left out: what they need is not here, or a stage they read."""
+    """Stages by name, and why the others are left out: what they need is not here."""
     made: dict[str, Stage | SetStage] = {}
     left_out: dict[str, str] = {}
     for name in names:
@@ -147,8 +162,6 @@ def _made(
                 reason = stage.missing() if isinstance(stage, NeedsFiles) else None
             except (MissingDependencyError, CheckpointError) as error:
                 reason = str(error)
-        if stage is not None and (lost := [each for each in stage.after if each in left_out]):
-            reason = reason or f"{lost[0]} is left out"
         if stage is None or reason is not None:
             if name in settings:
                 raise ConfigError(f"{name}.{settings[name][0]}: {name} cannot run here: {reason}")

@@ -95,7 +95,7 @@ def _webvid(clip: Clip, caption: str) -> Cells:
     return {"videoid": found["videoid"], "page_dir": found["page_dir"], "name": caption}
 
 
-_OPEN_SORA_SCORES = {"aes": "aesthetic", "flow": "flow", "match": "text_match"}
+_OPEN_SORA_SCORES = {"aes": "aesthetic", "flow": "flow_open_sora", "match": "match"}
 _CAMERA = "camera_motion"
 LAYOUTS: Mapping[str, Callable[[Clip, str], Cells]] = {
     "hummingbird": _hummingbird,

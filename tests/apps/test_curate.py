@@ -112,6 +112,12 @@ def test_a_list_keeps_its_captions_and_can_be_exported(videos):
     assert list(read_manifest("out/clips.jsonl")) == list(read_manifest("out/clips.csv")) == kept
 
 
+def test_a_stage_can_be_added_to_a_preset(videos):
+    arguments = ("--preset", "probe", "--with", "brightness", "--filter", "brightness>=50", "--quiet")
+    assert run(videos, "-o", "out", *arguments) == cli.DONE
+    assert [clip.dropped is None for clip in read_manifest("out/manifest.parquet")] == [False, True, True]
+
+
 def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
     monkeypatch.delitem(STAGES, "brightness")
     assert run(videos, "-o", "out", "--preset", "hummingbird") == cli.DONE

@@ -65,9 +65,11 @@ def test_a_clip_that_was_not_measured_does_not_pass_unless_it_may():
 
 
 def test_names_can_be_refused():
-    rows = [Clip(source=f"{tag}.mp4", tags={"camera": tag} if tag else {}) for tag in ("pan", "zoom", "")]
+    tags = ("pan", "zoom", "", "roll+zoom", "zoom_in")
+    rows = [Clip(source=f"{tag}.mp4", tags={"camera": tag} if tag else {}) for tag in tags]
     found = apply_filter(TagFilter(value="camera", refused=("zoom",)), rows)[0]
-    assert [clip.dropped for clip in found] == [None, "camera!=zoom: it is zoom", None]
+    told = "camera!=zoom: it is"
+    assert [clip.dropped for clip in found] == [None, f"{told} zoom", None, f"{told} roll+zoom", None]
 
 
 def test_filters_are_weighed_alone_and_in_order():

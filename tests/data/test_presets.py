@@ -5,7 +5,7 @@ import pytest
 
 from rufous.core.errors import CheckpointError, ConfigError
 from rufous.data.filters import Filter, TagFilter
-from rufous.data.presets import PRESETS, make_plan
+from rufous.data.presets import PRESETS, make_plan, with_stages
 from rufous.data.stage import SetStage, Stage
 from rufous.data.stages.registry import STAGES
 from tests.data.small_stages import AfterRank, Brightness, Contrast, Rank, Trouble
@@ -60,10 +60,9 @@ def test_names_become_stages_with_their_settings():
 def test_what_lacks_its_files_is_left_out_with_what_looks_at_it():
     filters = (Filter(value="weighty_sky", min=1.0), TagFilter(value="weighty", refused=("x",)))
     plan = make_plan(("brightness", "weighty", "on_weighty", "refuses", "absent", *filters))
-    assert names(plan) == ["brightness"]
+    assert names(plan) == ["brightness", "on_weighty"]  # it may do without
     assert plan.left_out == {
         "weighty": "no weights: put them into a folder",
-        "on_weighty": "weighty is left out",
         "refuses": "no file",
         "absent": "this version has no such stage",
         "weighty_sky>=1": "weighty is left out",
@@ -94,6 +93,21 @@ def test_filters_of_the_command_line_take_the_place_of_those_of_the_preset():
 def test_settings_and_filters_that_fit_nothing_are_refused(changes, told):
     with pytest.raises(ConfigError, match=told):
         make_plan(("brightness", "weighty"), **changes)
+
+
+def test_more_stages_come_before_the_first_filter():
+    bound = Filter(value="brightness", min=1.0)
+    assert with_stages(("probe", bound, "contrast"), ["brightness"]) == (
+        "probe",
+        "brightness",
+        bound,
+        "contrast",
+    )
+    assert with_stages(("probe",), ["brightness"]) == ("probe", "brightness")
+    with pytest.raises(ConfigError, match="'colour' is no stage: use probe"):
+        with_stages(("probe",), ["colour"])
+    with pytest.raises(ConfigError, match="has the stage probe already"):
+        with_stages(("probe",), ["probe"])
 
 
 @pytest.mark.parametrize("name", PRESETS)

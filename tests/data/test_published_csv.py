@@ -28,7 +28,9 @@ def test_hummingbird_takes_path_and_text(tmp_path):
 
 
 def test_open_sora_takes_size_and_scores(tmp_path):
-    scored = clip(scores={"aesthetic": 5.5, "flow": 1.0, "other": 3.0}, tags={"camera_motion": "static"})
+    scored = clip(
+        scores={"aesthetic": 5.5, "flow": 9.0, "flow_open_sora": 1.0}, tags={"camera_motion": "static"}
+    )
     path = write_published_csv(tmp_path / "a.csv", [scored], layout="open-sora", captions=("original",))
     assert rows(path) == [
         {
