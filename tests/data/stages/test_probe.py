@@ -80,15 +80,15 @@ def test_a_stretch_after_the_end_is_told(write_clip):
 
 def test_a_header_that_claims_2_31_frames_is_not_believed(write_clip, tmp_path):
     data = bytearray(write_clip("a.mp4", num_frames=8).read_bytes())
-    for box, entry in ((b"stts", 12), (b"stsz", 12)):
-        place = data.index(box) + entry
-        struct.pack_into(">I", data, place, 2**31 - 1)
-    place = data.index(b"stsz") + 8
-    struct.pack_into(">I", data, place, 1)  # every sample one byte: no table that would have to be there
+    for box in (b"stts", b"stsz"):  # samples of one byte each: no table that would have to be there
+        struct.pack_into(">I", data, data.index(box) + 12, 2**31 - 1)
+    struct.pack_into(">I", data, data.index(b"stsz") + 8, 1)
     path = tmp_path / "absurd.mp4"
     path.write_bytes(data)
-    found = probed(path)
-    assert found.dropped is not None
+    assert probed(path).dropped == (
+        f"probe: its header claims 2147483647 frames in {len(data)} bytes; at most one a byte and "
+        "max_frames=10000000 are believed"
+    )
 
 
 def test_frames_that_no_memory_holds_are_refused_before_they_are_decoded(write_clip, monkeypatch):
