@@ -1,0 +1,11 @@
+"""The stages of curation: each measures, cuts or describes one clip, and drops none for its scores.
+
+* ``shots`` - a source split into its shots, at cuts and gradual transitions.
+* ``cut`` - each clip as a file of its own, copied without loss where it starts on a key frame.
+* ``fingerprint`` - what a clip looks like in some hundred bytes, for ``duplicates``.
+* ``duplicates`` - copies among all clips: exact, re-encoded, scaled or cropped.
+* ``borders`` - black bars, and the rectangle within them.
+* ``still`` - frames that repeat the one before.
+* ``flashing`` - large swings of brightness back and forth.
+* ``technical`` - sharpness, exposure, blockiness and noise, and one score joined from them.
+"""

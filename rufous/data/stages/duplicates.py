@@ -1,0 +1,196 @@
+"""Copies among all clips: the same bytes, or the same pictures re-encoded, scaled or slightly cropped.
+
+Clips are taken from the best to the worst. Each is compared with those that were found to be no copies; if it
+is one of them, that one is its original. So no chains form, and what is kept does not depend on the order in
+which clips come. Comparison is in two steps, both over blocks of clips at once: a distance of the lowest
+frequencies, which crops hardly change, then for the few pairs that are close the whole distance, at its
+smallest over crops of either clip, which are linear in the coefficients.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rufous.data.clip import Clip
+from rufous.data.stages.fingerprint import CHROMA, LUMA, Description, cosines, from_text, unpacked
+
+_COARSE_LUMA, _COARSE_CHROMA = 3, 2
+"""Frequencies per axis of the first step."""
+_COARSE_SLACK = 0.15
+"""What a crop adds to the first step's distance, at most."""
+_ROWS, _LEADERS = 512, 16384
+"""Clips compared with each other at once; memory is their product."""
+_PAIRS = 4096
+"""Pairs of the second step at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duplicates:
+    """Marks copies, and drops them if wanted.
+
+    Score ``duplicates``: 1 for a copy, 0 for an original or a clip alone. Score ``duplicates_distance``: of a
+    copy from its original, as a share of the clip's contrast, 0 if exact. Tag ``duplicates``: ``exact``,
+    ``near`` or ``none``. Info ``duplicates_of``: the original's source and start.
+    The original is the clip of most pixels, then of the best ``technical`` score if that is known, then the
+    first by place. Mirrored and shifted copies are not found.
+    """
+
+    name: ClassVar[str] = "duplicates"
+    after: ClassVar[tuple[str, ...]] = ("probe", "fingerprint", "technical")
+    version: ClassVar[int] = 1
+
+    max_distance: float = 0.24
+    """From which on two clips are different."""
+    max_crop: float = 0.05
+    """Share of the width and of the height that a copy may lack, at any side."""
+    drop: bool = True
+    """Whether copies are dropped, or only marked."""
+
+    def __post_init__(self) -> None:
+        if not (self.max_distance > 0 and 0 <= self.max_crop <= 0.2):
+            raise ValueError(
+                f"max_distance={self.max_distance} must be above 0, and max_crop={self.max_crop} in [0, 0.2]"
+            )
+
+    def process_all(self, clips: Sequence[Clip]) -> list[Clip]:
+        """As many clips, in the same order; those that were dropped, or have no fingerprint, stay as they are."""
+        chosen = [i for i, clip in enumerate(clips) if clip.dropped is None and "fingerprint" in clip.tags]
+        chosen.sort(key=lambda i: _preference(clips[i]))
+        looks = from_text([clips[i].tags["fingerprint"] for i in chosen])
+        ids = [clips[i].content_id for i in chosen]
+        originals, distances = self.originals(looks, ids)
+        marked = list(clips)
+        for rank, i in enumerate(chosen):
+            first, distance = clips[chosen[originals[rank]]], float(distances[rank])
+            clip = clips[i].with_scores(duplicates=float(first is not clips[i]), duplicates_distance=distance)
+            if first is clips[i]:
+                marked[i] = clip.with_tags(duplicates="none")
+                continue
+            kind = "exact" if clip.content_id and clip.content_id == first.content_id else "near"
+            clip = clip.with_tags(duplicates=kind)
+            clip = clip.with_info(duplicates_of=f"{first.source} at {first.start_s:g} s")
+            reason = (
+                f"{'the same as' if kind == 'exact' else 'a copy of'} {first.source} at {first.start_s:g} s"
+            )
+            marked[i] = clip.drop(self.name, reason) if self.drop else clip
+        return marked
+
+    def originals(self, looks: np.ndarray, ids: Sequence[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """For each clip the number of its original, its own if it has none, and the distance to it.
+
+        Args:
+            looks: Fingerprints, int8 ``n f 54``, best clips first.
+            ids: Of their content; equal ones that are not empty are copies whatever they look like.
+        """
+        originals, distances = np.arange(len(looks)), np.zeros(len(looks), dtype=np.float32)
+        known: dict[str, int] = {}
+        for i, name in enumerate(ids or ()):
+            if name:
+                originals[i] = known.setdefault(name, i)
+        alone = np.flatnonzero(originals == np.arange(len(looks)))
+        search = _Search(looks[alone], self.max_distance, self.max_crop)
+        for copy, original, distance in search.copies():
+            originals[alone[copy]], distances[alone[copy]] = alone[original], distance
+        return originals[originals], distances
+
+
+def _preference(clip: Clip) -> tuple[float, float, tuple[str, float]]:
+    width, height = clip.info.get("width", 0), clip.info.get("height", 0)
+    return -float(width) * float(height), -clip.scores.get("technical", 0.0), clip.place
+
+
+class _Search:
+    """Finds copies in a list of fingerprints; owns their coarse vectors."""
+
+    def __init__(self, looks: np.ndarray, max_distance: float, max_crop: float) -> None:
+        self._looks, self._max_distance = looks, max_distance
+        self._coarse = np.concatenate(
+            [_coarse(unpacked(looks[i : i + 8192])) for i in range(0, len(looks), 8192)]
+            or [np.empty((0, 1), np.float32)]
+        )
+        self._crops = _crops(max_crop)
+        slack = _COARSE_SLACK if max_crop else 0.0
+        self._max_coarse = max_distance + slack
+
+    def copies(self) -> Iterator[tuple[int, int, float]]:
+        """(copy, original, distance), copies ascending within each block."""
+        leaders = np.empty(0, dtype=int)
+        for first in range(0, len(self._looks), _ROWS):
+            rows = np.arange(first, min(first + _ROWS, len(self._looks)))
+            nearest, distances = self._nearest(rows, leaders)
+            yield from zip(rows[nearest >= 0], nearest[nearest >= 0], distances[nearest >= 0], strict=True)
+            free = list(rows[nearest < 0])
+            while free:
+                leader, rest = free[0], np.array(free[1:], dtype=int)
+                leaders = np.append(leaders, leader)
+                found, distances = self._nearest(rest, np.array([leader]))
+                yield from (
+                    (copy, leader, d) for copy, f, d in zip(rest, found, distances, strict=True) if f >= 0
+                )
+                free = list(rest[found < 0])
+
+    def _nearest(self, rows: np.ndarray, leaders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For each row the nearest leader that is near enough, or -1, and the distance."""
+        nearest, smallest = np.full(len(rows), -1), np.full(len(rows), self._max_distance, dtype=np.float32)
+        for start in range(0, len(leaders), _LEADERS):
+            some = leaders[start : start + _LEADERS]
+            pairs = np.argwhere(_distances(self._coarse[rows], self._coarse[some]) < self._max_coarse)
+            for batch in (pairs[i : i + _PAIRS] for i in range(0, len(pairs), _PAIRS)):
+                far = self._verified(rows[batch[:, 0]], some[batch[:, 1]])
+                for (row, leader), distance in zip(
+                    batch[far < self._max_distance], far[far < self._max_distance], strict=True
+                ):
+                    if distance < smallest[row]:
+                        nearest[row], smallest[row] = some[leader], distance
+        return nearest, smallest
+
+    def _verified(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """Distances of pairs, each at its smallest over crops of either."""
+        first, second = unpacked(self._looks[some]), unpacked(self._looks[others])
+        means = np.square(first.means - second.means).sum(axis=(1, 2))
+        best = np.full(len(some), np.inf, dtype=np.float32)
+        for tall, wide in itertools.product(self._crops, repeat=2):
+            for whole, part in ((first, second), (second, first)):
+                luma = tall @ whole.luma @ wide.T - part.luma
+                luma[..., 0, 0] = 0.0
+                chroma = tall[:CHROMA, :CHROMA] @ whole.chroma @ wide[:CHROMA, :CHROMA].T - part.chroma
+                chroma[..., 0, 0] = 0.0
+                squared = np.square(luma).sum(axis=(1, 2, 3)) + np.square(chroma).sum(axis=(1, 2, 3, 4))
+                best = np.minimum(best, squared)
+        return np.sqrt(best + means)
+
+
+def _coarse(looks: Description) -> np.ndarray:
+    parts = (
+        looks.luma[..., :_COARSE_LUMA, :_COARSE_LUMA],
+        looks.chroma[..., :_COARSE_CHROMA, :_COARSE_CHROMA],
+        looks.means,
+    )
+    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+
+def _distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Between all rows of the one and all of the other."""
+    squared = np.square(some).sum(axis=1)[:, None] + np.square(others).sum(axis=1) - 2 * some @ others.T
+    return np.sqrt(np.maximum(squared, 0.0))
+
+
+def _crops(share: float) -> list[np.ndarray]:
+    """What crops along one axis do to its cosine coefficients: none, and ``share`` off at the start, the end
+    and half at each.
+
+    The transform back to a finely sampled line, read at the crop's places, and transformed again.
+    """
+    num = 64
+    basis = cosines(num)[:LUMA]
+    places = (np.arange(num) + 0.5) / num
+    crops = [np.eye(LUMA, dtype=np.float32)]
+    for offset in (0.0, share / 2, share) if share else ():
+        moved = offset + (1 - share) * places
+        waves = np.cos(np.arange(LUMA)[:, None] * np.pi * moved) * np.sqrt(2 / num)
+        waves[0] /= np.sqrt(2)
+        crops.append((basis @ waves.T).astype(np.float32))
+    return crops
