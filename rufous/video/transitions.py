@@ -1,10 +1,11 @@
 """Where one shot becomes the next: cuts, dissolves, and fades through black or white.
 
-Cuts come from PySceneDetect's adaptive detector: a frame whose change of hue, saturation and brightness stands
-out from its neighbours'. Flashes and jerky motion are taken out of them. Gradual transitions are found on
-thumbnails of a few cells, whose mean colours mix linearly while pictures do, however much moves inside them.
-In a dissolve all cells go from one picture to the other in even steps along a straight line, and rest at both
-ends, which they do not where a camera pans. A fade is a dip of all cells alike towards black or white.
+Cuts come from PySceneDetect's adaptive detector: a frame whose change of hue, saturation and brightness
+stands out from its neighbours'. Flashes and jerky motion are taken out of them. Gradual transitions are found
+on thumbnails of a few cells, whose mean colours mix linearly while pictures do, however much moves inside
+them. In a dissolve all cells go from one picture to the other in even steps along a straight line, and rest
+at both ends; and detail is lost half way, which it is not where a camera pans. A fade is a dip of all cells
+alike towards black or white.
 
 Shapes: f frames, d colours of a thumbnail's cells (rows x columns x 3), values in [0, 255].
 Source: adaptive detector, PySceneDetect (www.scenedetect.com); linear mixing as the mark of a dissolve,
@@ -92,13 +93,18 @@ def find_transitions(
         Transitions by frame numbers, and the number of frames.
 
     Raises:
+        ValueError: A frame has another size.
         MissingDependencyError: OpenCV or PySceneDetect is not installed.
     """
     settings = settings or TransitionSettings()
     detect = _cut_detector(fps, settings)
     found, cuts, looks, first = list[Transition](), list[int](), list[_Look](), 0
+    size: tuple[int, ...] | None = None
     for frame in frames:
         small = _shrunk(frame)
+        size = size or small.shape
+        if small.shape != size:
+            raise ValueError(f"the frame size changes at frame {first + len(looks)}")
         cuts += detect(small)
         looks.append(_look(small))
         if len(looks) == _BLOCK:
@@ -224,7 +230,7 @@ def _fades(cells: np.ndarray, fps: float, settings: TransitionSettings) -> Itera
 
 
 def _way_out(light: np.ndarray, level: np.ndarray, dip: int, step: int, reach: int) -> tuple[int, bool]:
-    """Where a dip's edge at ``dip`` leads in one direction: the border of the fade, and whether it is gradual.
+    """Where a dip's edge at ``dip`` leads in one direction: the fade's border, and whether it is gradual.
 
     A fade scales the picture: all frames on the way are fractions of the one at its end.
     """

@@ -228,7 +228,7 @@ def write_stream(
     crf: int = 18,
     keyframe_every: int | None = None,
 ) -> Path:
-    """Write frames as they come, each at its own time, so that memory does not grow with the clip; atomically.
+    """Write frames as they come, each at its own time, atomically; memory does not grow with the clip.
 
     Args:
         path: Ends in .mp4, .mov or .mkv; H.264 in yuv420p, tagged as by ``write_video``.

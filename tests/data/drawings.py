@@ -12,6 +12,8 @@ import numpy as np
 
 from rufous.data import media
 from rufous.data.clip import Clip
+from rufous.video.read import Timeline
+from rufous.video.seek import FrameIndex
 from rufous.world.dataset import WorldClips
 
 FADES = ("dissolve", "black", "white")
@@ -178,3 +180,16 @@ def write(
 def clip_of(path: Path, **settings: int) -> Clip:
     """A whole file as stages get it."""
     return Clip(source=path.name, media=media.ClipMedia(path, settings=media.MediaSettings(**settings)))
+
+
+def held(frames: np.ndarray, *, fps: int = 24, full: np.ndarray | None = None) -> Clip:
+    """A clip of frames in memory, as stages get it; no file is behind it."""
+    path = Path("drawn.mp4")
+    index = FrameIndex(pts=list(range(len(frames))), end=len(frames), time_base=Fraction(1, fps))
+    clip_media = media.ClipMedia(path, timeline=Timeline(path=path, index=index))
+    few = frames[:: -(-len(frames) // 8)] if full is None else full
+    times = np.arange(len(frames)) / fps
+    clip_media.__dict__["decoded"] = media.Decoded(
+        small=frames, small_times_s=times, full=few, full_times_s=times[: len(few)], stride=1
+    )
+    return Clip(source=path.name, media=clip_media)

@@ -6,6 +6,7 @@ PyAV alone. What this FFmpeg has no generator for is drawn; what it has no encod
             path = write_case(case, folder)
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -98,7 +99,7 @@ def generated(
         return _drawn(num_frames, height, width)
     graph = av.filter.Graph()
     filters = [graph.add(name, arguments) for name, _, arguments in steps] + [graph.add("buffersink")]
-    for first, second in zip(filters, filters[1:], strict=False):
+    for first, second in itertools.pairwise(filters):
         first.link_to(second)
     graph.configure()
     pictures = (filters[-1].pull() for _ in range(num_frames))
@@ -106,7 +107,7 @@ def generated(
 
 
 def edited(num_frames: int, *, height: int = 96, width: int = 160) -> np.ndarray:
-    """Two generators with a dissolve, a cut back, text over the last third, and a fade to black at the end."""
+    """Two generators with a dissolve, a cut back, text over the last third, and a fade to black."""
     first = generated("testsrc2", num_frames, height=height, width=width)
     second = generated("mandelbrot", num_frames, height=height, width=width)
     third = num_frames // 3

@@ -56,7 +56,7 @@ class Duplicates:
             )
 
     def process_all(self, clips: Sequence[Clip]) -> list[Clip]:
-        """As many clips, in the same order; those that were dropped, or have no fingerprint, stay as they are."""
+        """As many clips, in the same order; dropped ones, and those without fingerprint, as they are."""
         chosen = [i for i, clip in enumerate(clips) if clip.dropped is None and "fingerprint" in clip.tags]
         chosen.sort(key=lambda i: _preference(clips[i]))
         looks = from_text([clips[i].tags["fingerprint"] for i in chosen])

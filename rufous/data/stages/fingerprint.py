@@ -1,4 +1,4 @@
-"""What a clip looks like in a third of a kilobyte, made to stay alike under re-encoding, scaling and small crops.
+"""What a clip looks like in 324 bytes that stay alike under re-encoding, scaling and small crops.
 
 A few frames, evenly spread, are squeezed to 16x16 and described by the lowest frequencies of their cosine
 transforms: luma 6x6, both colour differences 3x3. All but the means are divided by the clip's contrast, so

@@ -1,5 +1,6 @@
 """A source split into its shots, at cuts and gradual transitions, which are left out."""
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -111,7 +112,7 @@ class _Piece:
         places = [self.start + round(i * (self.end - self.start) / count) for i in range(count + 1)]
         return [
             _Piece(a, b, self.begin if i == 0 else "split", self.end_kind if i == count - 1 else "split")
-            for i, (a, b) in enumerate(zip(places, places[1:], strict=False))
+            for i, (a, b) in enumerate(itertools.pairwise(places))
         ]
 
 

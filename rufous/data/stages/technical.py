@@ -38,7 +38,7 @@ class Technical:
             to about 40; higher is sharper, and more detailed.
         ``technical_noise``: standard deviation of white noise, in luma levels; lower is better.
         ``technical_blockiness``: how much larger steps are on the coding grid than off it, less 1; 0 is none.
-        ``technical_exposure``: in [0, 1]: share of pixels not clipped, times contrast up to ``full_contrast``.
+        ``technical_exposure``: in [0, 1]: share of pixels not clipped, times contrast by ``full_contrast``.
 
     Source:
         Noise: Immerkaer 1996, "Fast noise variance estimation"; here by blocks, of which the calmest count
@@ -61,7 +61,7 @@ class Technical:
     half_blockiness: float = 10.0
     """Blockiness that is worth a half."""
     full_contrast: float = 0.2
-    """Distance of the 95th from the 5th percentile of luma, as a share of the range, that is contrast enough."""
+    """Distance of luma's 95th percentile from its 5th, as a share of the range, that is contrast enough."""
 
     def __post_init__(self) -> None:
         for name in ("half_sharpness", "half_noise", "half_blockiness", "full_contrast"):
@@ -73,9 +73,8 @@ class Technical:
         cv2 = require("cv2", extra="curate")
         luma = [cv2.cvtColor(_middle(frame), cv2.COLOR_RGB2GRAY) for frame in clip.frames().full]
         scores = self.measure(luma)
-        return [
-            clip.with_scores(**{f"technical{part and '_'}{part}": value for part, value in scores.items()})
-        ]
+        named = {f"technical_{part}" if part else "technical": value for part, value in scores.items()}
+        return [clip.with_scores(**named)]
 
     def measure(self, luma: Iterable[np.ndarray]) -> dict[str, float]:
         """Scores by part, of frames ``h w``, uint8; the joint one under an empty name."""
