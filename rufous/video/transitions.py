@@ -16,7 +16,7 @@ import bisect
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -194,7 +194,8 @@ def _apart(transitions: Iterable[Transition]) -> list[Transition]:
     return sorted(kept)
 
 
-def _rms(values: np.ndarray) -> np.ndarray:
+def _rms(values: np.ndarray) -> Any:
+    """Over the last dimension; a number where there was no other."""
     return np.sqrt(np.square(values).mean(axis=-1))
 
 
@@ -205,7 +206,7 @@ def _is_cut(cells: np.ndarray, at: int) -> bool:
     returns = [*_rms(after - cells[at - 1]), *_rms(before - cells[at])]
     near = cells[max(0, at - 12) : at + 13]
     num_jumps = int((_rms(np.diff(near, axis=0)) > 0.6 * jump).sum()) - 1
-    return num_jumps < _JERKS and min(returns, default=np.inf) > _RETURN * jump
+    return num_jumps < _JERKS and float(min(returns, default=np.inf)) > _RETURN * float(jump)
 
 
 def _fades(cells: np.ndarray, fps: float, settings: TransitionSettings) -> Iterator[Transition]:

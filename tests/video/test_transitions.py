@@ -5,7 +5,7 @@ from rufous.video import transitions
 from rufous.video.transitions import Transition, TransitionSettings, find_transitions
 from tests.data.drawings import camera_over, faded, noise_picture, pattern_picture
 
-FPS = 24
+FPS = 24.0
 
 
 def drawn(seed: int, num_frames: int, *, speed: float = 0.8) -> np.ndarray:
@@ -88,14 +88,14 @@ def test_short_clips_have_none(num_frames):
 
 
 def test_no_frames_give_none():
-    assert find_transitions([], fps=24) == ([], 0)
+    assert find_transitions([], fps=FPS) == ([], 0)
 
 
 def test_a_frame_of_another_size_is_refused():
     with pytest.raises(ValueError, match="the frame size changes at frame 3"):
-        find_transitions([*drawn(1, 3), drawn(1, 1)[0][:32]], fps=24)
+        find_transitions([*drawn(1, 3), drawn(1, 1)[0][:32]], fps=FPS)
 
 
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match="cut_ratio"):
-        TransitionSettings(cut_ratio=0)
+        TransitionSettings(cut_ratio=0.0)

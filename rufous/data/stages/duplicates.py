@@ -107,37 +107,38 @@ class _Search:
 
     def __init__(self, looks: np.ndarray, max_distance: float, max_crop: float) -> None:
         self._looks, self._max_distance = looks, max_distance
-        self._coarse = np.concatenate(
-            [_coarse(unpacked(looks[i : i + 8192])) for i in range(0, len(looks), 8192)]
-            or [np.empty((0, 1), np.float32)]
-        )
+        parts = [_coarse(unpacked(looks[i : i + 8192])) for i in range(0, len(looks), 8192)]
+        coarse = np.concatenate(parts) if parts else np.empty((0, 1), np.float32)
+        half = np.square(coarse).sum(axis=1, keepdims=True) / 2
+        # the product of a row of the one and a row of the other is minus half their squared distance
+        self._left = np.concatenate([coarse, np.ones_like(half), -half], axis=1)
+        self._right = np.concatenate([coarse, -half, np.ones_like(half)], axis=1)
         self._crops = _crops(max_crop)
-        slack = _COARSE_SLACK if max_crop else 0.0
-        self._max_coarse = max_distance + slack
+        self._nearness = -((max_distance + (_COARSE_SLACK if max_crop else 0.0)) ** 2) / 2
 
     def copies(self) -> Iterator[tuple[int, int, float]]:
         """(copy, original, distance), copies ascending within each block."""
-        leaders = np.empty(0, dtype=int)
+        leaders = list[int]()
         for first in range(0, len(self._looks), _ROWS):
             rows = np.arange(first, min(first + _ROWS, len(self._looks)))
-            nearest, distances = self._nearest(rows, leaders)
+            nearest, distances = self._nearest(rows, np.array(leaders, dtype=int))
             yield from zip(rows[nearest >= 0], nearest[nearest >= 0], distances[nearest >= 0], strict=True)
-            free = list(rows[nearest < 0])
+            free: list[int] = rows[nearest < 0].tolist()
             while free:
                 leader, rest = free[0], np.array(free[1:], dtype=int)
-                leaders = np.append(leaders, leader)
+                leaders.append(leader)
                 found, distances = self._nearest(rest, np.array([leader]))
                 yield from (
                     (copy, leader, d) for copy, f, d in zip(rest, found, distances, strict=True) if f >= 0
                 )
-                free = list(rest[found < 0])
+                free = rest[found < 0].tolist()
 
     def _nearest(self, rows: np.ndarray, leaders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For each row the nearest leader that is near enough, or -1, and the distance."""
         nearest, smallest = np.full(len(rows), -1), np.full(len(rows), self._max_distance, dtype=np.float32)
         for start in range(0, len(leaders), _LEADERS):
             some = leaders[start : start + _LEADERS]
-            pairs = np.argwhere(_distances(self._coarse[rows], self._coarse[some]) < self._max_coarse)
+            pairs = np.argwhere(self._left[rows] @ self._right[some].T > self._nearness)
             for batch in (pairs[i : i + _PAIRS] for i in range(0, len(pairs), _PAIRS)):
                 far = self._verified(rows[batch[:, 0]], some[batch[:, 1]])
                 for (row, leader), distance in zip(
@@ -170,12 +171,6 @@ def _coarse(looks: Description) -> np.ndarray:
         looks.means,
     )
     return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-
-
-def _distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Between all rows of the one and all of the other."""
-    squared = np.square(some).sum(axis=1)[:, None] + np.square(others).sum(axis=1) - 2 * some @ others.T
-    return np.sqrt(np.maximum(squared, 0.0))
 
 
 def _crops(share: float) -> list[np.ndarray]:

@@ -1,6 +1,6 @@
 """What a clip looks like in 324 bytes that stay alike under re-encoding, scaling and small crops.
 
-A few frames, evenly spread, are squeezed to 16x16 and described by the lowest frequencies of their cosine
+A few frames, evenly spread, are squeezed to 32x32 and described by the lowest frequencies of their cosine
 transforms: luma 6x6, both colour differences 3x3. All but the means are divided by the clip's contrast, so
 that distances are shares of what there is to see.
 """
@@ -18,7 +18,7 @@ from rufous.data.clip import Clip
 NUM_FRAMES = 6
 LUMA, CHROMA = 6, 3
 """Frequencies per axis."""
-_SIDE = 16
+_SIDE = 32
 _UNIT = 64.0
 """A coefficient as large as the clip's contrast is stored as this."""
 _MEAN_UNIT = 0.5

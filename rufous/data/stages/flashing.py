@@ -9,7 +9,7 @@ import numpy as np
 from rufous.core.optional import require
 from rufous.data.clip import Clip
 
-_CELLS = (4, 4)
+_CELLS = (8, 8)
 """Columns and rows of the picture, each of which may flash."""
 _DISPLAY_GAMMA = 2.2
 

@@ -50,8 +50,6 @@ class Shots:
             )
         if not self.margin_s >= 0:
             raise ValueError(f"margin_s={self.margin_s} is no time: use seconds, 0 or more")
-        if self.detector not in ("adaptive", "transnetv2"):
-            raise ValueError(f"detector={self.detector!r} is unknown: use 'adaptive' or 'transnetv2'")
 
     def process(self, clip: Clip) -> list[Clip]:
         """The shots in their order; those that are too short are dropped."""

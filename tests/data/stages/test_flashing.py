@@ -23,7 +23,7 @@ def test_flashes_of_a_second_are_counted(period, per_second):
 
 def test_small_swings_and_small_areas_do_not_count():
     assert flashes(pulsing(4, low=100, high=110)) == 0.0
-    assert flashes(pulsing(4, share=0.2)) == 0.0
+    assert flashes(pulsing(4, share=0.1)) == 0.0
     assert flashes(pulsing(4, share=0.5)) > 5
 
 
