@@ -35,7 +35,7 @@ _RETURN = 0.35
 """After a flash the picture is at most so far from the one before, as a share of the jump."""
 _JERKS = 4
 """As many other jumps of similar size nearby are motion of a low frame rate, not cuts."""
-_DETAIL_LEFT = 0.8
+_DETAIL_LEFT = 0.75
 """Detail within a dissolve, at most, as a share of what moving from one shot to the other would show; about
 0.6 is expected."""
 _MAX_STEP = 0.6

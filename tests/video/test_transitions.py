@@ -69,7 +69,7 @@ def test_a_flash_is_no_cut(length):
 
 
 def test_frames_shown_three_times_are_no_cuts():
-    frames = drawn(1, 90, speed=9.0)[::3].repeat(3, axis=0)
+    frames = drawn(1, 90, speed=3.0)[::3].repeat(3, axis=0)
     assert [each for each in found(frames) if each.kind == "cut"] == []
 
 

@@ -15,7 +15,15 @@ from typing import ClassVar
 import numpy as np
 
 from rufous.data.clip import Clip
-from rufous.data.stages.fingerprint import CHROMA, LUMA, Description, cosines, from_text, unpacked
+from rufous.data.stages.fingerprint import (
+    COMPARED_CHROMA,
+    COMPARED_LUMA,
+    LUMA,
+    Description,
+    cosines,
+    from_text,
+    unpacked,
+)
 
 _COARSE_LUMA, _COARSE_CHROMA = 3, 2
 """Frequencies per axis of the first step."""
@@ -42,7 +50,7 @@ class Duplicates:
     after: ClassVar[tuple[str, ...]] = ("probe", "fingerprint", "technical")
     version: ClassVar[int] = 1
 
-    max_distance: float = 0.24
+    max_distance: float = 0.25
     """From which on two clips are different."""
     max_crop: float = 0.05
     """Share of the width and of the height that a copy may lack, at any side."""
@@ -82,7 +90,7 @@ class Duplicates:
         """For each clip the number of its original, its own if it has none, and the distance to it.
 
         Args:
-            looks: Fingerprints, int8 ``n f 54``, best clips first.
+            looks: Fingerprints, int8 ``n f 150``, best clips first.
             ids: Of their content; equal ones that are not empty are copies whatever they look like.
         """
         originals, distances = np.arange(len(looks)), np.zeros(len(looks), dtype=np.float32)
@@ -155,13 +163,20 @@ class _Search:
         best = np.full(len(some), np.inf, dtype=np.float32)
         for tall, wide in itertools.product(self._crops, repeat=2):
             for whole, part in ((first, second), (second, first)):
-                luma = tall @ whole.luma @ wide.T - part.luma
-                luma[..., 0, 0] = 0.0
-                chroma = tall[:CHROMA, :CHROMA] @ whole.chroma @ wide[:CHROMA, :CHROMA].T - part.chroma
-                chroma[..., 0, 0] = 0.0
-                squared = np.square(luma).sum(axis=(1, 2, 3)) + np.square(chroma).sum(axis=(1, 2, 3, 4))
-                best = np.minimum(best, squared)
+                luma = _between(whole.luma, part.luma, tall, wide, COMPARED_LUMA)
+                chroma = _between(whole.chroma, part.chroma, tall, wide, COMPARED_CHROMA)
+                best = np.minimum(best, luma + chroma)
         return np.sqrt(best + means)
+
+
+def _between(
+    whole: np.ndarray, part: np.ndarray, tall: np.ndarray, wide: np.ndarray, compared: int
+) -> np.ndarray:
+    """Squared distance of each crop of ``whole`` from ``part``, of the lower frequencies less the means."""
+    size = whole.shape[-1]
+    off = tall[:compared, :size] @ whole @ wide[:compared, :size].T - part[..., :compared, :compared]
+    off[..., 0, 0] = 0.0
+    return np.square(off).reshape(len(off), -1).sum(axis=1)
 
 
 def _coarse(looks: Description) -> np.ndarray:
@@ -174,8 +189,8 @@ def _coarse(looks: Description) -> np.ndarray:
 
 
 def _crops(share: float) -> list[np.ndarray]:
-    """What crops along one axis do to its cosine coefficients: none, and ``share`` off at the start, the end
-    and half at each.
+    """What crops along one axis do to its cosine coefficients: none; ``share`` and half of it off at the
+    start, at the end, and in equal parts at both.
 
     The transform back to a finely sampled line, read at the crop's places, and transformed again.
     """
@@ -183,8 +198,8 @@ def _crops(share: float) -> list[np.ndarray]:
     basis = cosines(num)[:LUMA]
     places = (np.arange(num) + 0.5) / num
     crops = [np.eye(LUMA, dtype=np.float32)]
-    for offset in (0.0, share / 2, share) if share else ():
-        moved = offset + (1 - share) * places
+    for lost, begin in itertools.product((share / 2, share) if share else (), (0.0, 0.5, 1.0)):
+        moved = begin * lost + (1 - lost) * places
         waves = np.cos(np.arange(LUMA)[:, None] * np.pi * moved) * np.sqrt(2 / num)
         waves[0] /= np.sqrt(2)
         crops.append((basis @ waves.T).astype(np.float32))

@@ -1,8 +1,9 @@
-"""What a clip looks like in 324 bytes that stay alike under re-encoding, scaling and small crops.
+"""What a clip looks like in 900 bytes that stay alike under re-encoding, scaling and small crops.
 
 A few frames, evenly spread, are squeezed to 32x32 and described by the lowest frequencies of their cosine
-transforms: luma 6x6, both colour differences 3x3. All but the means are divided by the clip's contrast, so
-that distances are shares of what there is to see.
+transforms: luma 10x10, both colour differences 5x5. Only the lower ones are compared; the higher ones tell
+what the lower ones become in a crop. All but the means are divided by the clip's contrast, so that distances
+are shares of what there is to see.
 """
 
 import base64
@@ -16,8 +17,10 @@ from rufous.core.optional import require
 from rufous.data.clip import Clip
 
 NUM_FRAMES = 6
-LUMA, CHROMA = 6, 3
+LUMA, CHROMA = 10, 5
 """Frequencies per axis."""
+COMPARED_LUMA, COMPARED_CHROMA = 6, 3
+"""Those that are compared."""
 _SIDE = 32
 _UNIT = 64.0
 """A coefficient as large as the clip's contrast is stored as this."""
@@ -31,7 +34,7 @@ _MIN_CONTRAST = 8.0
 
 @dataclass(frozen=True, kw_only=True)
 class Fingerprint:
-    """Tag ``fingerprint``: text that ``duplicates`` compares; 432 characters."""
+    """Tag ``fingerprint``: text that ``duplicates`` compares; 1200 characters."""
 
     name: ClassVar[str] = "fingerprint"
     after: ClassVar[tuple[str, ...]] = ()
@@ -50,28 +53,31 @@ class Description:
     """Fingerprints as numbers, of one clip or of ``n``; the first dimensions are ``n`` and the frame."""
 
     luma: np.ndarray
-    """Cosine coefficients ``... f 6 6``, of which [0, 0] is 0."""
+    """Cosine coefficients ``... f 10 10``, of which [0, 0] is 0."""
     chroma: np.ndarray
-    """The same of blue and red less luma, ``... f 2 3 3``."""
+    """The same of blue and red less luma, ``... f 2 5 5``."""
     means: np.ndarray
     """Mean luma, blue less luma, red less luma, in units that weigh like contrast: ``... f 3``."""
 
 
 def described(frames: Sequence[np.ndarray]) -> np.ndarray:
-    """The fingerprint of ``NUM_FRAMES`` frames, RGB uint8 ``h w 3``, as int8 ``f 54``."""
+    """The fingerprint of ``NUM_FRAMES`` frames, RGB uint8 ``h w 3``, as int8 ``f 150``."""
     cv2 = require("cv2", extra="curate")
     squares = [cv2.resize(frame, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA) for frame in frames]
     red, green, blue = np.moveaxis(np.stack(squares).astype(np.float32), -1, 0)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue - 128
     basis = cosines(_SIDE)[:LUMA]
     planes = np.stack([luma, blue - luma - 128, red - luma - 128], axis=1)
-    spectra = basis @ planes @ basis.T / _SIDE  # f 3 6 6; [0, 0] is the mean
+    spectra = basis @ planes @ basis.T / _SIDE  # f 3 10 10; [0, 0] is the mean
     parts = [spectra[:, 0], spectra[:, 1, :CHROMA, :CHROMA], spectra[:, 2, :CHROMA, :CHROMA]]
     flat = np.concatenate([part.reshape(len(frames), -1) for part in parts], axis=1)
     firsts = [0, LUMA**2, LUMA**2 + CHROMA**2]
     means = flat[:, firsts].copy()
     flat[:, firsts] = 0.0
-    contrast = max(_MIN_CONTRAST, float(np.sqrt(np.square(flat).sum(axis=1).mean())))
+    seen = [part[:, :COMPARED_LUMA, :COMPARED_LUMA] for part in parts[:1]]
+    seen += [part[:, :COMPARED_CHROMA, :COMPARED_CHROMA] for part in parts[1:]]
+    squared = sum(np.square(part).sum() - np.square(part[:, 0, 0]).sum() for part in seen) / len(frames)
+    contrast = max(_MIN_CONTRAST, float(np.sqrt(squared)))
     flat *= _UNIT / contrast
     flat[:, firsts] = means * _MEAN_UNIT
     return np.clip(flat.round(), -127, 127).astype(np.int8)
@@ -90,7 +96,7 @@ def _to_text(values: np.ndarray) -> str:
 
 
 def from_text(texts: Sequence[str]) -> np.ndarray:
-    """Fingerprints as the tags hold them, as int8 ``n f 54``.
+    """Fingerprints as the tags hold them, as int8 ``n f 150``.
 
     Raises:
         ValueError: A text is no fingerprint of this version.

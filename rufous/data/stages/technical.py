@@ -21,9 +21,13 @@ _GRID = 8
 edges there too."""
 _STEP = np.array([[0.5, -1.5, 1.5, -0.5]], dtype=np.float32)
 """How far the step between two pixels departs from the steps on its two sides; 0 on any even slope."""
-_SOBEL_OF_NOISE = 24 / 64 * 1.25
-"""Squared gradient of white noise of unit deviation, by Sobel's operator; a quarter more, because the calmest
-blocks, by which the noise is known, are the calmest by chance as well."""
+_SMOOTH = 5
+"""Pixels of the box over which luma is smoothed before its gradient is taken: ringing has no edges then."""
+_SLOPE_OF_NOISE = 2 * 2 / _SMOOTH**3 * 1.25
+"""Squared gradient of smoothed white noise of unit deviation; a quarter more, because the calmest blocks, by
+which the noise is known, are the calmest by chance as well."""
+_BLOCK_STEP = 4.0
+"""Levels to which steps are cut before those on the grid are compared: the picture's edges are larger."""
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
 _DIFFERENCE = np.array([[0, -1, 1]], dtype=np.float32)
 
@@ -44,9 +48,9 @@ class Technical:
         Noise: Immerkaer 1996, "Fast noise variance estimation"; here by blocks, of which the calmest count
         and those whose response is not that of white noise count less, as texture's is not. Blockiness: steps
         across the grid against the others, after Wang, Bovik and Evans 2000, "Blind measurement of blocking
-        artifacts in images". Sharpness: Sobel's gradient energy ("Tenengrad", compared with others by
-        Pertuz, Puig and Garcia 2013); the variance of the Laplacian was tried, and rises where compression
-        makes blocks of smooth pictures. How they are joined is this project's choice.
+        artifacts in images". Sharpness: gradient energy ("Tenengrad", compared with others by Pertuz, Puig
+        and Garcia 2013) over a smoother picture; the variance of the Laplacian was tried, and rises where
+        compression makes blocks and ringing of smooth pictures. How they are joined is this project's choice.
     """
 
     name: ClassVar[str] = "technical"
@@ -54,17 +58,19 @@ class Technical:
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
 
-    half_sharpness: float = 4.0
+    half_sharpness: float = 3.0
     """Sharpness that is worth a half."""
     half_noise: float = 5.0
     """Noise that is worth a half."""
-    half_blockiness: float = 10.0
-    """Blockiness that is worth a half."""
+    half_blockiness: float = 40.0
+    """Blockiness that is worth a half: it decides little, since edges of drawings lie on the grid as well."""
+    bad_exposure: float = 0.3
+    """Exposure from which on it takes nothing from the joint score; 0 takes a fifth."""
     full_contrast: float = 0.2
     """Distance of luma's 95th percentile from its 5th, as a share of the range, that is contrast enough."""
 
     def __post_init__(self) -> None:
-        for name in ("half_sharpness", "half_noise", "half_blockiness", "full_contrast"):
+        for name in ("half_sharpness", "half_noise", "half_blockiness", "bad_exposure", "full_contrast"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
 
@@ -80,10 +86,10 @@ class Technical:
         """Scores by part, of frames ``h w``, uint8; the joint one under an empty name."""
         rows = np.array([_parts(frame, self.full_contrast) for frame in luma])
         sharpness, noise, blockiness, exposure = rows.mean(axis=0).tolist()
-        worth = (sharpness + 0.1 * self.half_sharpness) / (sharpness + self.half_sharpness)
+        worth = (sharpness + 0.25 * self.half_sharpness) / (sharpness + self.half_sharpness)
         worth *= 1 / (1 + noise / self.half_noise) / (1 + blockiness / self.half_blockiness)
         return {
-            "": worth * (0.6 + 0.4 * exposure),
+            "": worth * (0.8 + 0.2 * min(1.0, exposure / self.bad_exposure)),
             "sharpness": sharpness,
             "noise": noise,
             "blockiness": blockiness,
@@ -101,9 +107,10 @@ def _parts(luma: np.ndarray, full_contrast: float) -> tuple[float, float, float,
     cv2 = require("cv2", extra="curate")
     pixels = luma.astype(np.float32)
     noise = _noise(pixels)
-    gradients = [cv2.Sobel(pixels, -1, dx, 1 - dx, scale=1 / 8) for dx in (0, 1)]
-    squared = sum(cv2.norm(each, cv2.NORM_L2SQR) for each in gradients) / pixels.size
-    sharpness = max(0.0, squared - _SOBEL_OF_NOISE * noise**2) ** 0.5
+    smooth = cv2.blur(pixels, (_SMOOTH, _SMOOTH))
+    slopes = (smooth[1:] - smooth[:-1], smooth[:, 1:] - smooth[:, :-1])
+    squared = sum(cv2.norm(each, cv2.NORM_L2SQR) for each in slopes if each.size) / pixels.size
+    sharpness = max(0.0, squared - _SLOPE_OF_NOISE * noise**2) ** 0.5
     on_grid, off_grid = np.sum([_steps(pixels), _steps(pixels.T)], axis=0)
     blockiness = max(0.0, on_grid / off_grid - 1) if off_grid > 0.01 else 0.0
     low, high = np.percentile(luma[::2, ::2], (5, 95))
@@ -118,7 +125,7 @@ def _steps(pixels: np.ndarray) -> tuple[float, float]:
     if pixels.shape[1] < 2 * _GRID:
         return 0.0, 0.0
     steps = np.abs(cv2.filter2D(np.ascontiguousarray(pixels), -1, _STEP, anchor=(1, 0)))
-    columns = cv2.reduce(steps, 0, cv2.REDUCE_AVG)[0, 1:-2]
+    columns = cv2.reduce(np.minimum(steps, _BLOCK_STEP), 0, cv2.REDUCE_AVG)[0, 1:-2]
     is_grid = (np.arange(len(columns)) + 2) % _GRID == 0  # column i is the step from pixel i + 1
     return float(columns[is_grid].mean()), float(columns[~is_grid].mean())
 

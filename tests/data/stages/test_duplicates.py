@@ -58,7 +58,7 @@ def test_copies_are_found_and_point_to_the_larger_clip(kind):
     assert [each.info["duplicates_of"] for each in marked[:8]] == [f"{i}.mp4 at 0 s" for i in range(8)]
     assert marked[0].dropped == "duplicates: a copy of 0.mp4 at 0 s"
     assert {each.tags["duplicates"] for each in marked[:8]} == {"near"}
-    assert all(0 <= each.scores["duplicates_distance"] < 0.24 for each in marked[:8])
+    assert all(0 <= each.scores["duplicates_distance"] < 0.25 for each in marked[:8])
 
 
 def test_other_clips_and_mirrored_ones_are_no_copies():
@@ -139,8 +139,8 @@ def test_figure_recall_and_precision_of_real_copies(tmp_path):
 def test_figure_a_hundred_thousand_clips():
     """Random fingerprints as unlike each other as clips are, a tenth of them copies."""
     rng = np.random.default_rng(0)
-    alone = np.clip(rng.normal(0, 64 / np.sqrt(54), (90_000, 6, 54)), -127, 127).astype(np.int8)
-    copies = np.clip(alone[:10_000] + rng.integers(-1, 2, (10_000, 6, 54)), -127, 127).astype(np.int8)
+    alone = np.clip(rng.normal(0, 64 / np.sqrt(54), (90_000, 6, 150)), -127, 127).astype(np.int8)
+    copies = np.clip(alone[:10_000] + rng.integers(-1, 2, (10_000, 6, 150)), -127, 127).astype(np.int8)
     start = time.process_time()
     originals, _ = Duplicates().originals(np.concatenate([alone, copies]))
     spent = time.process_time() - start

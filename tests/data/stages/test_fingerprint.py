@@ -23,7 +23,7 @@ def drawn(seed: int = 0, num_frames: int = 24) -> np.ndarray:
 def test_a_fingerprint_is_short_text_that_reads_back():
     (clip,) = Fingerprint().process(held(drawn()))
     text = clip.tags["fingerprint"]
-    assert len(text) == 432
+    assert len(text) == 1200
     values = from_text([text, text])
     assert values.shape == (2, NUM_FRAMES, LUMA**2 + 2 * CHROMA**2)
     assert (values[0] == described([drawn()[i] for i in (2, 6, 10, 14, 18, 22)])).all()
@@ -38,7 +38,7 @@ def test_twice_the_rate_gives_nearly_the_same():
 
 def test_a_description_has_unit_contrast_and_means_apart():
     looks = unpacked(described(list(drawn()[:6])))
-    energy = np.square(looks.luma).sum() + np.square(looks.chroma).sum()
+    energy = np.square(looks.luma[..., :6, :6]).sum() + np.square(looks.chroma[..., :3, :3]).sum()
     assert energy == pytest.approx(1.0, abs=0.05)
     brighter = unpacked(
         described([np.clip(frame.astype(int) + 8, 0, 255).astype(np.uint8) for frame in drawn()[:6]])
