@@ -35,6 +35,8 @@ _RETURN = 0.35
 """After a flash the picture is at most so far from the one before, as a share of the jump."""
 _JERKS = 4
 """As many other jumps of similar size nearby are motion of a low frame rate, not cuts."""
+_JERK_REACH = 13
+"""Frames on each side that are near; four jumps of a film shown at a third of its rate lie in 12."""
 _DETAIL_LEFT = 0.75
 """Detail within a dissolve, at most, as a share of what moving from one shot to the other would show; about
 0.6 is expected."""
@@ -204,8 +206,8 @@ def _is_cut(cells: np.ndarray, at: int) -> bool:
     jump = _rms(cells[at] - cells[at - 1])
     after, before = cells[at + 1 : at + 1 + _RETURN_FRAMES], cells[max(0, at - 1 - _RETURN_FRAMES) : at - 1]
     returns = [*_rms(after - cells[at - 1]), *_rms(before - cells[at])]
-    near = cells[max(0, at - 12) : at + 13]
-    num_jumps = int((_rms(np.diff(near, axis=0)) > 0.6 * jump).sum()) - 1
+    near = cells[max(0, at - _JERK_REACH) : at + _JERK_REACH + 1]
+    num_jumps = int((_rms(np.diff(near, axis=0)) > 0.5 * jump).sum()) - 1
     return num_jumps < _JERKS and float(min(returns, default=np.inf)) > _RETURN * float(jump)
 
 
