@@ -28,8 +28,8 @@ _SLOPE_OF_NOISE = 2 * 2 / _SMOOTH**3
 _CALMEST = 20
 """Percentile of the blocks whose noise counts: the others have edges."""
 _OF_CALMEST = 0.82
-"""What that percentile is of white noise's deviation: the calmest blocks are so by chance as well (measured on
-flat gray with noise of 3 to 12 levels)."""
+"""What that percentile is of white noise's deviation: the calmest blocks are so by chance as well (measured
+on textures with noise of 3 to 12 levels)."""
 _BLOCK_STEP = 4.0
 """Levels to which steps are cut before those on the grid are compared: the picture's edges are larger."""
 _LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
