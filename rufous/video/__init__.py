@@ -3,6 +3,8 @@
 * ``frames`` - uint8 <-> [-1, 1], resize, crop, sample indices, contact sheet.
 * ``write`` - clips to MP4, MOV, MKV, WebM, GIF, WebP or PNG frames, with metadata and a manifest.
 * ``read`` - what a file holds, and exactly the frames that were asked for.
+* ``excerpt`` - a stretch of a file as a file of its own, copied or encoded anew.
+* ``transitions`` - where one shot becomes the next: cuts, dissolves, fades.
 * ``seek`` - the index behind exact reads: frame numbers to times and key frames.
 * ``images`` - the formats that Pillow handles: animated WebP and numbered PNG frames.
 """

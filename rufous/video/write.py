@@ -6,7 +6,7 @@ The suffix chooses the format. Bytes go in; ``frames.to_uint8`` makes them from 
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -187,21 +187,87 @@ def _write_encoded(
         stream.height, stream.width = pixels.shape[1:3]
         stream.pix_fmt = encoder.pixel_format
         stream.codec_context.time_base = 1 / rate
-        matrix = _SMPTE170M if stream.height < _HD_HEIGHT else _BT709
-        if encoder.pixel_format == "yuv420p":
-            stream.codec_context.colorspace = matrix
-            stream.codec_context.color_range = _LIMITED_RANGE
-            stream.codec_context.color_primaries = _BT709  # sRGB's own, and close to its curve
-            stream.codec_context.color_trc = _BT709
+        _tag_colours(stream)
         for i, frame in enumerate(pixels):
-            image = av.VideoFrame.from_ndarray(frame, format="rgb24")
-            if encoder.pixel_format == "yuv420p":
-                image = image.reformat(
-                    format="yuv420p", dst_colorspace=_SWSCALE_MATRIX[matrix], dst_color_range=_LIMITED_RANGE
-                )
-            image.pts, image.time_base = i, 1 / rate
-            container.mux(stream.encode(image))
+            container.mux(stream.encode(_picture(frame, stream, pts=i, time_base=1 / rate)))
         container.mux(stream.encode())
+
+
+def _tag_colours(stream: "VideoStream") -> None:
+    """Say in the file how ``_picture`` makes its yuv420p."""
+    if stream.pix_fmt == "yuv420p":
+        stream.codec_context.colorspace = _matrix(stream.height)
+        stream.codec_context.color_range = _LIMITED_RANGE
+        stream.codec_context.color_primaries = _BT709  # sRGB's own, and close to its curve
+        stream.codec_context.color_trc = _BT709
+
+
+def _matrix(height: int) -> int:
+    return _SMPTE170M if height < _HD_HEIGHT else _BT709
+
+
+def _picture(frame: np.ndarray, stream: "VideoStream", *, pts: int, time_base: Fraction) -> "VideoFrame":
+    """An ``h w 3`` array as the encoder of ``stream`` takes it."""
+    import av
+
+    image = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+    if stream.pix_fmt == "yuv420p":
+        matrix = _SWSCALE_MATRIX[_matrix(stream.height)]
+        image = image.reformat(format="yuv420p", dst_colorspace=matrix, dst_color_range=_LIMITED_RANGE)
+    image.pts, image.time_base = pts, time_base
+    return image
+
+
+def write_stream(
+    path: Path | str,
+    frames: Iterable[np.ndarray],
+    *,
+    pts: Sequence[int],
+    time_base: Fraction,
+    rate: Fraction,
+    crf: int = 18,
+    keyframe_every: int | None = None,
+) -> Path:
+    """Write frames as they come, each at its own time, atomically; memory does not grow with the clip.
+
+    Args:
+        path: Ends in .mp4, .mov or .mkv; H.264 in yuv420p, tagged as by ``write_video``.
+        frames: RGB, uint8, ``h w 3``; an odd last row or column is left out.
+        pts: When each is shown, ascending, in units of ``time_base`` seconds.
+        time_base: Seconds.
+        rate: Frames per second that the file states.
+        crf: As of ``write_video``.
+        keyframe_every: Frames from one key frame to the next at most; x264 decides (250) when None.
+
+    Raises:
+        ValueError: Another suffix, a frame under 2x2, or other than ``len(pts)`` frames.
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    import av
+
+    path = Path(path)
+    encoder = ENCODERS.get(path.suffix.lower())
+    if encoder is None or encoder.codec != "libx264":
+        raise ValueError(f"{path}: unknown suffix {path.suffix!r}: use .mp4, .mov or .mkv")
+    options = {"crf": str(crf)} | ({} if keyframe_every is None else {"g": str(max(1, keyframe_every))})
+    with (
+        atomic_path(path) as temporary,
+        av.open(str(temporary), "w", container_options=encoder.container_options) as container,
+    ):
+        stream = cast("VideoStream", container.add_stream(encoder.codec, rate=rate, options=options))
+        stream.pix_fmt, stream.codec_context.time_base = encoder.pixel_format, time_base
+        for i, (frame, time) in enumerate(zip(frames, pts, strict=True)):
+            even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+            if 0 in even.shape:
+                raise ValueError(
+                    f"{path}: frames of {frame.shape[1]}x{frame.shape[0]} are too small to encode"
+                )
+            if i == 0:
+                stream.height, stream.width = even.shape[:2]
+                _tag_colours(stream)
+            container.mux(stream.encode(_picture(even, stream, pts=time, time_base=time_base)))
+        container.mux(stream.encode())
+    return path
 
 
 def _write_gif(path: Path, pixels: np.ndarray, rate: Fraction, tags: dict[str, str]) -> None:

@@ -2,4 +2,12 @@
 
 * ``registry`` - every stage by its name.
 * ``probe`` - what a file says, its content id, and whether it can be read.
+* ``shots`` - a source split into its shots, at cuts and gradual transitions.
+* ``cut`` - each clip as a file of its own, copied without loss where it starts on a key frame.
+* ``fingerprint`` - what a clip looks like in some hundred bytes, for ``duplicates``.
+* ``duplicates`` - copies among all clips: exact, re-encoded, scaled or cropped.
+* ``borders`` - black bars, and the rectangle within them.
+* ``still`` - frames that repeat the one before.
+* ``flashing`` - large swings of brightness back and forth.
+* ``technical`` - sharpness, exposure, blockiness and noise, and one score joined from them.
 """

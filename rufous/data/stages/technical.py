@@ -1,0 +1,156 @@
+"""Technical quality without a model: sharpness, noise, blockiness and exposure, and one score of them.
+
+All is measured on luma at the file's own size, in the few whole frames that all stages share, and averaged
+over them. Nothing here knows what a picture shows: a fog is no worse a picture than its detail and noise make
+it. Compare clips of like content, or take a low percentile to find what is broken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rufous.core.optional import require
+from rufous.data.clip import Clip
+
+_MAX_SIDE = 1024
+"""Of larger frames the middle is looked at, so that 4K costs no more than 1024x1024."""
+_GRID = 8
+"""Pixels of a coding block's side, from the top left corner; H.264's transform of 4 and macroblock of 16 have
+edges there too."""
+_STEP = np.array([[0.5, -1.5, 1.5, -0.5]], dtype=np.float32)
+"""How far the step between two pixels departs from the steps on its two sides; 0 on any even slope."""
+_SMOOTH = 5
+"""Pixels of the box over which luma is smoothed before its gradient is taken: ringing has no edges then."""
+_SLOPE_OF_NOISE = 2 * 2 / _SMOOTH**3
+"""Squared gradient of smoothed white noise of unit deviation."""
+_CALMEST = 20
+"""Percentile of the blocks whose noise counts: the others have edges."""
+_OF_CALMEST = 0.82
+"""What that percentile is of white noise's deviation: the calmest blocks are so by chance as well (measured
+on textures with noise of 3 to 12 levels)."""
+_BLOCK_STEP = 4.0
+"""Levels to which steps are cut before those on the grid are compared: the picture's edges are larger."""
+_LAPLACIANS = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], dtype=np.float32)
+_DIFFERENCE = np.array([[0, -1, 1]], dtype=np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Technical:
+    """Model-free quality; ``technical`` is what a filter should look at, the parts say why.
+
+    Scores:
+        ``technical``: in [0, 1], higher is better: the product of what the parts below are worth.
+        ``technical_sharpness``: luma levels per pixel of the gradient, RMS, without what noise adds; 0 (flat)
+            to about 40; higher is sharper, and more detailed.
+        ``technical_noise``: standard deviation of white noise, in luma levels; lower is better.
+        ``technical_blockiness``: how much larger steps are on the coding grid than off it, less 1; 0 is none.
+        ``technical_exposure``: in [0, 1]: share of pixels not clipped, times contrast by ``full_contrast``.
+
+    Source:
+        Noise: Immerkaer 1996, "Fast noise variance estimation"; here by blocks, of which the calmest count
+        and those whose response is not that of white noise count less, as texture's is not. Blockiness: steps
+        across the grid against the others, after Wang, Bovik and Evans 2000, "Blind measurement of blocking
+        artifacts in images". Sharpness: gradient energy ("Tenengrad", compared with others by Pertuz, Puig
+        and Garcia 2013) over a smoother picture; the variance of the Laplacian was tried, and rises where
+        compression makes blocks and ringing of smooth pictures. How they are joined is this project's choice.
+    """
+
+    name: ClassVar[str] = "technical"
+    after: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    needs_gpu: ClassVar[bool] = False
+
+    half_sharpness: float = 3.0
+    """Sharpness that is worth a half."""
+    half_noise: float = 5.0
+    """Noise that is worth a half."""
+    half_blockiness: float = 40.0
+    """Blockiness that is worth a half: it decides little, since edges of drawings lie on the grid as well."""
+    bad_exposure: float = 0.3
+    """Exposure from which on it takes nothing from the joint score; 0 takes a fifth."""
+    full_contrast: float = 0.2
+    """Distance of luma's 95th percentile from its 5th, as a share of the range, that is contrast enough."""
+
+    def __post_init__(self) -> None:
+        for name in ("half_sharpness", "half_noise", "half_blockiness", "bad_exposure", "full_contrast"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be above 0")
+
+    def process(self, clip: Clip) -> list[Clip]:
+        """The clip with its five scores."""
+        cv2 = require("cv2", extra="curate")
+        luma = [cv2.cvtColor(_middle(frame), cv2.COLOR_RGB2GRAY) for frame in clip.frames().full]
+        scores = self.measure(luma)
+        named = {f"technical_{part}" if part else "technical": value for part, value in scores.items()}
+        return [clip.with_scores(**named)]
+
+    def measure(self, luma: Iterable[np.ndarray]) -> dict[str, float]:
+        """Scores by part, of frames ``h w``, uint8; the joint one under an empty name."""
+        rows = np.array([_parts(frame, self.full_contrast) for frame in luma])
+        sharpness, noise, blockiness, exposure = rows.mean(axis=0).tolist()
+        worth = (sharpness + 0.25 * self.half_sharpness) / (sharpness + self.half_sharpness)
+        worth *= 1 / (1 + noise / self.half_noise) / (1 + blockiness / self.half_blockiness)
+        return {
+            "": worth * (0.8 + 0.2 * min(1.0, exposure / self.bad_exposure)),
+            "sharpness": sharpness,
+            "noise": noise,
+            "blockiness": blockiness,
+            "exposure": exposure,
+        }
+
+
+def _middle(frame: np.ndarray) -> np.ndarray:
+    """The middle of a large frame, from whole coding blocks on."""
+    top, left = (max(0, size - _MAX_SIDE) // 2 // _GRID * _GRID for size in frame.shape[:2])
+    return frame[top : top + _MAX_SIDE, left : left + _MAX_SIDE]
+
+
+def _parts(luma: np.ndarray, full_contrast: float) -> tuple[float, float, float, float]:
+    cv2 = require("cv2", extra="curate")
+    pixels = luma.astype(np.float32)
+    noise = _noise(pixels)
+    smooth = cv2.blur(pixels, (_SMOOTH, _SMOOTH))
+    slopes = (smooth[1:] - smooth[:-1], smooth[:, 1:] - smooth[:, :-1])
+    squared = sum(cv2.norm(each, cv2.NORM_L2SQR) for each in slopes if each.size) / pixels.size
+    sharpness = max(0.0, squared - _SLOPE_OF_NOISE * noise**2) ** 0.5
+    on_grid, off_grid = np.sum([_steps(pixels), _steps(pixels.T)], axis=0)
+    blockiness = max(0.0, on_grid / off_grid - 1) if off_grid > 0.01 else 0.0
+    low, high = np.percentile(luma[::2, ::2], (5, 95))
+    clipped = float(((luma <= 4) | (luma >= 251)).mean())
+    exposure = (1 - clipped) * min(1.0, float(high - low) / 255 / full_contrast)
+    return sharpness, noise, blockiness, exposure
+
+
+def _steps(pixels: np.ndarray) -> tuple[float, float]:
+    """Mean departure of the steps along rows, on the grid and off it."""
+    cv2 = require("cv2", extra="curate")
+    if pixels.shape[1] < 2 * _GRID:
+        return 0.0, 0.0
+    steps = np.abs(cv2.filter2D(np.ascontiguousarray(pixels), -1, _STEP, anchor=(1, 0)))
+    columns = cv2.reduce(np.minimum(steps, _BLOCK_STEP), 0, cv2.REDUCE_AVG)[0, 1:-2]
+    is_grid = (np.arange(len(columns)) + 2) % _GRID == 0  # column i is the step from pixel i + 1
+    return float(columns[is_grid].mean()), float(columns[~is_grid].mean())
+
+
+def _noise(pixels: np.ndarray) -> float:
+    """Standard deviation of white noise in the calmest blocks of 8x8 that are not clipped."""
+    cv2 = require("cv2", extra="curate")
+    height, width = (size // _GRID * _GRID for size in pixels.shape)
+    if not height or not width:
+        return 0.0
+    size = width // _GRID, height // _GRID
+
+    def by_block(values: np.ndarray) -> np.ndarray:
+        return cv2.resize(values[:height, :width], size, interpolation=cv2.INTER_AREA)
+
+    response = by_block(np.abs(cv2.filter2D(pixels, -1, _LAPLACIANS)))
+    slope = by_block(np.abs(cv2.filter2D(pixels, -1, _DIFFERENCE)))
+    level = by_block(pixels)
+    deviation = response * np.sqrt(np.pi / 2) / 6
+    likeness = np.clip((response / np.maximum(slope, 1e-3) - 2.2) / 1.6, 0.0, 1.0)  # 4.2 for white noise
+    is_told = (level > 12) & (level < 243)
+    if is_told.mean() < 0.05:
+        is_told[:] = True
+    return float(np.percentile((deviation * likeness)[is_told], _CALMEST)) / _OF_CALMEST
