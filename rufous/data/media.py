@@ -1,12 +1,16 @@
 """The frames of a clip, decoded once for all stages: every frame small, a few at the file's own size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rufous.video.read import Timeline, stream_frames, timeline_of
+
+Shared = TypeVar("Shared")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,7 @@ class ClipMedia:
         """
         self.path, self.start_s, self.end_s = path, start_s, end_s
         self.settings = settings or MediaSettings()
+        self._shared: dict[str, Any] = {}
         if timeline is not None:
             self.__dict__["timeline"] = timeline
 
@@ -156,7 +161,19 @@ class ClipMedia:
             part.__dict__["decoded"] = self.decoded
         return part
 
+    def shared(self, name: str, compute: Callable[["ClipMedia"], Shared]) -> Shared:
+        """What several stages need of the same frames: computed at the first use, kept until ``release``.
+
+        Args:
+            name: Tells it from other things that are kept; each has one ``compute``.
+            compute: From this media to what is kept, which nobody may write into.
+        """
+        if name not in self._shared:
+            self._shared[name] = compute(self)
+        return self._shared[name]
+
     def release(self) -> None:
-        """Forget what was decoded."""
+        """Forget what was decoded, and what was computed of it."""
+        self._shared.clear()
         for name in ("decoded", "gray"):
             self.__dict__.pop(name, None)

@@ -1,0 +1,69 @@
+"""Optical flow between small frames two apart, computed once for all stages that read it.
+
+Source: Kroeger et al. 2016 (arXiv:1603.03590), dense inverse search (DIS), as OpenCV has it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rufous.core.optional import require
+from rufous.data.media import ClipMedia
+
+MAX_PAIRS = 48
+"""More frames than twice as many give pairs that are spread over the clip, so that the cost is bounded."""
+GAP = 2
+"""Small frames from the first to the second of a pair; the one between them is what smoothness guesses."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairFlow:
+    """Flow of pairs of small frames."""
+
+    first: np.ndarray
+    """Number of each pair's first frame among the small ones [p]."""
+    gap: int
+    """Small frames from the first to the second."""
+    seconds: np.ndarray
+    """From the first to the second of each pair [p]."""
+    flow: np.ndarray
+    """Where each pixel of the first frame goes, (x, y) in pixels; float32, ``p h w 2``."""
+
+    @property
+    def short_side(self) -> int:
+        """In pixels."""
+        return min(self.flow.shape[1:3])
+
+
+def pair_flow(media: ClipMedia) -> PairFlow:
+    """Flow of a clip; its stages share one computation, which is forgotten with the decoded frames.
+
+    Raises:
+        ValueError: The clip has one frame only, or a side of it is too small.
+    """
+    return media.shared("pair_flow", _computed)
+
+
+def _computed(media: ClipMedia) -> PairFlow:
+    frames = media.gray
+    if len(frames) < 2:
+        raise ValueError(f"{media.path}: one frame shows no motion")
+    if min(frames.shape[1:]) < 16:
+        raise ValueError(f"{media.path}: frames of {frames.shape[2]}x{frames.shape[1]} are too small for flow")
+    gap = min(GAP, len(frames) - 1)
+    starts = len(frames) - gap
+    num_pairs = min(MAX_PAIRS, -(-starts // gap))
+    first = np.unique(np.linspace(0, starts - 1, num_pairs).round().astype(int))
+    times = media.decoded.small_times_s
+    matcher = _matcher()
+    flow = np.stack([matcher.calc(frames[i], frames[i + gap], None) for i in first])
+    return PairFlow(first=first, gap=gap, seconds=times[first + gap] - times[first], flow=flow)
+
+
+def _matcher() -> Any:
+    """DIS without its variational refinement, down to half of the resolution."""
+    cv2 = require("cv2", extra="curate")
+    matcher = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    matcher.setFinestScale(1)
+    return matcher

@@ -1,0 +1,118 @@
+"""How the camera moves, from what most of the picture does between frames.
+
+Tags follow Open-Sora's words: ``static``, ``pan_left``, ``tilt_up``, ``zoom_in`` and so on, several joined by
+``+``; ``roll`` and ``dolly_zoom`` are added, and ``undetermined`` is said where the background shows nothing.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rufous.data.camera_fit import Grid, PairFitter, PairMotions
+from rufous.data.clip import Clip
+from rufous.data.pair_flow import pair_flow
+
+NAMES = (("pan_left", "pan_right"), ("tilt_up", "tilt_down"), ("zoom_in", "zoom_out"), ("roll", "roll"))
+"""Of each part of a motion, when the picture goes right, down, grows or turns, and when it does the opposite."""
+BLOCKS = 4
+"""The frame is so many blocks wide and high; those at its border are where the background is looked for."""
+MIN_FOLLOWING = 0.3
+"""Share of the cells with texture that must follow the camera's motion in a pair."""
+MIN_SUBJECT, MIN_CELLS = 0.03, 6
+"""The same for the subject of a dolly zoom, and the least number of cells for both."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """Tag ``camera_motion``, and by how much the picture moves a second, as scores.
+
+    ``camera_right``, ``camera_down`` (shorter sides a second: positive when the content goes right or down),
+    ``camera_growth`` (logarithm of the scale a second) and ``camera_turn`` (degrees a second, clockwise).
+    A part that the background cannot tell, such as a shift along stripes, counts as 0.
+    """
+
+    min_moved: float = 0.05
+    """How far a camera moves the picture over the clip that is not static: root mean square over the frame, in
+    shorter sides."""
+    min_speed: float = 0.01
+    """The same a second, for long clips."""
+    min_share: float = 0.25
+    """Parts of a mixture that move the picture by less than this share of the largest are not named."""
+    min_cover: float = 0.3
+    """Share of the blocks at the border that must show a motion before it counts as the background's."""
+    max_subject_growth: float = 0.35
+    """In a dolly zoom the subject grows by at most this share of what the background does."""
+
+    name: ClassVar[str] = "camera"
+    after: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    needs_gpu: ClassVar[bool] = False
+
+    def process(self, clip: Clip) -> list[Clip]:
+        """The clip with the tag and the scores.
+
+        Raises:
+            ValueError: The clip has one frame only, or its frames are too small.
+        """
+        media = clip.frames()
+        fitter = PairFitter(media.gray, pair_flow(media))
+        times = media.decoded.small_times_s
+        tag, speed = self.describe(fitter, duration_s=float(times[-1] - times[0]))
+        right, down, growth, turn = map(float, speed)
+        clip = clip.with_scores(camera_right=right, camera_down=down, camera_growth=growth)
+        return [clip.with_tags(camera_motion=tag).with_scores(camera_turn=float(np.degrees(turn)))]
+
+    def describe(self, fitter: PairFitter, *, duration_s: float) -> tuple[str, np.ndarray]:
+        """The tag, and the content's motion a second [4]: what of it the background tells, else 0."""
+        nothing = np.zeros(4)
+        first = fitter.fit()
+        second = fitter.fit(fitter.textured & ~first.follows)
+        border = fitter.grid.border_blocks(BLOCKS) >= 0
+        at_border = [int((each.follows & border).sum()) for each in (first, second)]
+        behind, subject = (first, second) if at_border[0] >= at_border[1] else (second, first)
+        valid = _enough(behind, fitter)
+        if valid.mean() < 0.5:
+            return "undetermined", nothing
+        is_told = fitter.cover(behind.follows, BLOCKS)[valid].mean(axis=0) >= self.min_cover
+        speed = _speed(behind, fitter.seconds, valid)
+        if not is_told.any():
+            everything = behind.follows.sum() >= 0.9 * fitter.textured.sum()
+            is_still = everything and not self._named(speed, fitter.grid, duration_s).any()
+            return ("static" if is_still else "undetermined"), nothing
+        speed = np.where(is_told, speed, 0.0)
+        is_named = self._named(speed, fitter.grid, duration_s)
+        names = [pair[int(part < 0)] for pair, part in zip(NAMES, speed, strict=True)]
+        if is_named[2] and self._keeps_its_size(subject, speed[2], fitter):
+            names[2] = "dolly_zoom"
+        return "+".join(name for name, told in zip(names, is_named, strict=True) if told) or "static", speed
+
+    def _named(self, speed: np.ndarray, grid: Grid, duration_s: float) -> np.ndarray:
+        """Which parts [4] move the picture enough."""
+        moved = np.abs(speed) * duration_s * np.array([1.0, 1.0, grid.mean_radius, grid.mean_radius])
+        least = max(self.min_moved, self.min_speed * duration_s, self.min_share * float(moved.max()))
+        return moved >= least
+
+    def _keeps_its_size(self, subject: PairMotions, growth: float, fitter: PairFitter) -> bool:
+        """Whether something in the middle of the frame does not grow with the background, or shrinks."""
+        valid = _enough(subject, fitter, least=MIN_SUBJECT)
+        if valid.mean() < 0.5:
+            return False
+        places = np.broadcast_to(fitter.grid.points, (*subject.follows.shape, 2))[valid][subject.follows[valid]]
+        reach = np.array([fitter.grid.width, fitter.grid.height]) / fitter.grid.side
+        if (np.abs(places.mean(axis=0)) > reach * 0.25).any():
+            return False
+        return _speed(subject, fitter.seconds, valid)[2] / growth <= self.max_subject_growth
+
+
+def _enough(found: PairMotions, fitter: PairFitter, *, least: float = MIN_FOLLOWING) -> np.ndarray:
+    """In which pairs [p] a share of what has texture follows the motion."""
+    textured = fitter.textured.sum(axis=1)
+    return found.follows.sum(axis=1) >= np.maximum(least * textured, MIN_CELLS)
+
+
+def _speed(found: PairMotions, seconds: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Mean motion a second [4] over the pairs that are valid; growth as a logarithm."""
+    motions = found.motions[valid].astype(np.float64)
+    motions[:, 2] = np.log(np.maximum(1 + motions[:, 2], 0.1))
+    return motions.sum(axis=0) / seconds[valid].sum()
