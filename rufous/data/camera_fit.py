@@ -104,9 +104,9 @@ class Votes:
         pairs, samples = weights.shape[:2]
         a = (weights @ self.a.reshape(pairs, -1, 16)).reshape(pairs, samples, 4, 4)
         ridge = side**2 * RIDGE * np.maximum(weights.sum(axis=-1), 1e-3)[..., None]
-        return np.linalg.solve(a + ridge[..., None] * np.eye(4, dtype=np.float32), (weights @ self.b)[..., None])[
-            ..., 0
-        ]
+        return np.linalg.solve(
+            a + ridge[..., None] * np.eye(4, dtype=np.float32), (weights @ self.b)[..., None]
+        )[..., 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,17 +170,30 @@ class PairFitter:
         energy = xx + yy
         self.textured = energy > MIN_GRADIENT**2
         self.norm = 1 / np.maximum(energy, MIN_GRADIENT**2)
-        self.tensor = np.stack([xx, xy, xy, yy], axis=-1).reshape(*xx.shape, 2, 2) * self.norm[..., None, None]
+        self.tensor = (
+            np.stack([xx, xy, xy, yy], axis=-1).reshape(*xx.shape, 2, 2) * self.norm[..., None, None]
+        )
         projected = self.tensor @ self.grid.design
         self.a = np.swapaxes(self.grid.design, 1, 2) @ projected
         self.flow = self._flow_of_cells(flow.flow[taken], self.grid.side / flow.short_side, products)
 
-    def fit(self, voters: np.ndarray | None = None) -> PairMotions:
-        """The motion that most of the voters [p n] follow; all cells with texture when None."""
+    def fit(self, voters: np.ndarray | None = None, *, from_rest: bool = False) -> PairMotions:
+        """The motion that most of the voters follow.
+
+        Args:
+            voters: Which cells [p n]; all with texture when None.
+            from_rest: Begin at no motion too, where flow is unsure, and keep what more voters follow.
+        """
         voters = self.textured if voters is None else voters
-        by_flow = self._votes(self.flow)
-        starts = _sampled(by_flow, voters, np.random.default_rng(0), side=self.grid.side)
-        return self._refined(starts, voters)
+        starts = _sampled(self._votes(self.flow), voters, np.random.default_rng(0), side=self.grid.side)
+        found = self._refined(starts, voters)
+        if not from_rest:
+            return found
+        other = self._refined(np.zeros_like(starts), voters)
+        better = (other.follows.sum(axis=1) > found.follows.sum(axis=1))[:, None]
+        return PairMotions(
+            np.where(better, other.motions, found.motions), np.where(better, other.follows, found.follows)
+        )
 
     def cover(self, follows: np.ndarray, blocks: int) -> np.ndarray:
         """Share of the blocks at the border [p 4] where cells that follow [p n] can tell each part of a motion.
@@ -206,9 +219,12 @@ class PairFitter:
         """Gauss-Newton steps from motions [p 4]; the last tells which of the voters follow."""
         follows = voters
         for _ in range(3):
-            pull = np.stack(
-                self._cells([self._mismatch(i, motion) for i, motion in enumerate(motions)]), axis=-1
-            ) * self.norm[..., None]
+            pull = (
+                np.stack(
+                    self._cells([self._mismatch(i, motion) for i, motion in enumerate(motions)]), axis=-1
+                )
+                * self.norm[..., None]
+            )
             ridged = self.tensor + 1e-2 * np.eye(2, dtype=np.float32)
             local = np.linalg.solve(ridged, pull[..., None])[..., 0]
             votes = Votes(
@@ -235,14 +251,14 @@ class PairFitter:
         size = (self.grid.width, self.grid.height)
         back = self.cv2.warpAffine(second, matrix, size, flags=flags, borderMode=self.cv2.BORDER_REPLICATE)
         change = first - back
-        change -= change.mean()
+        change -= np.median(change[::3, ::3])  # a flash, or a fade
         gx, gy = self.slopes[pair]
         return gx * change, gy * change
 
     def _inside(self, motions: np.ndarray) -> np.ndarray:
         """Whether a cell is still in the frame after the motion [p n]."""
         moved = self.grid.points + np.einsum("nik,pk->pni", self.grid.design, motions) / self.grid.side
-        limits = np.array([self.grid.width, self.grid.height]) / (2 * self.grid.side) - 1 / self.grid.side
+        limits = np.array([self.grid.width, self.grid.height]) / (2 * self.grid.side) - CELL / self.grid.side
         return (np.abs(moved) < limits).all(axis=-1)
 
     def _smooth(self, frame: np.ndarray) -> np.ndarray:
@@ -258,7 +274,10 @@ class PairFitter:
         rows, columns = self.grid.shape
         means = np.stack(
             [
-                [self.cv2.resize(each, (columns, rows), interpolation=self.cv2.INTER_AREA) for each in of_pair]
+                [
+                    self.cv2.resize(each, (columns, rows), interpolation=self.cv2.INTER_AREA)
+                    for each in of_pair
+                ]
                 for of_pair in fields
             ]
         )

@@ -50,15 +50,28 @@ def _computed(media: ClipMedia) -> PairFlow:
     if len(frames) < 2:
         raise ValueError(f"{media.path}: one frame shows no motion")
     if min(frames.shape[1:]) < 16:
-        raise ValueError(f"{media.path}: frames of {frames.shape[2]}x{frames.shape[1]} are too small for flow")
+        raise ValueError(
+            f"{media.path}: frames of {frames.shape[2]}x{frames.shape[1]} are too small for flow"
+        )
     gap = min(GAP, len(frames) - 1)
     starts = len(frames) - gap
     num_pairs = min(MAX_PAIRS, -(-starts // gap))
     first = np.unique(np.linspace(0, starts - 1, num_pairs).round().astype(int))
-    times = media.decoded.small_times_s
+    return flow_between(frames, media.decoded.small_times_s, first, gap)
+
+
+def flow_between(frames: np.ndarray, times_s: np.ndarray, first: np.ndarray, gap: int) -> PairFlow:
+    """Flow of the pairs that begin at ``first`` and end ``gap`` frames later.
+
+    Args:
+        frames: Luma, uint8, ``f h w``.
+        times_s: Of the frames.
+        first: Numbers of frames [p].
+        gap: At least 1.
+    """
     matcher = _matcher()
     flow = np.stack([matcher.calc(frames[i], frames[i + gap], None) for i in first])
-    return PairFlow(first=first, gap=gap, seconds=times[first + gap] - times[first], flow=flow)
+    return PairFlow(first=first, gap=gap, seconds=times_s[first + gap] - times_s[first], flow=flow)
 
 
 def _matcher() -> Any:

@@ -12,7 +12,7 @@ from rufous.world.dataset import WorldClips
 from rufous.world.render import render
 from rufous.world.scene import Background, Scene
 
-HEIGHT, WIDTH, FPS, NUM_FRAMES = 180, 288, 24.0, 48
+HEIGHT, WIDTH, FPS, NUM_FRAMES = 120, 192, 12.0, 24
 DURATION_S = (NUM_FRAMES - 1) / FPS
 PATTERNED = ("checker", "stripes")
 
@@ -37,7 +37,9 @@ def media_of(frames: np.ndarray, fps: float = FPS) -> ClipMedia:
     return media
 
 
-def drawn(scene: Scene, *, height: int = HEIGHT, width: int = WIDTH, num_frames: int = NUM_FRAMES) -> np.ndarray:
+def drawn(
+    scene: Scene, *, height: int = HEIGHT, width: int = WIDTH, num_frames: int = NUM_FRAMES
+) -> np.ndarray:
     """Frames of a scene, ``f h w 3``."""
     frames = render(scene, num_frames=num_frames, height=height, width=width, fps=FPS).numpy()
     return np.ascontiguousarray(frames.transpose(0, 2, 3, 1))
@@ -127,16 +129,21 @@ def _view(canvas: np.ndarray, tag: str, speed: dict[str, float], turn: float, ti
             [sin, cos, target[1] - sin * middle[0] - cos * middle[1]],
         ]
     )
-    return cv2.warpAffine(canvas, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return cv2.warpAffine(
+        canvas, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
 
 
 WORLD_CAMERAS = ("static", "pan left", "pan right", "zoom in", "zoom out")
 WARPED = ("tilt_up", "tilt_down", "roll", "pan_left+zoom_in", "tilt_up+zoom_out", "pan_right+tilt_down")
 
 
-def known_cameras(rounds: int) -> Iterator[CameraClip]:
-    """In each round 20 clips: 10 of the world's own cameras, 3 single and 3 mixed ones, and 4 dolly zooms."""
-    for index in range(rounds):
+def known_cameras(rounds: int, *, first: int = 100) -> Iterator[CameraClip]:
+    """In each round 20 clips: 10 of the world's own cameras, 3 single and 3 mixed ones, and 4 dolly zooms.
+
+    Rounds below 100 were looked at while the stage was made.
+    """
+    for index in range(first, first + rounds):
         for moving in (False, True):
             yield from (world_camera(index, camera, moving=moving) for camera in WORLD_CAMERAS)
         yield from (warped_camera(index, tag) for tag in WARPED)

@@ -11,7 +11,7 @@ import numpy as np
 
 from rufous.data.camera_fit import Grid, PairFitter, PairMotions
 from rufous.data.clip import Clip
-from rufous.data.pair_flow import pair_flow
+from rufous.data.pair_flow import PairFlow, flow_between, pair_flow
 
 NAMES = (("pan_left", "pan_right"), ("tilt_up", "tilt_down"), ("zoom_in", "zoom_out"), ("roll", "roll"))
 """Of each part of a motion, when the picture goes right, down, grows or turns, and when it does the opposite."""
@@ -19,6 +19,8 @@ BLOCKS = 4
 """The frame is so many blocks wide and high; those at its border are where the background is looked for."""
 MIN_FOLLOWING = 0.3
 """Share of the cells with texture that must follow the camera's motion in a pair."""
+DOLLY_GROWTH, DOLLY_PAIRS = 0.1, 8
+"""Growth of the background between the frames in which a dolly zoom is looked for, and the number of pairs."""
 MIN_SUBJECT, MIN_CELLS = 0.03, 6
 """The same for the subject of a dolly zoom, and the least number of cells for both."""
 
@@ -56,34 +58,35 @@ class Camera:
             ValueError: The clip has one frame only, or its frames are too small.
         """
         media = clip.frames()
-        fitter = PairFitter(media.gray, pair_flow(media))
         times = media.decoded.small_times_s
-        tag, speed = self.describe(fitter, duration_s=float(times[-1] - times[0]))
+        tag, speed = self.describe(media.gray, times, pair_flow(media))
         right, down, growth, turn = map(float, speed)
         clip = clip.with_scores(camera_right=right, camera_down=down, camera_growth=growth)
         return [clip.with_tags(camera_motion=tag).with_scores(camera_turn=float(np.degrees(turn)))]
 
-    def describe(self, fitter: PairFitter, *, duration_s: float) -> tuple[str, np.ndarray]:
-        """The tag, and the content's motion a second [4]: what of it the background tells, else 0."""
-        nothing = np.zeros(4)
-        first = fitter.fit()
-        second = fitter.fit(fitter.textured & ~first.follows)
-        border = fitter.grid.border_blocks(BLOCKS) >= 0
-        at_border = [int((each.follows & border).sum()) for each in (first, second)]
-        behind, subject = (first, second) if at_border[0] >= at_border[1] else (second, first)
+    def describe(self, frames: np.ndarray, times_s: np.ndarray, flow: PairFlow) -> tuple[str, np.ndarray]:
+        """The tag, and the content's motion a second [4]: what of it the background tells, else 0.
+
+        Args:
+            frames: Luma, uint8, ``f h w``.
+            times_s: Of the frames.
+            flow: Of pairs among them.
+        """
+        fitter, duration_s = PairFitter(frames, flow), float(times_s[-1] - times_s[0])
+        behind, _ = _layers(fitter)
         valid = _enough(behind, fitter)
         if valid.mean() < 0.5:
-            return "undetermined", nothing
+            return "undetermined", np.zeros(4)
         is_told = fitter.cover(behind.follows, BLOCKS)[valid].mean(axis=0) >= self.min_cover
         speed = _speed(behind, fitter.seconds, valid)
         if not is_told.any():
             everything = behind.follows.sum() >= 0.9 * fitter.textured.sum()
             is_still = everything and not self._named(speed, fitter.grid, duration_s).any()
-            return ("static" if is_still else "undetermined"), nothing
+            return ("static" if is_still else "undetermined"), np.zeros(4)
         speed = np.where(is_told, speed, 0.0)
         is_named = self._named(speed, fitter.grid, duration_s)
         names = [pair[int(part < 0)] for pair, part in zip(NAMES, speed, strict=True)]
-        if is_named[2] and self._keeps_its_size(subject, speed[2], fitter):
+        if is_named[2] and self._is_dolly_zoom(frames, times_s, float(speed[2])):
             names[2] = "dolly_zoom"
         return "+".join(name for name, told in zip(names, is_named, strict=True) if told) or "static", speed
 
@@ -93,16 +96,36 @@ class Camera:
         least = max(self.min_moved, self.min_speed * duration_s, self.min_share * float(moved.max()))
         return moved >= least
 
-    def _keeps_its_size(self, subject: PairMotions, growth: float, fitter: PairFitter) -> bool:
-        """Whether something in the middle of the frame does not grow with the background, or shrinks."""
-        valid = _enough(subject, fitter, least=MIN_SUBJECT)
+    def _is_dolly_zoom(self, frames: np.ndarray, times_s: np.ndarray, growth: float) -> bool:
+        """Whether something in the middle of the frame does not grow with the background, or shrinks.
+
+        Frames so far apart that the background grows by ``DOLLY_GROWTH`` tell the two apart.
+        """
+        frame_s = float(times_s[-1] - times_s[0]) / (len(frames) - 1)
+        gap = min(max(round(DOLLY_GROWTH / (abs(growth) * frame_s)), 1), len(frames) - 1)
+        first = np.unique(np.linspace(0, len(frames) - 1 - gap, DOLLY_PAIRS).round().astype(int))
+        fitter = PairFitter(frames, flow_between(frames, times_s, first, gap))
+        behind, subject = _layers(fitter, from_rest=True)
+        valid = _enough(subject, fitter, least=MIN_SUBJECT) & _enough(behind, fitter)
         if valid.mean() < 0.5:
             return False
-        places = np.broadcast_to(fitter.grid.points, (*subject.follows.shape, 2))[valid][subject.follows[valid]]
+        places = np.broadcast_to(fitter.grid.points, (*subject.follows.shape, 2))[valid][
+            subject.follows[valid]
+        ]
         reach = np.array([fitter.grid.width, fitter.grid.height]) / fitter.grid.side
         if (np.abs(places.mean(axis=0)) > reach * 0.25).any():
             return False
-        return _speed(subject, fitter.seconds, valid)[2] / growth <= self.max_subject_growth
+        grown = [_speed(each, fitter.seconds, valid)[2] for each in (behind, subject)]
+        return grown[0] * growth > 0 and grown[1] / grown[0] <= self.max_subject_growth
+
+
+def _layers(fitter: PairFitter, *, from_rest: bool = False) -> tuple[PairMotions, PairMotions]:
+    """The background's motion and another: of two motions, the one with more cells at the frame's border."""
+    first = fitter.fit()
+    second = fitter.fit(fitter.textured & ~first.follows, from_rest=from_rest)
+    border = fitter.grid.border_blocks(BLOCKS) >= 0
+    at_border = [int((each.follows & border).sum()) for each in (first, second)]
+    return (first, second) if at_border[0] >= at_border[1] else (second, first)
 
 
 def _enough(found: PairMotions, fitter: PairFitter, *, least: float = MIN_FOLLOWING) -> np.ndarray:
