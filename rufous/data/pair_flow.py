@@ -15,6 +15,7 @@ MAX_PAIRS = 48
 """More frames than twice as many give pairs that are spread over the clip, so that the cost is bounded."""
 GAP = 2
 """Small frames from the first to the second of a pair; the one between them is what smoothness guesses."""
+MIN_SIDE = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,19 +46,30 @@ def pair_flow(media: ClipMedia) -> PairFlow:
     return media.shared("pair_flow", _computed)
 
 
-def _computed(media: ClipMedia) -> PairFlow:
-    frames = media.gray
-    if len(frames) < 2:
+def pair_starts(media: ClipMedia, max_pairs: int = MAX_PAIRS) -> tuple[np.ndarray, int]:
+    """Numbers of the small frames that begin a pair [p], and how many frames later it ends.
+
+    Pairs follow each other without a gap, or are spread over the clip if that makes more than ``max_pairs``.
+
+    Raises:
+        ValueError: The clip has one frame only, or a side of it is too small.
+    """
+    num_frames, height, width = media.small.shape[:3]
+    if num_frames < 2:
         raise ValueError(f"{media.path}: one frame shows no motion")
-    if min(frames.shape[1:]) < 16:
+    if min(height, width) < MIN_SIDE:
         raise ValueError(
-            f"{media.path}: frames of {frames.shape[2]}x{frames.shape[1]} are too small for flow"
+            f"{media.path}: frames of {width}x{height} are too small: flow needs {MIN_SIDE} a side"
         )
-    gap = min(GAP, len(frames) - 1)
-    starts = len(frames) - gap
-    num_pairs = min(MAX_PAIRS, -(-starts // gap))
-    first = np.unique(np.linspace(0, starts - 1, num_pairs).round().astype(int))
-    return flow_between(frames, media.decoded.small_times_s, first, gap)
+    gap = min(GAP, num_frames - 1)
+    starts = num_frames - gap
+    num_pairs = min(max_pairs, -(-starts // gap))
+    return np.unique(np.linspace(0, starts - 1, num_pairs).round().astype(int)), gap
+
+
+def _computed(media: ClipMedia) -> PairFlow:
+    first, gap = pair_starts(media)
+    return flow_between(media.gray, media.decoded.small_times_s, first, gap)
 
 
 def flow_between(frames: np.ndarray, times_s: np.ndarray, first: np.ndarray, gap: int) -> PairFlow:
