@@ -61,8 +61,10 @@ def world_camera(index: int, camera: str, *, moving: bool) -> CameraClip:
     rng = np.random.default_rng([1, index])
     scene = world_scene(index, moving=moving)
     speed = rng.uniform(0.10, 0.16) if camera.startswith("pan") else rng.uniform(0.18, 0.30)
-    if moving and camera.startswith("zoom") and scene.things[0].motion in ("growing", "shrinking"):
-        scene = replace(scene, things=world_scene(index, moving=False).things)
+    if camera.startswith("zoom") and any(t.motion in ("growing", "shrinking") for t in scene.things):
+        scene = replace(
+            scene, things=world_scene(index, moving=False).things
+        )  # else it may look like a dolly zoom
     scene = replace(scene, camera=camera, camera_speed=0.0 if camera == "static" else float(speed))
     kind = f"{scene.background.kind}, thing {'moves' if moving else 'rests'}"
     return CameraClip(camera.replace(" ", "_"), kind, drawn(scene))

@@ -101,8 +101,10 @@ class Camera:
 
         Frames so far apart that the background grows by ``DOLLY_GROWTH`` tell the two apart.
         """
+        if growth < 0:  # backwards, so that what is behind the subject comes out at its edge and not under it
+            frames, times_s, growth = frames[::-1], -times_s[::-1], -growth
         frame_s = float(times_s[-1] - times_s[0]) / (len(frames) - 1)
-        gap = min(max(round(DOLLY_GROWTH / (abs(growth) * frame_s)), 1), len(frames) - 1)
+        gap = min(max(round(DOLLY_GROWTH / (growth * frame_s)), 1), len(frames) - 1)
         first = np.unique(np.linspace(0, len(frames) - 1 - gap, DOLLY_PAIRS).round().astype(int))
         fitter = PairFitter(frames, flow_between(frames, times_s, first, gap))
         behind, subject = _layers(fitter, from_rest=True)
@@ -115,8 +117,8 @@ class Camera:
         reach = np.array([fitter.grid.width, fitter.grid.height]) / fitter.grid.side
         if (np.abs(places.mean(axis=0)) > reach * 0.25).any():
             return False
-        grown = [_speed(each, fitter.seconds, valid)[2] for each in (behind, subject)]
-        return grown[0] * growth > 0 and grown[1] / grown[0] <= self.max_subject_growth
+        grown = [float(np.median(each.motions[valid, 2])) for each in (behind, subject)]
+        return grown[0] > 0 and grown[1] <= self.max_subject_growth * grown[0]
 
 
 def _layers(fitter: PairFitter, *, from_rest: bool = False) -> tuple[PairMotions, PairMotions]:
