@@ -1,13 +1,13 @@
 """The motion of the camera between pairs of frames, as a similarity that most of the picture follows.
 
 Each cell of a grid votes with its structure tensor, so that an edge speaks across itself only and a flat cell
-not at all. Starts come from optical flow by random samples (RANSAC); from there the pixels themselves decide, by
-robust Gauss-Newton steps on differences of brightness.
+not at all. Starts come from optical flow by random samples (RANSAC); from there the pixels themselves decide,
+by robust Gauss-Newton steps on differences of brightness.
 
 Sources: Fischler and Bolles 1981 (RANSAC); Odobez and Bouthemy 1995 (robust estimation of parametric motion).
 
-Shapes: p pairs, n cells, k samples; motions are (right, down, growth, turn): shifts in shorter sides, growth as a
-logarithm (small, per pair), turn in radians, clockwise on the screen; all of the picture's content.
+Shapes: p pairs, n cells, k samples; motions are (right, down, growth, turn): shifts in shorter sides, growth
+as a share of the size, turn in radians, clockwise on the screen; of the picture's content, about its middle.
 """
 
 import math
@@ -137,7 +137,7 @@ def _sampled(votes: Votes, voters: np.ndarray, rng: np.random.Generator, *, side
 def _reweighted(
     votes: Votes, motions: np.ndarray, voters: np.ndarray, *, side: int, tolerance: float = 2 * TOLERANCE_PX
 ) -> np.ndarray:
-    """Motions [p 4] by three rounds of least squares in which what lies far off counts less (Tukey's weights)."""
+    """Motions [p 4] by three rounds of least squares in which what lies far off counts less (Tukey)."""
     for _ in range(3):
         off = votes.off(motions[:, None])
         weights = voters[:, None] * np.maximum(1 - off / tolerance**2, 0) ** 2
@@ -196,7 +196,7 @@ class PairFitter:
         )
 
     def cover(self, follows: np.ndarray, blocks: int) -> np.ndarray:
-        """Share of the blocks at the border [p 4] where cells that follow [p n] can tell each part of a motion.
+        """Share of the blocks at the border [p 4] where cells that follow [p n] can tell a part of a motion.
 
         Vertical stripes, for example, tell shifts to the right everywhere and shifts down nowhere.
         """

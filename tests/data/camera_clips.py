@@ -25,6 +25,7 @@ class CameraClip:
     kind: str
     frames: np.ndarray
     """RGB, uint8, ``f h w 3``."""
+    fps: float = FPS
 
 
 def media_of(frames: np.ndarray, fps: float = FPS) -> ClipMedia:
@@ -38,10 +39,15 @@ def media_of(frames: np.ndarray, fps: float = FPS) -> ClipMedia:
 
 
 def drawn(
-    scene: Scene, *, height: int = HEIGHT, width: int = WIDTH, num_frames: int = NUM_FRAMES
+    scene: Scene,
+    *,
+    height: int = HEIGHT,
+    width: int = WIDTH,
+    num_frames: int = NUM_FRAMES,
+    fps: float = FPS,
 ) -> np.ndarray:
     """Frames of a scene, ``f h w 3``."""
-    frames = render(scene, num_frames=num_frames, height=height, width=width, fps=FPS).numpy()
+    frames = render(scene, num_frames=num_frames, height=height, width=width, fps=fps).numpy()
     return np.ascontiguousarray(frames.transpose(0, 2, 3, 1))
 
 

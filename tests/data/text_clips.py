@@ -9,7 +9,27 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.data.camera_clips import drawn, world_scene
 
 HEIGHT, WIDTH = 320, 512
-WORDS = "the quick brown fox jumps over a lazy dog while News Today LIVE from London 2024 shows Music Summer".split()
+WORDS = [
+    "the",
+    "quick",
+    "brown",
+    "fox",
+    "jumps",
+    "over",
+    "a",
+    "lazy",
+    "dog",
+    "while",
+    "News",
+    "Today",
+    "LIVE",
+    "from",
+    "London",
+    "2024",
+    "shows",
+    "Music",
+    "Summer",
+]
 INKS = ((255, 255, 255), (255, 235, 60), (10, 10, 10), (230, 40, 40), (60, 220, 90))
 
 
@@ -74,3 +94,21 @@ def _write(draw: ImageDraw.ImageDraw, rng: np.random.Generator, mask: np.ndarray
             round(each) for each in draw.textbbox(place, words, font=font, stroke_width=outline)
         )
         mask[max(0, y0) : y1, max(0, x0) : x1] = True
+
+
+def logo_clip(index: int, *, opacity: float = 1.0, moves: bool = True) -> np.ndarray:
+    """A texture that drifts, or rests, under the letters of a logo in a corner: frames ``f h w 3``."""
+    rng = np.random.default_rng([5, index])
+    noise = rng.normal(size=(240, 400, 3)).astype(np.float32)
+    soft = cv2.GaussianBlur(noise, (0, 0), 5)
+    picture = np.clip(128 + 40 * soft / soft.std(), 0, 255).astype(np.uint8)
+    logo = Image.new("L", (192, 120))
+    place = [(6, 6), (130, 6), (6, 96), (130, 96)][index % 4]
+    ImageDraw.Draw(logo).text(place, "Rufous", font=ImageFont.load_default(16), fill=255)
+    cover = opacity * np.asarray(logo, dtype=np.float32)[..., None] / 255
+    frames = list[np.ndarray]()
+    for number in range(24):
+        x, y = (4 * number, 2 * number) if moves else (0, 0)
+        behind = picture[y : y + 120, x : x + 192]
+        frames.append((behind * (1 - cover) + 255 * cover).astype(np.uint8))
+    return np.stack(frames)

@@ -14,13 +14,13 @@ from rufous.data.clip import Clip
 from rufous.data.pair_flow import PairFlow, flow_between, pair_flow
 
 NAMES = (("pan_left", "pan_right"), ("tilt_up", "tilt_down"), ("zoom_in", "zoom_out"), ("roll", "roll"))
-"""Of each part of a motion, when the picture goes right, down, grows or turns, and when it does the opposite."""
+"""Of each part of a motion: when the picture goes right, down, grows or turns, and when the opposite."""
 BLOCKS = 4
 """The frame is so many blocks wide and high; those at its border are where the background is looked for."""
 MIN_FOLLOWING = 0.3
 """Share of the cells with texture that must follow the camera's motion in a pair."""
 DOLLY_GROWTH, DOLLY_PAIRS = 0.1, 8
-"""Growth of the background between the frames in which a dolly zoom is looked for, and the number of pairs."""
+"""Growth of the background from frame to frame where a dolly zoom is looked for, and number of pairs."""
 MIN_SUBJECT, MIN_CELLS = 0.03, 6
 """The same for the subject of a dolly zoom, and the least number of cells for both."""
 
@@ -35,8 +35,8 @@ class Camera:
     """
 
     min_moved: float = 0.05
-    """How far a camera moves the picture over the clip that is not static: root mean square over the frame, in
-    shorter sides."""
+    """How far a camera that is not static moves the picture over the clip: root mean square over the frame,
+    in shorter sides."""
     min_speed: float = 0.01
     """The same a second, for long clips."""
     min_share: float = 0.25

@@ -9,6 +9,7 @@ import torch
 
 from rufous.checkpoints.vbench import find_vbench_file
 from rufous.checkpoints.weights import load_published
+from rufous.core.devices import pick_device
 from rufous.data.clip import Clip
 from rufous.data.pair_flow import PairFlow, pair_flow, pair_starts
 from rufous.perception.raft import RAFT, RAFT_THINGS, RAFTConfig, from_published_names
@@ -57,7 +58,8 @@ class RaftFlow:
     """``raft-things.pth``; None to look where VBench keeps it."""
     num_pairs: int = 4
     """Evenly spread over the clip."""
-    device: str = "cpu"
+    device: str = "auto"
+    """As ``rufous.core.devices.pick_device`` takes it."""
     config: RAFTConfig = RAFT_THINGS
 
     name: ClassVar[str] = "flow_raft"
@@ -74,7 +76,9 @@ class RaftFlow:
         """
         path = find_vbench_file("raft", self.weights)
         return load_published(
-            lambda tensors: (RAFT(self.config), from_published_names(tensors)), path, device=self.device
+            lambda tensors: (RAFT(self.config), from_published_names(tensors)),
+            path,
+            device=pick_device(self.device),
         )
 
     @torch.inference_mode()
@@ -84,9 +88,9 @@ class RaftFlow:
         first, gap = pair_starts(media, self.num_pairs)
         if min(media.small.shape[1:3]) < RAFT_LEAST:
             raise ValueError(f"{media.path}: RAFT needs frames of at least {RAFT_LEAST} pixels a side")
-        flows = list[np.ndarray]()
+        flows, device = list[np.ndarray](), pick_device(self.device)
         for i in first:
-            pair = torch.from_numpy(media.small[[i, i + gap]]).movedim(-1, 1).to(self.device, torch.float32)
+            pair = torch.from_numpy(media.small[[i, i + gap]]).movedim(-1, 1).to(device, torch.float32)
             flows.append(self.network.flow(pair[:1], pair[1:])[0].movedim(0, -1).cpu().numpy())
         times = media.decoded.small_times_s
         found = PairFlow(

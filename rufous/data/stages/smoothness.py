@@ -6,6 +6,7 @@ were there, of 255 levels: higher is smoother. Hummingbird drops clips that scor
 Source: VBench (Huang et al. 2024, arXiv:2311.17982), motion smoothness.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 
 from rufous.checkpoints.vbench import find_vbench_file
 from rufous.checkpoints.weights import load_published
+from rufous.core.devices import pick_device
 from rufous.core.optional import require
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
@@ -51,7 +53,7 @@ class Smoothness:
 
 @dataclass(frozen=True, kw_only=True)
 class AmtSmoothness:
-    """Score ``smoothness_amt``: guesses by AMT-S, as VBench has it, but on small frames and a sample of pairs.
+    """Score ``smoothness_amt``: guesses by AMT-S as VBench has it, but on small frames and a sample of pairs.
 
     Unverified: the published weights were not at hand.
     """
@@ -60,7 +62,8 @@ class AmtSmoothness:
     """``amt-s.pth``; None to look where VBench keeps it."""
     num_pairs: int = MAX_PAIRS
     """Evenly spread over the clip; with ``MediaSettings.short_side`` the cost."""
-    device: str = "cpu"
+    device: str = "auto"
+    """As ``rufous.core.devices.pick_device`` takes it."""
     config: AMTConfig = AMT_S
 
     name: ClassVar[str] = "smoothness_amt"
@@ -76,22 +79,24 @@ class AmtSmoothness:
             CheckpointError: The file is missing, or does not fit.
         """
         path = find_vbench_file("amt_s", self.weights)
-        return load_published(lambda tensors: (AMT(self.config), tensors), path, device=self.device)
+        return load_published(
+            lambda tensors: (AMT(self.config), tensors), path, device=pick_device(self.device)
+        )
 
     @torch.inference_mode()
     def process(self, clip: Clip) -> list[Clip]:
-        """The clip with the score; errors as ``Smoothness.process``, and ``CheckpointError`` of the weights."""
+        """The clip with the score; errors as ``Smoothness.process``, and of the weights ``CheckpointError``."""
         media = clip.frames()
         check_length(media)
         if min(media.small.shape[1:3]) < AMT_LEAST:
             raise ValueError(f"{media.path}: AMT needs frames of at least {AMT_LEAST} pixels a side")
         first, _ = pair_starts(media, self.num_pairs)
-        misses = list[float]()
+        misses, device = list[float](), pick_device(self.device)
         for i in first:
             before, middle, after = (
                 torch.from_numpy(media.small[i : i + 3].copy()).movedim(-1, 1).unsqueeze(1)
             )
-            pair = [frame.to(self.device, torch.float32) / 255 for frame in (before, after)]
+            pair = [frame.to(device, torch.float32) / 255 for frame in (before, after)]
             guess = (self.network.interpolate(*pair) * 255).clamp(0, 255).to(torch.uint8).cpu()
             misses.append(float(F.l1_loss(guess.float(), middle.float())))
         return [clip.with_scores(smoothness_amt=1 - float(np.mean(misses)) / 255)]
@@ -115,14 +120,20 @@ def mean_miss(frames: np.ndarray, flow: PairFlow) -> float:
         flow: Of pairs two frames apart.
     """
     cv2 = require("cv2", extra="curate")
+    made = zip(flow.first, guesses(frames, flow), strict=True)
+    return float(np.mean([cv2.norm(guess, frames[i + 1], cv2.NORM_L1) / guess.size for i, guess in made]))
+
+
+def guesses(frames: np.ndarray, flow: PairFlow) -> Iterator[np.ndarray]:
+    """Guesses of the frames between pairs: the mean of both neighbours, each moved half of the flow's way."""
+    cv2 = require("cv2", extra="curate")
     height, width = frames.shape[1:]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    here, misses = np.stack([x, y], axis=-1), list[float]()
+    here = np.stack([x, y], axis=-1)
     for i, shift in zip(flow.first, flow.flow, strict=True):
         half = shift * 0.5
-        options = {"interpolation": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REPLICATE}
-        before = cv2.remap(frames[i], here - half, None, **options)
-        after = cv2.remap(frames[i + 2], here + half, None, **options)
-        guess = cv2.addWeighted(before, 0.5, after, 0.5, 0)
-        misses.append(cv2.norm(guess, frames[i + 1], cv2.NORM_L1) / guess.size)
-    return float(np.mean(misses))
+        before, after = (
+            cv2.remap(frame, place, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for frame, place in ((frames[i], here - half), (frames[i + 2], here + half))
+        )
+        yield cv2.addWeighted(before, 0.5, after, 0.5, 0)

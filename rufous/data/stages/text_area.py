@@ -21,12 +21,12 @@ MIN_CONTRAST = 20
 """Levels of luma between a stroke and what is around it."""
 MIN_LETTERS = 2
 BOX_MARGIN = 0.3
-"""Of a box's height, by which the detector's boxes are higher and wider than the letters with their outline."""
+"""Of a box's height: so much higher and wider are the detector's boxes than letters with their outline."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextArea:
-    """Score ``text_area``: the share of the picture inside boxes of text, in the frame that has most of it."""
+    """Score ``text_area``: the share of the picture inside boxes of text, in the frame with most of it."""
 
     num_frames: int = 2
     """Looked at, of the frames at full size; evenly spread."""

@@ -16,7 +16,7 @@ from rufous.data.clip import Clip
 
 @dataclass(frozen=True, kw_only=True)
 class Watermark:
-    """Score ``watermark``: the share of the frame that standing edges cover in the corner that has most of them.
+    """Score ``watermark``: the share of the frame that standing edges cover in the corner with most of them.
 
     It is 0 where most edges outside the corners stand too: then nothing tells an overlay from the scene.
     """
@@ -43,34 +43,51 @@ class Watermark:
 
     def share(self, frames: np.ndarray) -> float:
         """Share of the frame of luma ``f h w``, uint8."""
-        cv2 = require("cv2", extra="curate")
-        chosen = np.unique(np.linspace(0, len(frames) - 1, self.num_frames).round().astype(int))
+        kept, length = edges(frames, self.num_frames)
+        stands = self.stands(kept, length)
         height, width = frames.shape[1:]
-        mean, length = np.zeros((2, height, width), np.float32), np.zeros((height, width), np.float32)
-        for frame in frames[chosen]:
-            x = cv2.Sobel(frame, cv2.CV_32F, 1, 0, scale=1 / 8)
-            y = cv2.Sobel(frame, cv2.CV_32F, 0, 1, scale=1 / 8)
-            mean += np.stack([x, y]) / len(chosen)
-            length += np.hypot(x, y) / len(chosen)
-        kept = np.hypot(*mean)
-        is_edge = length >= self.min_edge
-        stands = (kept >= self.min_edge) & (kept >= self.min_standing * length)
         rows, columns = max(1, round(self.corner * height)), max(1, round(self.corner * width))
-        outside = np.ones((height, width), dtype=bool)
-        for down in (slice(None, rows), slice(-rows, None)):
-            outside[down, :columns] = outside[down, -columns:] = False
-        if stands[outside].sum() > self.max_still * is_edge[outside].sum() or not is_edge[outside].any():
-            return 0.0
-        covered = self._covered(stands)
         corners = [
-            covered[down, across].sum()
-            for down in (slice(None, rows), slice(-rows, None))
-            for across in (slice(None, columns), slice(-columns, None))
+            (down, across)
+            for down in (slice(None, rows), slice(height - rows, None))
+            for across in (slice(None, columns), slice(width - columns, None))
         ]
-        return float(max(corners)) / covered.size
+        outside = np.ones((height, width), dtype=bool)
+        for corner in corners:
+            outside[corner] = False
+        is_edge = (length >= self.min_edge) & outside
+        if not is_edge.any() or (stands & outside).sum() > self.max_still * is_edge.sum():
+            return 0.0
+        covered = _covered(stands)
+        return max(float(covered[corner].sum()) for corner in corners) / covered.size
 
-    def _covered(self, stands: np.ndarray) -> np.ndarray:
-        """Standing edges with the gaps between them filled, and single lines and specks taken away."""
-        cv2 = require("cv2", extra="curate")
-        filled = cv2.morphologyEx(stands.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
-        return cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    def stands(self, kept: np.ndarray, length: np.ndarray) -> np.ndarray:
+        """Which edges do not move [h w]; see ``edges``."""
+        return (kept >= self.min_edge) & (kept >= self.min_standing * length)
+
+
+def edges(frames: np.ndarray, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """Length of the mean gradient over time, and mean length of the gradient [h w], in levels a pixel."""
+    cv2 = require("cv2", extra="curate")
+    chosen = np.unique(np.linspace(0, len(frames) - 1, num_frames).round().astype(int))
+    mean = np.zeros((2, *frames.shape[1:]), dtype=np.float32)
+    length = np.zeros_like(mean[0])
+    for frame in frames[chosen]:
+        x = cv2.Sobel(frame, cv2.CV_32F, 1, 0, scale=1 / 8)
+        y = cv2.Sobel(frame, cv2.CV_32F, 0, 1, scale=1 / 8)
+        mean[0] += x
+        mean[1] += y
+        length += cv2.magnitude(x, y)
+    return cv2.magnitude(mean[0], mean[1]) / len(chosen), length / len(chosen)
+
+
+def standing(frames: np.ndarray, stage: Watermark) -> np.ndarray:
+    """Which pixels [h w] of luma ``f h w`` show an edge that does not move."""
+    return stage.stands(*edges(frames, stage.num_frames))
+
+
+def _covered(stands: np.ndarray) -> np.ndarray:
+    """Standing edges with the gaps between them filled, and single lines and specks taken away."""
+    cv2 = require("cv2", extra="curate")
+    filled = cv2.morphologyEx(stands.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+    return cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
