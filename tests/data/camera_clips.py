@@ -52,7 +52,7 @@ def drawn(
 
 
 def world_scene(index: int, *, kinds: tuple[str, ...] = PATTERNED, moving: bool | None = None) -> Scene:
-    """The first scene from ``index * 100`` on with such a background; with a moving thing, if that is asked."""
+    """The first scene from ``index * 100`` on with such a background, and with a moving thing if asked."""
     clips = WorldClips(seed=5, level="full", num_frames=NUM_FRAMES, height=HEIGHT, width=WIDTH, fps=FPS)
     for number in range(100 * index, 100 * index + 100):
         scene = clips.scene(number)[0]
@@ -110,7 +110,7 @@ def dolly_zoom(index: int) -> CameraClip:
 
 
 def textured_canvas(rng: np.random.Generator, index: int) -> np.ndarray:
-    """A picture three times as high and wide as a frame: a pattern of the world under soft random blotches."""
+    """A picture three times as high and wide as a frame: a pattern of the world under soft blotches."""
     scene = world_scene(index, kinds=("checker",) if index % 2 else PATTERNED)
     pattern = replace(scene.background, period=0.25 / 3)
     height, width = 3 * HEIGHT, 3 * WIDTH

@@ -68,7 +68,7 @@ def _background(rng: np.random.Generator, index: int) -> tuple[str, np.ndarray]:
 
 
 def _write(draw: ImageDraw.ImageDraw, rng: np.random.Generator, mask: np.ndarray, wanted: float) -> None:
-    """Lines of one size whose boxes take about ``wanted`` of the picture, with an outline as subtitles have."""
+    """Lines of one size whose boxes take about ``wanted`` of the picture, outlined as subtitles are."""
     num_lines = int(rng.integers(1, 4)) if wanted > 0.02 else 1
     letters = int(rng.integers(8, 26))
     size = float(np.sqrt(wanted * HEIGHT * WIDTH / (num_lines * letters * 0.5)))
