@@ -9,27 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from tests.data.camera_clips import drawn, world_scene
 
 HEIGHT, WIDTH = 320, 512
-WORDS = [
-    "the",
-    "quick",
-    "brown",
-    "fox",
-    "jumps",
-    "over",
-    "a",
-    "lazy",
-    "dog",
-    "while",
-    "News",
-    "Today",
-    "LIVE",
-    "from",
-    "London",
-    "2024",
-    "shows",
-    "Music",
-    "Summer",
-]
+WORDS = ["the", "quick", "brown", "fox", "jumps", "over", "a", "lazy", "dog", "while"]
+WORDS += ["News", "Today", "LIVE", "from", "London", "2024", "shows", "Music", "Summer"]
 INKS = ((255, 255, 255), (255, 235, 60), (10, 10, 10), (230, 40, 40), (60, 220, 90))
 
 

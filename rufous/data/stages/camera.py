@@ -73,7 +73,7 @@ class Camera:
             flow: Of pairs among them.
         """
         fitter, duration_s = PairFitter(frames, flow), float(times_s[-1] - times_s[0])
-        behind, _ = _layers(fitter)
+        behind = _background(fitter)
         valid = _enough(behind, fitter)
         if valid.mean() < 0.5:
             return "undetermined", np.zeros(4)
@@ -107,7 +107,7 @@ class Camera:
         gap = min(max(round(DOLLY_GROWTH / (growth * frame_s)), 1), len(frames) - 1)
         first = np.unique(np.linspace(0, len(frames) - 1 - gap, DOLLY_PAIRS).round().astype(int))
         fitter = PairFitter(frames, flow_between(frames, times_s, first, gap))
-        behind, subject = _layers(fitter, from_rest=True)
+        behind, subject = _layers(fitter, fitter.fit(), from_rest=True)
         valid = _enough(subject, fitter, least=MIN_SUBJECT) & _enough(behind, fitter)
         if valid.mean() < 0.5:
             return False
@@ -121,9 +121,19 @@ class Camera:
         return grown[0] > 0 and grown[1] <= self.max_subject_growth * grown[0]
 
 
-def _layers(fitter: PairFitter, *, from_rest: bool = False) -> tuple[PairMotions, PairMotions]:
-    """The background's motion and another: of two motions, the one with more cells at the frame's border."""
+def _background(fitter: PairFitter) -> PairMotions:
+    """The motion of the background; another is looked for only where the first leaves much of the border."""
     first = fitter.fit()
+    border = fitter.grid.border_blocks(BLOCKS) >= 0
+    if (first.follows & border).sum() >= 0.5 * (fitter.textured & border).sum():
+        return first
+    return _layers(fitter, first)[0]
+
+
+def _layers(
+    fitter: PairFitter, first: PairMotions, *, from_rest: bool = False
+) -> tuple[PairMotions, PairMotions]:
+    """The background's motion and another: of two motions, the one with more cells at the frame's border."""
     second = fitter.fit(fitter.textured & ~first.follows, from_rest=from_rest)
     border = fitter.grid.border_blocks(BLOCKS) >= 0
     at_border = [int((each.follows & border).sum()) for each in (first, second)]

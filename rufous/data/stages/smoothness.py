@@ -85,7 +85,7 @@ class AmtSmoothness:
 
     @torch.inference_mode()
     def process(self, clip: Clip) -> list[Clip]:
-        """The clip with the score; errors as ``Smoothness.process``, and of the weights ``CheckpointError``."""
+        """The clip with the score; errors as of ``Smoothness``, and ``CheckpointError`` of the weights."""
         media = clip.frames()
         check_length(media)
         if min(media.small.shape[1:3]) < AMT_LEAST:
