@@ -111,11 +111,13 @@ class Votes:
 
 @dataclass(frozen=True, eq=False)
 class PairMotions:
-    """One motion for each pair, and the cells that follow it."""
+    """One motion for each pair, and which voters follow it or differ; what leaves the frame does neither."""
 
     motions: np.ndarray
     """[p 4]"""
     follows: np.ndarray
+    """[p n]"""
+    differs: np.ndarray
     """[p n]"""
 
 
@@ -148,7 +150,7 @@ def _reweighted(
 class PairFitter:
     """Fits motions to pairs of frames; owns their brightness and gradients at low resolution."""
 
-    def __init__(self, frames: np.ndarray, flow: PairFlow, *, max_pairs: int = 24) -> None:
+    def __init__(self, frames: np.ndarray, flow: PairFlow, *, max_pairs: int = 16) -> None:
         """Prepare the pairs.
 
         Args:
@@ -192,7 +194,9 @@ class PairFitter:
         other = self._refined(np.zeros_like(starts), voters)
         better = (other.follows.sum(axis=1) > found.follows.sum(axis=1))[:, None]
         return PairMotions(
-            np.where(better, other.motions, found.motions), np.where(better, other.follows, found.follows)
+            np.where(better, other.motions, found.motions),
+            np.where(better, other.follows, found.follows),
+            np.where(better, other.differs, found.differs),
         )
 
     def cover(self, follows: np.ndarray, blocks: int) -> np.ndarray:
@@ -217,7 +221,7 @@ class PairFitter:
 
     def _refined(self, motions: np.ndarray, voters: np.ndarray) -> PairMotions:
         """Gauss-Newton steps from motions [p 4]; the last tells which of the voters follow."""
-        follows = voters
+        follows, inside = voters, voters
         for _ in range(3):
             pull = (
                 np.stack(
@@ -234,7 +238,7 @@ class PairFitter:
             step = _reweighted(votes, np.zeros_like(motions), inside, side=self.grid.side)
             motions = motions + step
             follows = inside & (votes.off(step[:, None])[:, 0] < TOLERANCE_PX**2)
-        return PairMotions(motions, follows)
+        return PairMotions(motions, follows, inside & ~follows)
 
     def _mismatch(self, pair: int, motion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradients times the change of brightness that the motion leaves."""

@@ -48,7 +48,7 @@ def camera(rounds: int) -> None:
     for tag in sorted(total):
         print(f"| {tag} | {right[tag]} of {total[tag]} |")
     print(f"| all | {sum(right.values())} of {sum(total.values())} |")
-    for index in range(100, 100 + 2 * rounds):
+    for index in range(200, 200 + 2 * rounds):
         clip = without_background(index)
         answers[f"{clip.kind}: {camera_of(clip)}"] += 1
     for answer in sorted(answers):

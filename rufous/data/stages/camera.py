@@ -134,7 +134,7 @@ def _layers(
     fitter: PairFitter, first: PairMotions, *, from_rest: bool = False
 ) -> tuple[PairMotions, PairMotions]:
     """The background's motion and another: of two motions, the one with more cells at the frame's border."""
-    second = fitter.fit(fitter.textured & ~first.follows, from_rest=from_rest)
+    second = fitter.fit(first.differs, from_rest=from_rest)
     border = fitter.grid.border_blocks(BLOCKS) >= 0
     at_border = [int((each.follows & border).sum()) for each in (first, second)]
     return (first, second) if at_border[0] >= at_border[1] else (second, first)

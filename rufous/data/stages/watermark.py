@@ -27,7 +27,7 @@ class Watermark:
     """Width and height of a corner, as shares of the frame's."""
     min_edge: float = 3.0
     """Levels a pixel of a gradient that counts."""
-    min_standing: float = 0.5
+    min_standing: float = 0.8
     """A gradient stands if its mean over time is at least this share of its mean length."""
     max_still: float = 0.25
     """With a larger share of standing edges outside the corners, the picture as a whole stands."""

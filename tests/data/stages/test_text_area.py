@@ -6,7 +6,7 @@ from rufous.data.clip import Clip
 from rufous.data.stage import Stage
 from rufous.data.stages import text_area
 from rufous.data.stages.text_area import TextArea, strokes
-from tests.data.camera_clips import media_of, without_background
+from tests.data.camera_clips import media_of
 from tests.data.text_clips import text_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -40,8 +40,12 @@ def test_text_has_strokes(index):
     assert strokes(text_picture(index).frame) > 2 * TextArea().min_strokes
 
 
-def test_plain_shapes_have_few():
-    assert strokes(without_background(3).frames[0]) < 0.02
+def test_what_is_smooth_or_wide_has_none():
+    smooth = np.repeat(np.linspace(0, 255, 320).astype(np.uint8)[:, None, None], 512, axis=1)
+    wide = np.zeros((320, 512, 1), dtype=np.uint8)
+    wide[100:200, 200:300] = 255
+    for picture in (smooth, wide):
+        assert strokes(np.repeat(picture, 3, axis=-1)) == 0.0
 
 
 def test_it_is_a_stage():
