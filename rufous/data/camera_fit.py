@@ -179,6 +179,10 @@ class PairFitter:
         self.a = np.swapaxes(self.grid.design, 1, 2) @ projected
         self.flow = self._flow_of_cells(flow.flow[taken], self.grid.side / flow.short_side, products)
 
+    def fit_near(self, motions: np.ndarray) -> PairMotions:
+        """The motion that most cells follow, close to motions [p 4] that are known about."""
+        return self._refined(motions.astype(np.float32), self.textured)
+
     def fit(self, voters: np.ndarray | None = None, *, from_rest: bool = False) -> PairMotions:
         """The motion that most of the voters follow.
 

@@ -146,10 +146,10 @@ WORLD_CAMERAS = ("static", "pan left", "pan right", "zoom in", "zoom out")
 WARPED = ("tilt_up", "tilt_down", "roll", "pan_left+zoom_in", "tilt_up+zoom_out", "pan_right+tilt_down")
 
 
-def known_cameras(rounds: int, *, first: int = 200) -> Iterator[CameraClip]:
+def known_cameras(rounds: int, *, first: int = 300) -> Iterator[CameraClip]:
     """In each round 20 clips: 10 of the world's own cameras, 3 single and 3 mixed ones, and 4 dolly zooms.
 
-    Rounds below 200 were looked at while the stage was made.
+    Rounds below 300 were looked at while the stage was made.
     """
     for index in range(first, first + rounds):
         for moving in (False, True):

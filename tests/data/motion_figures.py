@@ -48,7 +48,7 @@ def camera(rounds: int) -> None:
     for tag in sorted(total):
         print(f"| {tag} | {right[tag]} of {total[tag]} |")
     print(f"| all | {sum(right.values())} of {sum(total.values())} |")
-    for index in range(200, 200 + 2 * rounds):
+    for index in range(300, 300 + 2 * rounds):
         clip = without_background(index)
         answers[f"{clip.kind}: {camera_of(clip)}"] += 1
     for answer in sorted(answers):
@@ -106,9 +106,10 @@ def speed(repeats: int) -> None:
 
 def pictures() -> None:
     """One picture of each stage's input and what it makes of it."""
-    pan = world_camera(3, "pan right", moving=True)
-    flow = pair_flow(media_of(pan.frames, pan.fps))
-    save("curation-flow.png", [(pan.frames[10], "a frame"), (colored(flow.flow[5]), "flow: hue is the way")])
+    zoom, pan = dolly_zoom(1), world_camera(3, "pan right", moving=True)
+    shift = pair_flow(media_of(zoom.frames, zoom.fps)).flow[5]
+    panels = [(zoom.frames[10], "a frame"), (colored(shift), "its flow: colour is the way")]
+    save("curation-flow.png", panels, columns=2)
 
     media = media_of(pan.frames, pan.fps)
     made = next(guesses(media.gray, pair_flow(media)))
@@ -116,7 +117,7 @@ def pictures() -> None:
     rgb = [np.repeat(each[..., None], 3, axis=-1) for each in (media.gray[1], made, miss)]
     save("curation-smoothness.png", list(zip(rgb, ("frame between", "guess", "miss, fourfold"), strict=True)))
 
-    panels = list[tuple[np.ndarray, str]]()
+    panels.clear()
     for clip in (
         world_camera(4, "pan left", moving=True),
         warped_camera(1, "tilt_up+zoom_out"),

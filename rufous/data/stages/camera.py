@@ -86,7 +86,7 @@ class Camera:
         speed = np.where(is_told, speed, 0.0)
         is_named = self._named(speed, fitter.grid, duration_s)
         names = [pair[int(part < 0)] for pair, part in zip(NAMES, speed, strict=True)]
-        if is_named[2] and self._is_dolly_zoom(frames, times_s, float(speed[2])):
+        if is_named[2] and self._is_dolly_zoom(frames, times_s, speed):
             names[2] = "dolly_zoom"
         return "+".join(name for name, told in zip(names, is_named, strict=True) if told) or "static", speed
 
@@ -96,18 +96,20 @@ class Camera:
         least = max(self.min_moved, self.min_speed * duration_s, self.min_share * float(moved.max()))
         return moved >= least
 
-    def _is_dolly_zoom(self, frames: np.ndarray, times_s: np.ndarray, growth: float) -> bool:
+    def _is_dolly_zoom(self, frames: np.ndarray, times_s: np.ndarray, speed: np.ndarray) -> bool:
         """Whether something in the middle of the frame does not grow with the background, or shrinks.
 
         Frames so far apart that the background grows by ``DOLLY_GROWTH`` tell the two apart.
         """
-        if growth < 0:  # backwards, so that what is behind the subject comes out at its edge and not under it
-            frames, times_s, growth = frames[::-1], -times_s[::-1], -growth
+        if speed[2] < 0:  # backwards: what is behind the subject then comes out at its edge, not under it
+            frames, times_s, speed = frames[::-1], -times_s[::-1], -speed
         frame_s = float(times_s[-1] - times_s[0]) / (len(frames) - 1)
-        gap = min(max(round(DOLLY_GROWTH / (growth * frame_s)), 1), len(frames) - 1)
+        gap = min(max(round(DOLLY_GROWTH / (speed[2] * frame_s)), 1), len(frames) - 1)
         first = np.unique(np.linspace(0, len(frames) - 1 - gap, DOLLY_PAIRS).round().astype(int))
         fitter = PairFitter(frames, flow_between(frames, times_s, first, gap))
-        behind, subject = _layers(fitter, fitter.fit(), from_rest=True)
+        known = fitter.seconds[:, None] * speed
+        known[:, 2] = np.expm1(known[:, 2])
+        behind, subject = _layers(fitter, fitter.fit_near(known), from_rest=True)
         valid = _enough(subject, fitter, least=MIN_SUBJECT) & _enough(behind, fitter)
         if valid.mean() < 0.5:
             return False
