@@ -208,7 +208,8 @@ class PairFitter:
 
         Vertical stripes, for example, tell shifts to the right everywhere and shifts down nowhere.
         """
-        x, y = (self.grid.points / np.linalg.norm(self.grid.points, axis=-1, keepdims=True)).T
+        away = np.linalg.norm(self.grid.points, axis=-1, keepdims=True)
+        x, y = (self.grid.points / np.maximum(away, 1e-6)).T  # a cell may lie in the very middle
         one, zero = np.ones_like(x), np.zeros_like(x)
         ways = np.stack([[one, zero], [zero, one], [x, y], [-y, x]]).transpose(2, 0, 1)
         tells = np.einsum("nki,pnij,nkj->pnk", ways, self.tensor, ways) > MIN_TOLD

@@ -71,3 +71,10 @@ def test_a_grid_knows_its_border():
     assert set(blocks) == {-1, 0, 1, 2, 3, 4, 7, 8, 11, 12, 13, 14, 15}
     assert len(blocks) == len(grid.points) == len(grid.design)
     assert grid.mean_radius == pytest.approx(np.hypot(1, 1.6) / np.sqrt(12), rel=1e-6)
+
+
+def test_a_cell_in_the_very_middle_tells_no_growth_and_no_turn():
+    picture = texture(60, 60)
+    fitter = fitter_of(picture, picture)
+    assert (fitter.grid.points == 0).all(axis=-1).sum() == 1
+    assert (fitter.cover(fitter.fit().follows, 4) == 1).all()
