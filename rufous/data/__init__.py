@@ -18,6 +18,8 @@
 * ``published_csv`` - kept clips in the layouts that published code reads.
 * ``curation_report`` - a run as one HTML file.
 * ``histogram`` - its plots.
+* ``pair_flow`` - optical flow between frames two apart, once for all stages that read it.
+* ``camera_fit`` - the motions that most of the picture, and some of the rest, follow.
 * ``records`` - lists of captioned clips: JSON lines, or CSV as published recipes have it.
 * ``video_clips`` - training clips by index, drawn from such files at a random stride and start.
 """

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from rufous.video.read import Timeline, stream_frames, timeline_of
 
-Read = TypeVar("Read")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,7 @@ class ClipMedia:
         self.settings = settings or MediaSettings()
         self.failure: str | None = None
         """Why the file cannot be read, once that was found: it is not tried again."""
+        self._shared: dict[str, Any] = {}
         if timeline is not None:
             self.__dict__["timeline"] = timeline
 
@@ -165,7 +166,7 @@ class ClipMedia:
             part.__dict__["decoded"] = self.decoded
         return part
 
-    def _once(self, read: Callable[[], Read]) -> Read:
+    def _once(self, read: Callable[[], Found]) -> Found:
         """What ``read`` gives; if it fails, every later reader of this clip is told the same at once."""
         if self.failure is not None:
             raise ValueError(self.failure)
@@ -175,7 +176,19 @@ class ClipMedia:
             self.failure = str(error)
             raise
 
+    def shared(self, name: str, compute: Callable[["ClipMedia"], Found]) -> Found:
+        """What several stages need of the same frames: computed at the first use, kept until ``release``.
+
+        Args:
+            name: Tells it from other things that are kept; each has one ``compute``.
+            compute: From this media to what is kept, which nobody may write into.
+        """
+        if name not in self._shared:
+            self._shared[name] = compute(self)
+        return self._shared[name]
+
     def release(self) -> None:
-        """Forget what was decoded."""
+        """Forget what was decoded, and what was computed of it."""
+        self._shared.clear()
         for name in ("decoded", "gray"):
             self.__dict__.pop(name, None)
