@@ -12,7 +12,6 @@ Source: Wu et al. 2023 (arXiv:2211.04894), DOVER; sampling and constants: dover.
 Shapes: b batch, f frames, h w pixels, d features.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -79,11 +78,6 @@ class DOVER(nn.Module):
     def aesthetic(self, video: Float[Tensor, "b 3 f h w"]) -> Float[Tensor, " b"]:
         """Raw aesthetic score of each normalised clip of whole frames."""
         return self.aesthetic_head(self.aesthetic_backbone(video)).mean(dim=(1, 2, 3, 4))
-
-
-def from_published_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of ``DOVER.pth`` as ``DOVER`` names them: as they are."""
-    return dict(tensors)
 
 
 class Quality(NamedTuple):
