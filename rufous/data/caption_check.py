@@ -147,7 +147,7 @@ def _attributes(said: Description) -> dict[str, object]:
     """Everything that a caption of the world says, by name."""
     told: dict[str, object] = {
         "background": said.background_kind,
-        "background colours": said.background_colors,
+        "background colours": _colors_of_background(said),
         "camera": said.camera,
         "relation": said.relation,
         "number of things": len(said.things),
@@ -155,6 +155,13 @@ def _attributes(said: Description) -> dict[str, object]:
     for number, thing in enumerate(said.things):
         told |= {f"{name} of thing {number + 1}": value for name, value in _of_thing(thing).items()}
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _colors_of_background(said: Description) -> tuple[str, ...] | None:
+    """Its colours; the order counts for a gradient only."""
+    if said.background_colors is None or said.background_kind == "gradient":
+        return said.background_colors
+    return tuple(sorted(said.background_colors))
 
 
 def _of_thing(thing: ThingDescription) -> dict[str, str | None]:

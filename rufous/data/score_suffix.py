@@ -1,8 +1,8 @@
 """Scores in words at the end of a caption: trained on, they can be asked for.
 
 Open-Sora writes them in three ways: at inference ``aesthetic score: 6.5. motion score: 5.0. camera motion:
-pan left.``; in training ``[aesthetic score: 6.5, motion score: 5.0]`` after ``Camera motion: pan left.``, which
-its cleaning turns into small letters without brackets; and with commas throughout in its report. Here the
+pan left.``; in training ``[aesthetic score: 6.5, motion score: 5.0]`` after ``Camera motion: pan left.``,
+which its cleaning turns into small letters without brackets; and with commas in its report. Here the
 first is written, in training and inference alike, and all three are read.
 
 Source: Zheng et al. 2024 (arXiv:2412.20404), Open-Sora 1.2: ``append_score_to_prompts``, ``score_to_text``
