@@ -16,14 +16,14 @@ from rufous.data.caption_words import (
     LIGHT_WORDS,
     NUMBER_WORDS,
     REFUSALS,
+    SAME_WORDS,
     VIEW_WORDS,
 )
 from rufous.world.captions import Description, ThingDescription, parse_caption
 
 _WORD = re.compile(r"[a-z]+(?:['-][a-z]+)*|\d+(?:[.,]\d+)*")
 _QUOTES = "\"'`\u201c\u201d\u2018\u2019"
-_ENDINGS = ("ies", "es", "s", "ing", "ed", "er", "ist", "ly", "y", "e")
-_SPELT = {"grey": "gray", "golden": "gold", "blonde": "blond"}
+_ENDINGS = ("ing", "ed", "er", "ist", "ly", "y", "e")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ def facts_of(text: str) -> Facts:
     """
     words = _words(text)
     things = frozenset(_stem(word) for word in words if _is_thing(word))
-    colors = frozenset(_SPELT.get(word, word) for word in words if word in COLORS)
+    colors = frozenset(SAME_WORDS.get(word, word) for word in words if word in COLORS)
     numbers = frozenset(number for word in words if (number := _number(word)) is not None and number != 1)
     return Facts(things=things, colors=colors, numbers=numbers)
 
@@ -183,9 +183,15 @@ def _number(word: str) -> float | None:
 
 
 def _stem(word: str) -> str:
-    """The word without its ending, so that ``rivers`` and ``river``, ``rider`` and ``riding`` are one."""
+    """The word without its endings, so that ``rivers`` and ``river``, ``riders`` and ``riding`` are one."""
     word = word.removesuffix("'s")
-    word = _SPELT.get(word, word)
+    word = SAME_WORDS.get(word, word)
+    if word.endswith("ies") and len(word) > 4:
+        word = word[:-3] + "y"
+    elif word.endswith(("sses", "shes", "ches", "xes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith("ss") and len(word) > 3:
+        word = word[:-1]
     for ending in _ENDINGS:
         if word.endswith(ending) and len(word) - len(ending) >= 3:
             return word[: -len(ending)]

@@ -79,23 +79,43 @@ NUMBER_WORDS: dict[str, int] = {
     "twice": 2,
 }
 
+SAME_WORDS: dict[str, str] = {
+    "grey": "gray",
+    "golden": "gold",
+    "blonde": "blond",
+    "little": "small",
+    "tiny": "small",
+    "big": "large",
+    "huge": "large",
+    "medium-sized": "medium",
+    "kid": "child",
+    "kids": "child",
+    "children": "child",
+    "men": "man",
+    "women": "woman",
+    "people": "person",
+    "leaves": "leaf",
+    "feet": "foot",
+}
+"""Other forms of a word, and sizes that mean the same."""
+
 VIEW_WORDS = _set(
     """angle area background bottom camera center centre clip close-up closeup corner direction
         distance edge foreground frame front ground half left light middle moment motion move movement
-        pan part perspective place position right scene screen shade shape shot side sight space
+        pan part perspective place plain position right scene screen shade shape shot side sight space
         speed surface tilt time top video view way zoom
         """
 )
 """Nouns about pictures as such: a caption may use them though its sources do not."""
 
 LIGHT_WORDS = _set(
-    """all almost also any anything appear appears became become becomes been being came come comes
-        covered did do does done each every everything few filled get gets give gives go goes had have
-        hold holds it's itself just keep keeps like little look looks lot made make makes many more most
-        move moves much nearby nothing number only part piece quite reach reaches same seem seems seen
-        shown shows something start starts still such surrounded take takes than them themselves too
-        toward turn turns various very visible way
-        """
+    """all almost also any anything appear appears became become becomes been being came come comes covered
+    did do does done each every everything few filled get gets give gives go goes had have hold holds
+    it's itself just keep keeps like look looks lot made make makes many more most move moves much
+    nearby nothing bigger larger smaller upward upwards downward downwards backward forward number only
+    part piece quite reach reaches same seem seems seen shown shows something start starts still such
+    surrounded take takes than them themselves too toward turn turns various very visible way
+    """
 )
 """Verbs and adverbs that say next to nothing: a caption may use them though its sources do not."""
 

@@ -108,7 +108,16 @@ def test_facts_are_compared_by_stems():
     facts = facts_of("Twelve golden leaves, falling slowly; 2,500 riders pass the grey city's rivers.")
     assert facts.colors == {"gold", "gray"}
     assert facts.numbers == {12.0, 2500.0}
-    assert facts.things == facts_of("leaves rider passes city river").things
+    assert facts.things == facts_of("leaf rider passes city river").things
+    assert facts_of("boxes horses buses dresses flies rider").things == {
+        "box",
+        "hors",
+        "bus",
+        "dress",
+        "fly",
+        "rid",
+    }
+    assert facts_of("a big house, a little mouse").things == facts_of("large houses, tiny mouse").things
 
 
 def scenes(count):
@@ -155,6 +164,7 @@ def test_the_check_by_words_finds_wrong_things_and_colours():
     print(measured)
     assert measured["shape of thing 1"] > 0.9
     assert measured["colour of thing 1"] > 0.9
+    assert measured["nothing"] < 0.3
 
 
 def test_limits_that_cannot_be_kept_are_refused():
