@@ -35,8 +35,8 @@ class Spent:
     tokens: int
 
 
-class BudgetSpentError(ValueError):
-    """No further request is allowed."""
+class BudgetSpentError(OSError):
+    """No further request is allowed for now: a later run with a larger budget goes on."""
 
 
 @dataclass(frozen=True)

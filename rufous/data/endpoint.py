@@ -8,6 +8,7 @@ Source of the protocol: the OpenAI API reference, POST /chat/completions; images
 """
 
 import base64
+import email.message
 import hashlib
 import http.client
 import io
@@ -21,7 +22,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ import numpy as np
 from PIL import Image
 
 from rufous.core.console import logger
+from rufous.core.errors import CheckpointError
 from rufous.data.answers import Answer, AnswerFile
 from rufous.data.stage import COST
 
@@ -38,6 +40,8 @@ _log = logger(__name__)
 
 _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses that may be others in a moment."""
+_WRONG = frozenset({400, 413, 422})
+"""Statuses that say that the request itself is wrong, whoever asks and when."""
 _MAX_BYTES = 4 << 20  # of an answer; a caption has a few hundred
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -49,8 +53,8 @@ Result = TypeVar("Result")
 class Endpoint:
     """Where to ask, how patiently, and how much may be spent."""
 
-    model: str
-    """As the endpoint calls it."""
+    model: str = ""
+    """As the endpoint calls it; to be named before anything is asked."""
     url: str = "http://localhost:8000/v1"
     temperature: float = 0.0
     seed: int = 0
@@ -80,8 +84,6 @@ class Endpoint:
             raise ValueError(f"url={self.url!r} is no address: use one like http://localhost:8000/v1")
         if parts.username or parts.password or parts.query:
             raise ValueError("url holds a key or a query: name the key's variable with key_variable")
-        if not self.model:
-            raise ValueError("model is empty: name the model as the endpoint does")
         counts = (self.max_tries, self.concurrency, self.max_answer_tokens)
         if min(counts) < 1 or min(self.timeout_s, self.first_wait_s, self.longest_wait_s) <= 0:
             raise ValueError("tries, concurrency, tokens, timeout and waits must be positive")
@@ -104,6 +106,13 @@ class EndpointClient:
     """Asks one endpoint; threads may share it."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        """Open nothing yet.
+
+        Raises:
+            CheckpointError: No model is named, or the variable of the key holds none.
+        """
+        if problem := missing_of(endpoint):
+            raise CheckpointError(problem)
         self.endpoint = endpoint
         default = Path.home() / ".cache" / "rufous" / "answers.sqlite"
         self.answers = AnswerFile(Path(endpoint.answers) if endpoint.answers else default)
@@ -115,8 +124,9 @@ class EndpointClient:
         """The model's answer, from the file of answers if it is there.
 
         Raises:
-            ValueError: The endpoint refuses the request, keeps answering nonsense, or the budget is spent.
-            OSError: It cannot be reached, or does not answer in time, after all tries.
+            ValueError: The request itself is wrong (400, 413, 422): another run would change nothing.
+            OSError: The endpoint cannot be reached, refuses, is too slow or talks nonsense, or the budget is
+                spent: another run may fare better.
         """
         key = self._key_of(messages)
         if (kept := self.answers.find(key)) is not None:
@@ -156,7 +166,7 @@ class EndpointClient:
                 answer = self._try_once(body)
             except _PassingError as error:
                 if number + 1 == tries:
-                    self._is_down = isinstance(error.last, OSError)
+                    self._is_down = True
                     raise error.last from None
                 wait_s = min(asked.longest_wait_s, asked.first_wait_s * 2**number) * random.uniform(0.5, 1.0)
                 wait_s = max(wait_s, min(asked.longest_wait_s, error.wait_s))
@@ -175,7 +185,7 @@ class EndpointClient:
             ValueError: None will.
         """
         where = self.endpoint.url.rstrip("/") + "/chat/completions"
-        key = _key_from(self.endpoint.key_variable)
+        key = _secret_of(self.endpoint)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         request = urllib.request.Request(where, body, headers)
         deadline = time.monotonic() + self.endpoint.timeout_s
@@ -188,13 +198,14 @@ class EndpointClient:
             problem = f"{where} answers {error.code} {error.reason}: {said}"
             if error.code in _PASSING:
                 raise _PassingError(OSError(problem), _retry_after(error.headers)) from None
-            raise ValueError(problem) from None
+            raise (ValueError if error.code in _WRONG else OSError)(problem) from None
         except TimeoutError:
             problem = f"{where} did not answer within {self.endpoint.timeout_s:g} s"
             raise _PassingError(TimeoutError(problem)) from None
         except (OSError, http.client.HTTPException) as error:
             if isinstance(getattr(error, "reason", None), TimeoutError | socket.timeout):
-                raise _PassingError(TimeoutError(f"{where} did not answer in time")) from None
+                problem = f"{where} did not answer within {self.endpoint.timeout_s:g} s"
+                raise _PassingError(TimeoutError(problem)) from None
             raise _PassingError(ConnectionError(f"{where} cannot be reached: {error}")) from None
         return self._answer_in(content, where, asked_bytes=len(body))
 
@@ -207,7 +218,7 @@ class EndpointClient:
                 raise TypeError("no text")
         except (ValueError, KeyError, IndexError, TypeError) as error:
             problem = f"{where} answers without a text ({type(error).__name__}: {error})"
-            raise _PassingError(ValueError(problem)) from None
+            raise _PassingError(OSError(problem)) from None
         finally:
             self.answers.add_tokens(_tokens_in(content, asked_bytes))
         return Answer(text.strip(), is_whole=choice.get("finish_reason") != "length")
@@ -216,7 +227,7 @@ class EndpointClient:
 class _PassingError(Exception):
     """Something that may be over in a moment."""
 
-    def __init__(self, last: OSError | ValueError, wait_s: float = 0.0) -> None:
+    def __init__(self, last: OSError, wait_s: float = 0.0) -> None:
         super().__init__(str(last))
         self.last, self.wait_s = last, wait_s
 
@@ -252,15 +263,17 @@ def _as_json(message: Message) -> dict[str, Any]:
     return {"role": message.role, "content": [*parts, {"type": "text", "text": message.text}]}
 
 
-def _key_from(variable: str | None) -> str | None:
-    if variable is None:
-        return None
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise ValueError(
-            f"the environment variable {variable} holds no key: set it, or take key_variable away"
-        )
-    return key
+def missing_of(endpoint: Endpoint) -> str | None:
+    """What an endpoint lacks before it can be asked; None if nothing. Nothing is sent."""
+    if not endpoint.model:
+        return f"the endpoint {endpoint.url} has no model: set endpoint.model to the name it goes by there"
+    if endpoint.key_variable and not _secret_of(endpoint):
+        return f"the environment variable {endpoint.key_variable} holds no key: set it, or name none"
+    return None
+
+
+def _secret_of(endpoint: Endpoint) -> str | None:
+    return os.environ.get(endpoint.key_variable, "").strip() if endpoint.key_variable else None
 
 
 def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
@@ -271,7 +284,7 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
         if time.monotonic() > deadline:
             raise TimeoutError
         if len(content) > _MAX_BYTES:
-            raise _PassingError(ValueError(f"the answer has more than {_MAX_BYTES >> 20} MB"))
+            raise _PassingError(OSError(f"the answer has more than {_MAX_BYTES >> 20} MB"))
     return bytes(content)
 
 
@@ -282,7 +295,7 @@ def _reason_in(content: bytes, *, hidden: str | None) -> str:
     return re.sub(r"\bsk-[\w*-]+", "[key]", text)[:300] or "nothing more"
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
+def _retry_after(headers: email.message.Message) -> float:
     """Seconds that the server asks for; 0 if it does not say, or gives a date."""
     text = headers.get("Retry-After") or ""
     return float(text) if re.fullmatch(r"\d{1,6}(\.\d+)?", text) else 0.0

@@ -3,6 +3,7 @@
 None of these files was at hand here: loading is tested on random weights under the published names.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -35,6 +36,16 @@ DOVER_FILE = PublishedFile(
 )
 
 _SIZES = ("input_resolution", "context_length", "vocab_size")  # numbers among the tensors of OpenAI's file
+
+
+def missing_files(*finds: Callable[[], object]) -> str | None:
+    """What the first of these cannot find, in its own words; None if they find all."""
+    for find in finds:
+        try:
+            find()
+        except CheckpointError as error:
+            return str(error)
+    return None
 
 
 def find_clip(path: Path | str | None = None) -> Path:
@@ -77,6 +88,15 @@ def load_clip(
         return CLIP(config), from_published_names(weights)
 
     return load_published(build, find_clip(path), device=device)
+
+
+def find_clip_tokenizer(folder: Path | str | None = None) -> None:
+    """Raise unless the files of CLIP's tokenizer are on this machine.
+
+    Raises:
+        CheckpointError: A file is missing; says where to get it.
+    """
+    clip_tokenizer(folder)
 
 
 def load_clip_tokenizer(config: CLIPConfig, folder: Path | str | None = None) -> Tokenizer:

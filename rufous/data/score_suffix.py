@@ -84,7 +84,7 @@ def split_suffix(text: str) -> tuple[str, ScoreSuffix]:
 
 
 def suffix_of(
-    clip: Clip, *, aesthetic: str = "aesthetic", motion: str = "flow", camera: str = "camera_motion"
+    clip: Clip, *, aesthetic: str = "aesthetic", motion: str = "flow_open_sora", camera: str = "camera_motion"
 ) -> ScoreSuffix:
     """What a clip's scores and tags give; arguments are their names. Motions without a word are left out."""
     moved = clip.tags.get(camera, "").replace("_", " ")

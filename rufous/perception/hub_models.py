@@ -51,7 +51,7 @@ def load_hub_model(
     """
     import transformers
 
-    folder = _found(hub_id)
+    folder = find_hub_model(hub_id)
     try:
         network, report = getattr(transformers, kind).from_pretrained(
             str(folder),

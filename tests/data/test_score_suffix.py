@@ -80,9 +80,11 @@ def test_what_a_prompt_says_already_stays():
 
 
 def test_a_clip_gives_its_scores_and_leaves_out_motions_without_a_word():
-    clip = Clip(source="a.mp4", scores={"aesthetic": 6.46, "flow": 4.0}, tags={"camera_motion": "pan_left"})
+    clip = Clip(
+        source="a.mp4", scores={"aesthetic": 6.46, "flow_open_sora": 4.0}, tags={"camera_motion": "pan_left"}
+    )
     assert suffix_of(clip) == ScoreSuffix(aesthetic=6.46, motion=4.0, camera="pan left")
-    assert suffix_of(clip.with_tags(camera_motion="dolly_zoom"), motion="other").camera is None
+    assert suffix_of(clip.with_tags(camera_motion="pan_left+zoom_in"), motion="other").camera is None
     assert suffix_of(Clip(source="a.mp4")) == ScoreSuffix()
 
 

@@ -15,7 +15,14 @@ from torch import nn
 from rufous.core.devices import pick_device
 from rufous.data.clip import Clip
 from rufous.data.frame_choice import frames_at
-from rufous.data.published_models import AestheticKind, load_aesthetic_head, load_clip
+from rufous.data.published_models import (
+    AestheticKind,
+    find_aesthetic_head,
+    find_clip,
+    load_aesthetic_head,
+    load_clip,
+    missing_files,
+)
 from rufous.perception.clip import CLIP
 from rufous.video.frames import from_uint8
 
@@ -42,6 +49,12 @@ class Aesthetic:
     """OpenAI's file or a folder of transformers; None: where it is kept."""
     device: str = "auto"
     """``auto`` takes the best there is."""
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_files(
+            lambda: find_aesthetic_head(self.head, self.head_file), lambda: find_clip(self.clip_file)
+        )
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its score.

@@ -13,12 +13,14 @@ import numpy as np
 from einops import rearrange
 
 from rufous.core.devices import pick_device, pick_dtype
+from rufous.core.errors import CheckpointError
 from rufous.data.answers import Answer
 from rufous.data.caption_check import CaptionLimits, problems_of
 from rufous.data.clip import Clip
-from rufous.data.endpoint import Endpoint, EndpointClient, Message, jpeg_of
+from rufous.data.endpoint import Endpoint, EndpointClient, Message, jpeg_of, missing_of
 from rufous.data.frame_choice import spread_frames
 from rufous.perception.chat_model import ChatModel, load_chat_model
+from rufous.perception.hub_models import find_hub_model
 
 Turns: TypeAlias = list[tuple[str, str]]
 
@@ -41,19 +43,24 @@ class Describe:
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
 
-    endpoint: Endpoint
+    endpoint: Endpoint = field(default_factory=Endpoint)
     num_frames: int = 4
     longest_side: int = 768
     """Pixels of the frames that are sent."""
     prompt: str = DESCRIBE_PROMPT
     limits: CaptionLimits = field(default_factory=CaptionLimits)
 
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_of(self.endpoint)
+
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its caption.
 
         Raises:
-            ValueError: It cannot be read, the model writes no caption, or the budget is spent.
-            OSError: The endpoint cannot be reached.
+            ValueError: It cannot be read, or the model writes no caption.
+            OSError: The endpoint does not answer, or the budget is spent.
+            CheckpointError: No model is named, or a key is missing.
         """
         frames = spread_frames(clip.frames(), self.num_frames)
         pictures = rearrange(frames, "n c h w -> n h w c").numpy()
@@ -78,7 +85,7 @@ class DescribeLocally:
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
 
-    model: str
+    model: str = ""
     """Repository whose files are in the hub's cache, or a folder; it needs a chat template."""
     num_frames: int = 4
     max_new_tokens: int = 300
@@ -88,6 +95,10 @@ class DescribeLocally:
     """``auto`` takes the best there is."""
     dtype: str = "auto"
     """``auto`` is bf16 where the device computes it."""
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_model(self.model)
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its caption.
@@ -117,6 +128,17 @@ def chat_model_of(name: str, *, sees: bool, device: str, dtype: str, max_new_tok
     return load_chat_model(
         name, sees=sees, device=place, dtype=pick_dtype(dtype, place), max_new_tokens=max_new_tokens
     )
+
+
+def missing_model(name: str) -> str | None:
+    """What a stage with a local model lacks; None if nothing. Nothing is loaded."""
+    if not name:
+        return "no model is named: set model to a folder, or to a repository that is in the hub's cache"
+    try:
+        find_hub_model(name)
+    except CheckpointError as error:
+        return str(error)
+    return None
 
 
 def ask_twice(

@@ -13,12 +13,13 @@ from einops import rearrange
 from jaxtyping import UInt8
 from torch import Tensor
 
+from rufous.checkpoints.weights import find_weights
 from rufous.core.console import logger
 from rufous.core.devices import pick_device
 from rufous.core.randomness import generator_from
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
-from rufous.data.published_models import load_dover
+from rufous.data.published_models import DOVER_FILE, load_dover, missing_files
 from rufous.perception import dover
 from rufous.video.read import stream_frames
 
@@ -43,6 +44,10 @@ class Dover:
     seed: int = 0
     device: str = "auto"
     """``auto`` takes the best there is."""
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_files(lambda: find_weights(DOVER_FILE, self.weights))
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its scores.

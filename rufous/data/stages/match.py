@@ -14,7 +14,13 @@ from rufous.core.devices import pick_device
 from rufous.data.best_caption import CaptionChoice, caption_of
 from rufous.data.clip import Clip
 from rufous.data.frame_choice import frames_at, spread_frames
-from rufous.data.published_models import load_clip, load_clip_tokenizer
+from rufous.data.published_models import (
+    find_clip,
+    find_clip_tokenizer,
+    load_clip,
+    load_clip_tokenizer,
+    missing_files,
+)
 from rufous.perception.clip import CLIP
 from rufous.perception.prompts import Tokenizer, encode_prompts
 from rufous.video.frames import from_uint8
@@ -38,6 +44,10 @@ class Match:
     """Folder with CLIP's ``vocab.json`` and ``merges.txt``; None: where they are kept."""
     device: str = "auto"
     """``auto`` takes the best there is."""
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_files(lambda: find_clip(self.clip_file), lambda: find_clip_tokenizer(self.tokenizer))
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its score.

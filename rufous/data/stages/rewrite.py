@@ -13,8 +13,8 @@ from typing import ClassVar
 from rufous.data.answers import Answer
 from rufous.data.caption_check import CaptionLimits, drift_of, problems_of
 from rufous.data.clip import Clip
-from rufous.data.endpoint import Endpoint, Message
-from rufous.data.stages.describe import Turns, ask_twice, chat_model_of, client_of
+from rufous.data.endpoint import Endpoint, Message, missing_of
+from rufous.data.stages.describe import Turns, ask_twice, chat_model_of, client_of, missing_model
 
 REWRITE_PROMPT = (
     "You edit captions of short videos, from which a model learns to make videos. You are given one or "
@@ -44,16 +44,21 @@ class Rewrite:
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
 
-    endpoint: Endpoint
+    endpoint: Endpoint = field(default_factory=Endpoint)
     prompt: str = REWRITE_PROMPT
     limits: CaptionLimits = field(default_factory=CaptionLimits)
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_of(self.endpoint)
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its caption, or with the reason why there is none.
 
         Raises:
-            ValueError: It has no caption to begin with, or the budget is spent.
-            OSError: The endpoint cannot be reached.
+            ValueError: It has no caption to begin with.
+            OSError: The endpoint does not answer, or the budget is spent.
+            CheckpointError: No model is named, or a key is missing.
         """
         client = client_of(self.endpoint)
         return _rewritten(
@@ -70,7 +75,7 @@ class RewriteLocally:
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
 
-    model: str
+    model: str = ""
     """Repository whose files are in the hub's cache, or a folder; it needs a chat template."""
     max_new_tokens: int = 300
     prompt: str = REWRITE_PROMPT
@@ -79,6 +84,10 @@ class RewriteLocally:
     """``auto`` takes the best there is."""
     dtype: str = "auto"
     """``auto`` is bf16 where the device computes it."""
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_model(self.model)
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its caption, or with the reason why there is none.

@@ -63,3 +63,5 @@ def test_missing_weights_stop_with_where_to_get_them(stage, tmp_path):
     lacking = Aesthetic(clip_file=str(tmp_path), head_file=str(tmp_path / "none.pth"))
     with pytest.raises(CheckpointError, match="Get it from https"):
         lacking.process(clip_of(noise(9)))
+    assert "Get it from https" in (lacking.missing() or "")
+    assert stage("mlp").missing() is None

@@ -104,5 +104,6 @@ def test_a_local_model_sees_the_frames(tmp_path):
     )
     with pytest.raises(ValueError, match="the model writes no caption"):  # random weights know no English
         stage.process(clip_of(noise()))
+    assert stage.missing() is None
     with pytest.raises(CheckpointError, match="nobody/nothing is missing"):
         DescribeLocally(model="nobody/nothing").process(clip_of(noise()))

@@ -64,6 +64,8 @@ def test_scores_are_qualities_and_the_same_every_time(file, stage, caplog):
     assert set(first.scores) == {"dover", "dover_technical", "dover_aesthetic"}
     assert all(0.0 <= score <= 1.0 for score in first.scores.values())
     assert caplog.text.count("non-commercial") == 1
+    assert stage().missing() is None
+    assert "DOVER.pth is missing" in (Dover(weights="none.pth").missing() or "")
 
 
 def test_a_clip_without_frames_says_so(file, stage):

@@ -54,3 +54,10 @@ def test_all_frames_may_count_and_the_caption_is_chosen(stage):
 def test_a_clip_without_a_caption_says_so(stage):
     with pytest.raises(ValueError, match="has no caption of the kind rewritten or described or original"):
         stage().process(clip_of(FRAMES))
+
+
+def test_what_is_missing_is_told_before_a_run(stage, tmp_path):
+    assert "vocab.json is missing" in (stage(tokenizer=str(tmp_path)).missing() or "")
+    assert "is missing: looked for" in (
+        stage(clip_file=str(tmp_path / "model.safetensors" / "x")).missing() or ""
+    )

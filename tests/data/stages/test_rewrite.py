@@ -2,6 +2,7 @@
 
 import pytest
 
+from rufous.core.errors import CheckpointError
 from rufous.data.caption_check import CaptionLimits
 from rufous.data.clip import Clip
 from rufous.data.endpoint import Endpoint
@@ -80,6 +81,16 @@ def test_a_local_model_is_checked_as_well(tmp_path):
     stage = RewriteLocally(
         model=str(write_language_model(tmp_path)), max_new_tokens=6, device="cpu", dtype="fp32"
     )
+    assert stage.missing() is None
     (clip,) = stage.process(CLIP)
     assert clip.captions == CLIP.captions  # random weights write nothing that passes
     assert clip.tags["rewrite"].startswith("kept: ")
+
+
+def test_what_is_missing_is_told_before_a_run(tmp_path):
+    assert "has no model: set endpoint.model" in (Rewrite().missing() or "")
+    assert Rewrite(endpoint=Endpoint(model="tiny")).missing() is None
+    assert "no model is named" in (RewriteLocally().missing() or "")
+    assert "hf download nobody/nothing" in (RewriteLocally(model="nobody/nothing").missing() or "")
+    with pytest.raises(CheckpointError, match="has no model"):
+        Rewrite().process(CLIP)
