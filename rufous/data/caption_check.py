@@ -103,7 +103,9 @@ def drift_of(text: str, sources: Sequence[str], limits: CaptionLimits) -> list[s
         of_sources = frozenset[object]().union(*(getattr(each, kind) for each in all_facts))
         # any word of a source counts: what one calls a thing another may use as a verb
         allowed = of_sources | {_stem(word) for source in sources for word in _words(source)}
-        if new := sorted(str(each) for each in getattr(facts, kind) - allowed):
+        if new := sorted(
+            f"{each:g}" if kind == "numbers" else each for each in getattr(facts, kind) - allowed
+        ):
             found.append(f"it names {kind} of no source: {', '.join(new)}")
     wanted = _united(all_facts[0])
     said_words = {_stem(word) for word in _words(text)} | _united(facts)

@@ -22,11 +22,10 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -44,9 +43,6 @@ _WRONG = frozenset({400, 413, 422})
 """Statuses that say that the request itself is wrong, whoever asks and when."""
 _MAX_BYTES = 4 << 20  # of an answer; a caption has a few hundred
 _LOCAL = ("localhost", "127.0.0.1", "::1")
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,12 +233,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, *_: Any) -> None:
         return None
-
-
-def do_all(work: Callable[[Item], Result], items: Iterable[Item], *, concurrency: int) -> list[Result]:
-    """Results in the items' order, so many at a time; the first error stops the rest."""
-    with ThreadPoolExecutor(max_workers=concurrency) as pool:
-        return list(pool.map(work, items))
 
 
 def jpeg_of(frame: np.ndarray, *, longest_side: int = 768, quality: int = 85) -> bytes:

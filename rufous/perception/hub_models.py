@@ -81,8 +81,12 @@ def _identity(folder: Path) -> str:
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
-def _found(hub_id: str) -> Path:
-    """The folder that holds the weights."""
+def find_hub_model(hub_id: str) -> Path:
+    """The folder that holds the weights, on this machine.
+
+    Raises:
+        CheckpointError: It is not there; says where to get it.
+    """
     import huggingface_hub
 
     folder = Path(hub_id)
