@@ -49,7 +49,7 @@ def test_what_is_written_is_read_back(caption, suffix):
         (
             "A cat. Camera motion: zoom in. [motion score: 3.0]",
             "A cat.",
-            ScoreSuffix(motion=3, camera="zoom in"),
+            ScoreSuffix(motion=3.0, camera="zoom in"),
         ),
         (
             "a cat. camera motion: tilt up. aesthetic score: 5.5, motion score: 3.0",
