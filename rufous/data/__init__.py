@@ -20,6 +20,14 @@
 * ``histogram`` - its plots.
 * ``pair_flow`` - optical flow between frames two apart, once for all stages that read it.
 * ``camera_fit`` - the motions that most of the picture, and some of the rest, follow.
+* ``frame_choice`` - which full-size frames a model sees.
+* ``best_caption`` - which of a clip's captions stands for it.
+* ``published_models`` - networks that score clips, from files that the user has put in place.
+* ``answers`` - answers of a model and what they cost, kept in one file.
+* ``endpoint`` - a client for OpenAI-compatible endpoints.
+* ``caption_check`` - whether a written text will do as a caption, and what it invents.
+* ``caption_words`` - the words by which captions are judged.
+* ``score_suffix`` - scores in words at the end of a caption, written and read in one place.
 * ``records`` - lists of captioned clips: JSON lines, or CSV as published recipes have it.
 * ``video_clips`` - training clips by index, drawn from such files at a random stride and start.
 """

@@ -6,13 +6,18 @@ cannot do for one clip is told by ``ValueError`` or ``OSError``; the executor wr
 ``errors`` and the run goes on.
 """
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from rufous.core.config import to_json_dict
 from rufous.data.clip import Clip
+
+COST: Mapping[str, bool] = MappingProxyType({"cost": True})
+"""``field(metadata=COST)`` marks a setting such as a timeout or a budget: clips are not done again for it."""
 
 
 @runtime_checkable
@@ -56,6 +61,18 @@ class NeedsFiles(Protocol):
 
 
 def settings_key(stage: Stage | SetStage) -> str:
-    """A short hash of a stage's name, version and settings, alike in every process."""
-    told: dict[str, Any] = {"name": stage.name, "version": stage.version, "settings": to_json_dict(stage)}
+    """A short hash of a stage's name, version and settings, alike in every process.
+
+    Settings that change what a run costs and not what it finds are left out: their fields have ``COST`` as
+    metadata.
+    """
+    told: dict[str, Any] = {"name": stage.name, "version": stage.version, "settings": _that_count(stage)}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _that_count(settings: Any) -> Any:
+    """JSON values of the settings without those that only cost."""
+    if not dataclasses.is_dataclass(settings) or isinstance(settings, type):
+        return to_json_dict(settings)
+    counting = [each for each in dataclasses.fields(settings) if not each.metadata.get("cost")]
+    return {each.name: _that_count(getattr(settings, each.name)) for each in counting}

@@ -9,13 +9,17 @@
 * ``musiq`` - quality of single frames.
 * ``umt`` - which action a clip shows.
 * ``dino`` - features that tell subjects apart.
-* ``aesthetic`` - LAION's linear head over CLIP embeddings.
+* ``aesthetic`` - LAION's heads over CLIP embeddings.
+* ``gated_swin`` - Swin-3D that knows the fragments of its mosaics: DOVER's technical branch.
+* ``convnext3d`` - ConvNeXt over time: DOVER's aesthetic branch.
+* ``dover`` - DOVER: what it samples, its heads, and one quality out of two.
 * ``i3d`` - I3D's logits, for the Frechet video distance.
 * ``video_transformers`` - VideoMAE v2 and V-JEPA 2: features of clips.
 * ``video_text`` - embeddings of clips by the world's own model.
 * ``hub_models`` - whole models of transformers, from folders on this machine.
 * ``detector`` - things in frames and where they are.
 * ``captioner`` - sentences about frames.
+* ``chat_model`` - answers of instructed models, with or without frames.
 * ``prompts`` - prompts to embeddings, and whether a tokenizer fits a text tower.
 """
 

@@ -1,5 +1,6 @@
 """Whole models of transformers, with their own preprocessing, from folders that are on this machine."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from rufous.core.errors import CheckpointError
 from rufous.core.files import sha256_of
 
 WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+"""Beside weights in several parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,27 +35,30 @@ class HubModel:
         return {name: value.to(self.network.device) for name, value in prepared.items()}
 
 
-def load_hub_model(hub_id: str, kind: str, *, device: torch.device | str = "cpu") -> HubModel:
-    """A model from a folder or from the hub's cache, in float32; no code of the folder is run.
+def load_hub_model(
+    hub_id: str, kind: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> HubModel:
+    """A model from a folder or from the hub's cache; no code of the folder is run.
 
     Args:
         hub_id: Repository on the hub, or a folder in transformers' layout.
         kind: transformers' class that chooses the network, such as ``AutoModelForObjectDetection``.
         device: Where the weights go.
+        dtype: Of the weights.
 
     Raises:
         CheckpointError: It is not there, is incomplete, or is a model of another kind.
     """
     import transformers
 
-    folder = _found(hub_id)
+    folder = find_hub_model(hub_id)
     try:
         network, report = getattr(transformers, kind).from_pretrained(
             str(folder),
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
-            dtype=torch.float32,
+            dtype=dtype,
             output_loading_info=True,
         )
         processor = transformers.AutoProcessor.from_pretrained(
@@ -64,17 +70,30 @@ def load_hub_model(hub_id: str, kind: str, *, device: torch.device | str = "cpu"
     if missing := sorted(report["missing_keys"]):
         raise CheckpointError(f"{folder / WEIGHTS} lacks {len(missing)} tensors, the first is {missing[0]}")
     network = network.to(device).eval().requires_grad_(False)
-    return HubModel(hub_id, network, processor, identity=sha256_of(folder / WEIGHTS))
+    return HubModel(hub_id, network, processor, identity=_identity(folder))
 
 
-def _found(hub_id: str) -> Path:
-    """The folder that holds the weights."""
+def _identity(folder: Path) -> str:
+    """SHA-256 of the weights; of the hashes of the parts, where they are in parts."""
+    if (folder / WEIGHTS).is_file():
+        return sha256_of(folder / WEIGHTS)
+    parts = [sha256_of(part) for part in sorted(folder.glob("model-*.safetensors"))]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def find_hub_model(hub_id: str) -> Path:
+    """The folder that holds the weights, on this machine.
+
+    Raises:
+        CheckpointError: It is not there; says where to get it.
+    """
     import huggingface_hub
 
     folder = Path(hub_id)
     if not folder.is_dir():
         try:
-            cached = huggingface_hub.try_to_load_from_cache(hub_id, WEIGHTS)
+            looked_up = (huggingface_hub.try_to_load_from_cache(hub_id, name) for name in (WEIGHTS, INDEX))
+            cached = next((each for each in looked_up if isinstance(each, str)), None)
         except ValueError as error:  # not the name of a repository
             raise CheckpointError(
                 f"{hub_id} is missing: it is no folder, and no repository's name"
@@ -85,6 +104,6 @@ def _found(hub_id: str) -> Path:
                 f"Get it from https://huggingface.co/{hub_id} (hf download {hub_id})"
             )
         folder = Path(cached).parent
-    if not (folder / WEIGHTS).is_file():
+    if not ((folder / WEIGHTS).is_file() or (folder / INDEX).is_file()):
         raise CheckpointError(f"{folder} has no {WEIGHTS}; pickled weights are not read")
     return folder

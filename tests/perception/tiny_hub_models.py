@@ -60,3 +60,110 @@ def write_captioner(folder: Path) -> Path:
     pixels = BlipImageProcessorPil(size={"height": 32, "width": 32})
     BlipProcessor(pixels, tokenizer).save_pretrained(folder)
     return folder
+
+
+CHAT_WORDS = (
+    "<unk>",
+    "<s>",
+    "</s>",
+    "<pad>",
+    "<image>",
+    "user",
+    "assistant",
+    "system",
+    "a",
+    "red",
+    "circle",
+    "moves",
+)
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] }} {% if message['content'] is string %}"
+    "{{ message['content'] }} {% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+    "<image> {% else %}{{ part['text'] }} {% endif %}{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}assistant {% endif %}"
+)
+
+
+def _chat_tokenizer():
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(WordLevel({word: index for index, word in enumerate(CHAT_WORDS)}, unk_token="<unk>"))
+    raw.pre_tokenizer = WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        additional_special_tokens=["<image>"],
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def _llama_settings() -> dict:
+    return {
+        "vocab_size": len(CHAT_WORDS),
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 256,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "pad_token_id": 3,
+    }
+
+
+def write_language_model(folder: Path) -> Path:
+    """Llama that knows the words of ``CHAT_WORDS``."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    LlamaForCausalLM(LlamaConfig(**_llama_settings())).eval().save_pretrained(folder)
+    _chat_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def write_seeing_model(folder: Path) -> Path:
+    """LLaVA that reads frames of 16x16 in 4 patches, and the words of ``CHAT_WORDS``."""
+    from transformers import (
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=16,
+        patch_size=8,
+        projection_dim=16,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=LlamaConfig(**_llama_settings()),
+        image_token_index=4,
+        image_seq_length=4,
+    )
+    torch.manual_seed(0)
+    LlavaForConditionalGeneration(config).eval().save_pretrained(folder)
+    pixels = CLIPImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    LlavaProcessor(
+        image_processor=pixels,
+        tokenizer=_chat_tokenizer(),
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=CHAT_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder

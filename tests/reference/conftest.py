@@ -36,6 +36,7 @@ KINDS = {
     "dino_case": "dino_*",
     "viclip_case": "viclip_*",
     "clip_case": "clip_openai_*",
+    "dover_case": "dover_*",
     "perception_manifest": "manifest_perception_*",
     "i3d_case": "i3d_*",
     "videomae_case": "videomae_*",

@@ -9,7 +9,10 @@ from torch import Tensor, nn
 from rufous.networks.text_encoders import TextEncoderConfig
 from rufous.perception.amt import AMT, AMT_S
 from rufous.perception.clip import CLIP, CLIPConfig, from_openclip_names
+from rufous.perception.convnext3d import ConvNeXt3DConfig
 from rufous.perception.dino import DINO, DINO_B_16, DINOConfig
+from rufous.perception.dover import DOVER, DOVERConfig
+from rufous.perception.gated_swin import GatedSwinConfig
 from rufous.perception.musiq import MUSIQ, MUSIQ_SPAQ, MUSIQConfig
 from rufous.perception.preprocessing import Preprocessing
 from rufous.perception.raft import RAFT, RAFT_THINGS
@@ -21,6 +24,7 @@ FULL_SIZE: dict[str, Callable[[], nn.Module]] = {
     "umt": lambda: UMT(UMT_L_16_K400),
     "dino": lambda: DINO(DINO_B_16),
     "viclip": lambda: ViCLIP(ViCLIPConfig()),
+    "dover": lambda: DOVER(DOVERConfig()),
 }
 
 
@@ -126,6 +130,27 @@ def test_clip_gives_the_embeddings_of_openais_code(clip_case, assert_close):
     ids = clip_case.stored["input_ids"]
     mask = torch.arange(ids.shape[1]) <= ids.argmax(dim=1)[:, None]
     assert_close(network.encode_text(ids, mask), clip_case.stored["text"])
+
+
+@torch.inference_mode()
+def test_dover_gives_the_published_maps_of_scores(dover_case, assert_close):
+    fields = dover_case.info["config"]
+    technical, aesthetic = (
+        {name: tuple(value) if isinstance(value, list) else value for name, value in fields[branch].items()}
+        for branch in ("technical", "aesthetic")
+    )
+    config = DOVERConfig(
+        technical=GatedSwinConfig(**technical),
+        aesthetic=ConvNeXt3DConfig(**aesthetic),
+        head_width=fields["hidden_channels"],
+    )
+    network, inputs = filled(DOVER(config), dover_case), dover_case.inputs()
+    scores = network.technical_head(network.technical_backbone(inputs["mosaics"]))
+    assert_close(scores, dover_case.stored["technical"])
+    assert_close(network.technical(inputs["mosaics"]), scores.mean(dim=(1, 2, 3, 4)))
+    scores = network.aesthetic_head(network.aesthetic_backbone(inputs["video"]))
+    assert_close(scores, dover_case.stored["aesthetic"])
+    assert_close(network.aesthetic(inputs["video"]), scores.mean(dim=(1, 2, 3, 4)))
 
 
 def test_a_full_size_network_has_the_published_keys_and_shapes(perception_manifest):
