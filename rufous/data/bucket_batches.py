@@ -1,4 +1,4 @@
-"""Batches of a bucketed set for the training loop, read ahead by threads; the position is exact all the same."""
+"""Batches of a bucketed set for the training loop, read ahead by threads; the position stays exact."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -127,7 +127,7 @@ class BucketBatches(Generic[Example, Batch]):
                 found = next(others, None)
                 if found is None:
                     raise ValueError(
-                        f"clip {first} and the {len(batch.others)} after it in bucket {batch.bucket.name} cannot "
-                        f"be read; the last one says: {error}; check the manifest and its root"
+                        f"clip {first} and {len(batch.others)} more of {batch.bucket.name} cannot be read; "
+                        f" the last one says: {error}; check the manifest and its root"
                     ) from error
                 index = found

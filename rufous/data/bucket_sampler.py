@@ -5,9 +5,9 @@ Micro-batches come in groups of one a process, so that nobody waits: all of a gr
 1.2 gives every process another bucket and trains no step at all where micro-batches are fewer than processes;
 that is an error here.
 
-The order depends on the seed and the epoch alone. A position is the epoch and the number of micro-batches that
-all processes have taken of it, so it can be resumed exactly, and also by fewer processes, if they can share a
-group evenly.
+The order depends on the seed and the epoch alone. A position is the epoch and the number of micro-batches
+that all processes have taken of it, so it can be resumed exactly, and also by fewer processes, if they can
+share a group evenly.
 """
 
 import hashlib
@@ -84,9 +84,7 @@ class EpochPlan:
         bucket, number = self.batches[index]
         clips, start = self.order[bucket], number * bucket.batch_size
         stop = start + bucket.batch_size
-        others = np.resize(
-            np.concatenate([clips[stop:], clips[:start]]), min(MAX_STAND_INS, len(clips) - bucket.batch_size)
-        )
+        others = np.concatenate([clips[stop : stop + MAX_STAND_INS], clips[:start][:MAX_STAND_INS]])
         return MicroBatch(bucket, self.epoch, tuple(clips[start:stop].tolist()), tuple(others.tolist()))
 
 
@@ -191,8 +189,8 @@ class BucketSampler:
         if group % self._world_size or position % self._world_size:
             raise CheckpointError(
                 f"the run takes {group} micro-batches side by side and stands at number {position}: "
-                f"{self._world_size} processes cannot share that evenly; use as many as before, or fewer that "
-                "divide it"
+                f"{self._world_size} processes cannot share that evenly; use as many as before, or fewer "
+                "that divide it"
             )
         if group != self._group:
             self._group = group

@@ -11,7 +11,7 @@ until one keeps it. Semantics of Open-Sora 1.2, with its flaws mended:
 | sizes | multiples of ``multiple`` | the tables, most of them multiples of nothing |
 | clips that no bucket keeps | counted, by reason | dropped in silence |
 
-A clip is never enlarged by more than the share ``min_pixels`` allows: 0.8 of a resolution's pixels are enough.
+A clip is enlarged as far as ``min_pixels`` allows: with 0.8 of a resolution's pixels it may go there.
 
 Source: opensora/datasets/bucket.py of hpcaitech/Open-Sora at v1.2.0; arXiv:2412.20404, section 3.
 """
@@ -56,9 +56,7 @@ class BucketRule:
         if not (0.0 <= self.keep <= 1.0 and 0.0 <= self.share_reached <= 1.0):
             raise ValueError(f"keep={self.keep}, reach={self.reach} must be shares, from 0 to 1")
         if self.batch_size is None and self.keep > 0.0:
-            raise ValueError(
-                f"{self.resolution} with {self.num_frames} frames keeps clips: give a batch_size"
-            )
+            raise ValueError(f"{self.resolution} with {self.num_frames} frames keeps clips: give batch_size")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size={self.batch_size}: use 1 or more, or None where keep is 0")
 
@@ -204,7 +202,7 @@ class ClipShapes:
         if len(table) and table.min() < 1:
             wrong = int((table < 1).any(axis=1).argmax())
             raise ValueError(
-                f"clip {wrong} has frames, height, width = {tuple(table[wrong].tolist())}: use 1 up"
+                f"clip {wrong} has frames, height, width = {tuple(table[wrong].tolist())}; use 1 up"
             )
         return ClipShapes(*table.T)
 

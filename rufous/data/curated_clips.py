@@ -39,7 +39,7 @@ class CuratedSampling:
     """How a clip is cut for its bucket and which of its captions is shown."""
 
     strides: tuple[int, int] = (1, 1)
-    """Smallest and largest distance between two frames taken; buckets must have the smallest as ``stride``."""
+    """Smallest and largest distance between two frames taken; buckets have the smallest as ``stride``."""
     crop: Literal["center", "random"] = "center"
     """Which part of a clip remains where its aspect is not quite the bucket's."""
     mirror: bool = False
@@ -217,16 +217,14 @@ def cover(
         frame: As read.
         height: Pixels.
         width: Pixels.
-        place: From top to bottom and from left to right, where in the surplus the cut lies; 0.5 is the middle.
+        place: Where in the surplus the cut lies, from top to bottom, from left to right; 0.5 is the middle.
     """
     from_height, from_width = frame.shape[-2:]
     scale = max(height / from_height, width / from_width)
     sides = max(height, round(from_height * scale)), max(width, round(from_width * scale))
     scaled = resize(frame, height=sides[0], width=sides[1])
-    top, left = (
-        int(share * (have - want + 1 - 1e-9))
-        for share, have, want in zip(place, sides, (height, width), strict=True)
-    )
+    surplus = sides[0] - height, sides[1] - width
+    top, left = (int(share * (more + 1 - 1e-9)) for share, more in zip(place, surplus, strict=True))
     return scaled[..., top : top + height, left : left + width]
 
 

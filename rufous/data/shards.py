@@ -100,7 +100,8 @@ def begin(folder: Path, made_of: Mapping[str, Any]) -> None:
         return
     if changes := differences(_read_json(told), wanted):
         raise CheckpointError(
-            f"{folder} holds a cache made of other things: {'; '.join(changes)}. Use another folder, or delete it"
+            f"{folder} holds a cache made of other things: {'; '.join(changes)}. "
+            "Use another folder, or delete it"
         )
 
 
@@ -140,7 +141,7 @@ class Shards:
         Args:
             folder: What ``write_shards`` wrote.
             made_of: What it should be made of; not asked if None.
-            check: ``hashes`` reads every byte once, about a second a gigabyte; ``sizes`` looks at lengths only.
+            check: ``hashes`` reads every byte once, a second or so a gigabyte; ``sizes`` looks at lengths.
             reading: ``mapped`` lets the system keep pages in memory; ``streamed`` reads each sample by one
                 call, for network drives where mapping is slow.
 
@@ -196,18 +197,15 @@ class Shards:
             ValueError: It is not in the cache; the message says why, if that is known.
         """
         if key not in self._where:
-            raise ValueError(
-                f"{self.folder} has no sample {key}: {self.failed.get(key, 'it was never written')}"
-            )
+            reason = self.failed.get(key, "it was never written")
+            raise ValueError(f"{self.folder} has no sample {key}: {reason}")
         name, (start, length, json_start, json_length) = self._where[key]
         content = self._bytes(name, start, json_start + json_length)
         try:
             tensors = load(content[:length])
         except SafetensorError as error:
             raise ValueError(f"{self.folder}/{name}.tar: sample {key} is damaged: {error}") from error
-        return Sample(
-            key, tensors, json.loads(content[json_start - start : json_start - start + json_length])
-        )
+        return Sample(key, tensors, json.loads(content[json_start - start :]))
 
     def __iter__(self) -> Iterator[Sample]:
         """All samples from first to last, which reads each shard once from end to end."""
@@ -221,7 +219,7 @@ class Shards:
     def _bytes(self, name: str, start: int, stop: int) -> bytes:
         if self._reading == "mapped":
             return self._open[name][start:stop]
-        with open(self.folder / f"{name}.tar", "rb", buffering=0) as file:
+        with open(self.folder / f"{name}.tar", "rb") as file:
             file.seek(start)
             return file.read(stop - start)
 

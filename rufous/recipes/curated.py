@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.schedules import make_schedule
@@ -77,7 +78,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
 
         def save(step: int, folder: Path) -> None:
             manifest = manifest_of(
-                f"{start.name}-curated",
+                f"{Manifest.load(start).name}-curated",
                 config,
                 seeds={"training": config.seed},
                 parents={"start": start},
@@ -85,6 +86,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
             )
             save_student(run_dir / "release", start, network, diffusion, manifest, processes)
 
+        made = made_of(replace(config, data=config.data.settled))
         with contextlib.closing(data.batches(config.seed)) as batches:
             train(
                 objective,
@@ -93,10 +95,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
                 run_dir=run_dir,
                 device=processes.device,
                 save=save,
-                made_of={
-                    **made_of(replace(config, data=config.data.settled)),
-                    "clips_sha256": data.clips.fingerprint,
-                },
+                made_of={**made, "clips_sha256": data.clips.fingerprint},
             )
     return run_dir / "release"
 

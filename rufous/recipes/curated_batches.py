@@ -5,7 +5,6 @@ the first ``views`` epochs are encoded into shards before training, and trained 
 epoch e modulo ``views`` would show without the cache.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -89,8 +88,8 @@ class CuratedDataConfig:
     def __post_init__(self) -> None:
         if self.buckets.stride != self.sampling.strides[0]:
             raise ValueError(
-                f"buckets.stride={self.buckets.stride}, but sampling.strides={self.sampling.strides}: clips that "
-                "fit a bucket must be long enough for the smallest stride; give both the same"
+                f"buckets.stride={self.buckets.stride}, but sampling.strides={self.sampling.strides}: clips "
+                "that fit a bucket must be long enough for the smallest stride; give both the same"
             )
 
 
@@ -223,12 +222,12 @@ def _cached(
     config: CuratedDataConfig, folder: Path, clips: CuratedClips, encoder: Encoder, weights: str, seed: int
 ) -> Shards:
     """The shards, each process having written those of its share that were missing."""
-    settings = {"sampling": config.sampling, "buckets": config.buckets}
     made_of = {
         "autoencoder_sha256": weights,
         "text_encoder_sha256": encoder.text.sha256,
         "clips_sha256": clips.fingerprint,
-        **{name: json.dumps(to_json_dict(value), sort_keys=True) for name, value in settings.items()},
+        "sampling": to_json_dict(config.sampling),
+        "buckets": to_json_dict(config.buckets),
         "seed": seed,
         "views": config.cache.views,
         "dtype": config.cache.dtype,

@@ -169,7 +169,7 @@ def test_cost_is_tokens():
         ({"resolution": "1p", "num_frames": 1, "batch_size": 1}, "resolution='1p'"),
         ({"resolution": "240p", "num_frames": 0, "batch_size": 1}, "num_frames=0"),
         ({"resolution": "240p", "num_frames": 1, "keep": 1.5, "batch_size": 1}, "keep=1.5"),
-        ({"resolution": "240p", "num_frames": 1}, "give a batch_size"),
+        ({"resolution": "240p", "num_frames": 1}, "give batch_size"),
         ({"resolution": "240p", "num_frames": 1, "batch_size": 0}, "batch_size=0"),
     ],
 )

@@ -14,4 +14,4 @@ def test_each_stage_makes_buckets_of_both_kinds():
     for stage in OPEN_SORA_STAGES.values():
         published = BucketConfig.from_published(stage, mode="published")
         assert BucketConfig.from_published(stage).rules == published.rules
-        assert list(published.descending)[0] == "2048"
+        assert next(iter(published.descending)) == "2048"
