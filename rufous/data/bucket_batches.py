@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from rufous.core.console import logger
 from rufous.data.bucket_sampler import BucketSampler, MicroBatch
@@ -15,6 +15,7 @@ Example = TypeVar("Example")
 _log = logger(__name__)
 
 
+@runtime_checkable
 class BucketedSet(Protocol[ExampleRead]):
     """A data set whose examples can be had at the size of any bucket."""
 
