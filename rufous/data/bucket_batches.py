@@ -129,6 +129,6 @@ class BucketBatches(Generic[Example, Batch]):
                 if found is None:
                     raise ValueError(
                         f"clip {first} and {len(batch.others)} more of {batch.bucket.name} cannot be read; "
-                        f" the last one says: {error}; check the manifest and its root"
+                        f"the last one says: {error}; check the manifest and its root"
                     ) from error
                 index = found

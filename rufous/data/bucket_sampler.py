@@ -264,7 +264,8 @@ class BucketSampler:
 
     def _nothing(self, placement: Placement, order: Mapping[Bucket, np.ndarray]) -> str:
         found = [
-            f"{bucket.name}: {len(clips)} clips of {bucket.batch_size}" for bucket, clips in order.items()
+            f"{bucket.name}: {len(clips)} clips for batches of {bucket.batch_size}"
+            for bucket, clips in order.items()
         ]
         found += [f"none: {count} clips ({why})" for why, count in placement.left_out.items()]
         return (

@@ -126,7 +126,7 @@ def test_fewer_batches_than_processes_are_an_error_that_counts_them():
     few = ClipShapes.of([(16, 64, 64)] * 7 + [(16, 8, 8)])
     rules = BucketConfig(rules=(BucketRule(resolution="64x64", num_frames=16, batch_size=4),))
     with pytest.raises(
-        ValueError, match=r"8 clips fill no batch for each of 2 processes .*: 7 clips by 4; none"
+        ValueError, match=r"8 clips fill no batch for each of 2 processes .*: 7 clips for batches of 4; none"
     ):
         BucketSampler(few, rules, world_size=2)
     assert len(BucketSampler(few, rules, world_size=1)) == 1
