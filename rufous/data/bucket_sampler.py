@@ -62,7 +62,7 @@ class MicroBatch:
     epoch: int
     indices: tuple[int, ...]
     others: tuple[int, ...]
-    """Clips of the bucket that may stand in for unreadable ones, in order."""
+    """Clips of the bucket that may stand in for unreadable ones, in order; the batch's own come last."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class EpochPlan:
     epoch: int
     """For drawing places, crops and captions: counted from 0 again after ``redraws``."""
     order: Mapping[Bucket, Int[np.ndarray, " m"]]
-    """Clips of each bucket, shuffled; batch i takes the i-th run of ``batch_size`` of them."""
+    """All clips of each bucket, shuffled; batch i takes the i-th run of ``batch_size`` of them."""
     batches: tuple[tuple[Bucket, int], ...]
     left_out: Mapping[str, int]
     """Clips that are in no batch, by reason."""
@@ -84,7 +84,8 @@ class EpochPlan:
         bucket, number = self.batches[index]
         clips, start = self.order[bucket], number * bucket.batch_size
         stop = start + bucket.batch_size
-        others = np.concatenate([clips[stop : stop + MAX_STAND_INS], clips[:start][:MAX_STAND_INS]])
+        near = clips[stop : stop + MAX_STAND_INS], clips[:start][:MAX_STAND_INS], clips[start:stop]
+        others = np.concatenate(near)
         return MicroBatch(bucket, self.epoch, tuple(clips[start:stop].tolist()), tuple(others.tolist()))
 
 
@@ -217,8 +218,9 @@ class BucketSampler:
             for bucket, members in placement.members()
         }
         unit = self._group if config.balance == "same" else 1
-        used = {bucket: self._filled(clips, bucket.batch_size * unit) for bucket, clips in order.items()}
-        groups = self._groups(used, epoch)
+        if config.remainder == "repeat":
+            order = {bucket: _repeated(clips, bucket.batch_size * unit) for bucket, clips in order.items()}
+        groups = self._groups(order, unit, epoch)
         if not groups:
             raise ValueError(self._nothing(placement, order))
         shuffled = torch.randperm(len(groups), generator=generator_from(self._seed, "groups", epoch))
@@ -236,7 +238,7 @@ class BucketSampler:
                 len({bucket for bucket, _ in batches}),
                 ", ".join(f"{count} ({why})" for why, count in left_out.items()) or "nothing",
             )
-        return EpochPlan(drawn, used, batches, left_out)
+        return EpochPlan(drawn, order, batches, left_out)
 
     def _shuffled(self, count: int, *names: str | int) -> np.ndarray:
         generator = generator_from(self._seed, *names)
@@ -244,21 +246,18 @@ class BucketSampler:
             return torch.randperm(count, generator=generator).numpy()
         return buffered_order(count, self._config.buffer, generator)
 
-    def _filled(self, clips: np.ndarray, unit: int) -> np.ndarray:
-        """As many of the clips as fill whole units, or all and some of them again."""
-        whole, rest = divmod(len(clips), unit)
-        if rest and self._config.remainder == "repeat":
-            return np.resize(clips, (whole + 1) * unit)
-        return clips[: whole * unit]
-
-    def _groups(self, used: Mapping[Bucket, np.ndarray], epoch: int) -> list[list[tuple[Bucket, int]]]:
-        """Micro-batches in groups that stand side by side."""
+    def _groups(
+        self, order: Mapping[Bucket, np.ndarray], unit: int, epoch: int
+    ) -> list[list[tuple[Bucket, int]]]:
+        """Micro-batches in groups that stand side by side; of each bucket a multiple of ``unit``."""
         batches = [
-            (bucket, i) for bucket, clips in used.items() for i in range(len(clips) // bucket.batch_size)
+            (bucket, number)
+            for bucket, clips in order.items()
+            for number in range(len(clips) // (bucket.batch_size * unit) * unit)
         ]
         if self._config.balance == "cost":
-            order = torch.randperm(len(batches), generator=generator_from(self._seed, "batches", epoch))
-            kept = order[: len(batches) - len(batches) % self._group].tolist()
+            shuffled = torch.randperm(len(batches), generator=generator_from(self._seed, "batches", epoch))
+            kept = shuffled[: len(batches) - len(batches) % self._group].tolist()
             batches = sorted((batches[i] for i in kept), key=lambda batch: self._cost(batch[0]))
         return [batches[start : start + self._group] for start in range(0, len(batches), self._group)]
 
@@ -273,6 +272,11 @@ class BucketSampler:
             f"({'; '.join(found) or 'no clips'}): use smaller batches, fewer buckets or aspects, "
             'remainder="repeat", or more clips'
         )
+
+
+def _repeated(clips: np.ndarray, unit: int) -> np.ndarray:
+    """The clips, and some of them again until they fill whole units."""
+    return np.resize(clips, -(-len(clips) // unit) * unit)
 
 
 def buffered_order(count: int, buffer: int, generator: torch.Generator) -> Int[np.ndarray, " n"]:

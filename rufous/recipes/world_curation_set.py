@@ -197,9 +197,9 @@ def _processed(stage: Stage, clip: Clip) -> list[Clip]:
         return [clip.with_error(stage.name, str(error))]
 
 
-def curation_figures(rows: Sequence[Clip]) -> dict[str, dict[str, float]]:
+def curation_figures(rows: Sequence[Clip]) -> dict[str, dict[str, float | int]]:
     """Of each damage, and of sound clips, how many there were and the share that was dropped."""
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, dict[str, float | int]] = {}
     for kind in (*DAMAGES, SOUND):
         own = [clip.dropped is not None for clip in rows if clip.tags[DAMAGE] == kind]
         if own:
