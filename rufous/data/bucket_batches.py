@@ -45,7 +45,8 @@ class BucketBatches(Generic[Example, Batch]):
 
         Args:
             dataset: Where examples come from.
-            collate: Joins examples of one bucket into a batch; called in the reading threads.
+            collate: Joins examples of one bucket into a batch; called by whoever takes it, not by the threads,
+                so that networks in it do not run beside the one that is trained.
             sampler: The order; this object alone moves it.
             prefetch: Batches to read ahead; 0 reads when asked.
             num_threads: Threads that read, each a batch of its own.
@@ -58,7 +59,7 @@ class BucketBatches(Generic[Example, Batch]):
         self._dataset, self._collate, self._sampler = dataset, collate, sampler
         self._prefetch, self._num_threads = prefetch, num_threads
         self._pool: ThreadPoolExecutor | None = None
-        self._coming: deque[Future[Batch]] = deque()
+        self._coming: deque[Future[list[Example]]] = deque()
         self._logged: set[int] = set()
 
     @property
@@ -73,11 +74,11 @@ class BucketBatches(Generic[Example, Batch]):
             Exception: Whatever reading raises, also when it was read ahead; the position stays.
         """
         if self._prefetch == 0:
-            taken = [self._read(batch) for batch in self._sampler.next_batches(n)]
+            taken = [self._collate(self._read(batch)) for batch in self._sampler.next_batches(n)]
         else:
             self._read_ahead(n + self._prefetch)
             try:
-                taken = [self._coming.popleft().result() for _ in range(n)]
+                taken = [self._collate(self._coming.popleft().result()) for _ in range(n)]
             except BaseException:
                 self.close()  # what was popped must be read again
                 raise
@@ -111,9 +112,9 @@ class BucketBatches(Generic[Example, Batch]):
         for batch in self._sampler.next_batches(missing, ahead=len(self._coming)):
             self._coming.append(self._pool.submit(self._read, batch))
 
-    def _read(self, batch: MicroBatch) -> Batch:
+    def _read(self, batch: MicroBatch) -> list[Example]:
         others = iter(batch.others)
-        return self._collate([self._example(index, batch, others) for index in batch.indices])
+        return [self._example(index, batch, others) for index in batch.indices]
 
     def _example(self, index: int, batch: MicroBatch, others: Iterator[int]) -> Example:
         """The clip, or the next of its bucket that can be read, alike in every process."""

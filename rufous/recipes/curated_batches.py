@@ -1,8 +1,10 @@
 """Batches of a curated manifest for the training loop: bucketed, encoded as they are read or once for all.
 
-Without ``cache_dir`` the frozen autoencoder and the text tower run in the threads that read ahead. With it,
-the first ``views`` epochs are encoded into shards before training, and trained on in turn: epoch e shows what
-epoch e modulo ``views`` would show without the cache.
+Without ``cache_dir`` threads read files ahead, and the frozen autoencoder and the text tower encode a batch
+when it is taken: on a CPU the loop chooses the attention kernels of the whole process, so that encoding
+beside a training step would give other bits from time to time. With it, the first ``views`` epochs are
+encoded into shards before training, and trained on in turn: epoch e shows what epoch e modulo ``views`` would
+show without the cache.
 """
 
 from collections.abc import Iterator, Sequence

@@ -79,3 +79,17 @@ def test_a_bucket_that_cannot_be_read_at_all_is_an_error_and_the_position_stays(
 def test_no_threads_are_refused():
     with pytest.raises(ValueError, match="num_threads=0"):
         batches(num_threads=0)
+
+
+def test_batches_are_joined_by_the_thread_that_takes_them():
+    threads = []
+    sampler = BucketSampler(SHAPES, RULES, seed=3)
+
+    def join(part):
+        threads.append(threading.current_thread())
+        return tuple(part)
+
+    source = BucketBatches(Numbered(), join, sampler, prefetch=2)
+    source.take(4)
+    source.close()
+    assert set(threads) == {threading.current_thread()}
