@@ -45,7 +45,7 @@ class BucketBatches(Generic[Example, Batch]):
 
         Args:
             dataset: Where examples come from.
-            collate: Joins examples of one bucket into a batch; called by whoever takes it, not by the threads,
+            collate: Joins examples of one bucket into a batch; called by whoever takes it, not by a thread,
                 so that networks in it do not run beside the one that is trained.
             sampler: The order; this object alone moves it.
             prefetch: Batches to read ahead; 0 reads when asked.
