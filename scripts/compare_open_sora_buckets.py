@@ -49,9 +49,7 @@ def main(root: Path) -> int:
                 told = None if key is None else (key[0], *(int(each) for each in theirs.get_thw(key)))
                 mine = found and (found.resolution, found.num_frames, found.height, found.width)
                 num_clips, num_other = num_clips + 1, num_other + (told != mine)
-    print(
-        f"{num_clips} clips: {num_other} go to another bucket; all {len(aspect.ASPECT_RATIOS)} tables are equal"
-    )
+    print(f"all {len(aspect.ASPECT_RATIOS)} tables are equal; of {num_clips} clips {num_other} go elsewhere")
     return int(num_other > 0)
 
 
