@@ -28,6 +28,11 @@
 * ``caption_check`` - whether a written text will do as a caption, and what it invents.
 * ``caption_words`` - the words by which captions are judged.
 * ``score_suffix`` - scores in words at the end of a caption, written and read in one place.
+* ``aspect`` - sizes of frames by resolution and aspect.
+* ``buckets``, ``open_sora_buckets`` - which clips can share a batch; Open-Sora 1.2's own.
+* ``bucket_sampler``, ``bucket_batches`` - the order of a bucketed training, and its batches.
+* ``curated_clips`` - training clips from a curated manifest.
+* ``shards`` - a cache of encoded clips.
 * ``records`` - lists of captioned clips: JSON lines, or CSV as published recipes have it.
 * ``video_clips`` - training clips by index, drawn from such files at a random stride and start.
 """

@@ -125,7 +125,7 @@ class VideoClips:
         sampling = self._sampling
         timeline = timeline_of(record.source, num_threads=1)
         chosen = draw_frames(timeline, record, sampling, generator)
-        fps = _rate(timeline, chosen)  # before the costly part, since it may refuse the file
+        fps = clip_rate(timeline, chosen)  # before the costly part, since it may refuse the file
         frames, _ = read_frames(timeline, chosen, num_threads=1)
         resized = [resize_and_crop(frame, height=sampling.height, width=sampling.width) for frame in frames]
         return TrainingClip(frames=torch.stack(resized), fps=fps, caption=record.caption)
@@ -177,7 +177,7 @@ def _draw_below(limit: int, generator: torch.Generator) -> int:
     return int(torch.randint(limit, (), generator=generator))
 
 
-def _rate(timeline: Timeline, chosen: range) -> float:
+def clip_rate(timeline: Timeline, chosen: range) -> float:
     """Frames per second of the chosen frames; the mean, if the file's rate varies."""
     fps, is_variable = timeline.frame_rate()
     if not is_variable or len(chosen) == 1:

@@ -21,14 +21,19 @@
 * ``world_reproduce`` - the whole road, from nothing to a few-step student.
 * ``video_batches`` - clips of video files, encoded as they are read.
 * ``distil_unet``, ``feedback_unet`` - both stages at full size.
+* ``curated_batches`` - clips of a curated manifest in buckets, encoded once or as they are read.
+* ``curated`` - a generator trained on a curated set.
+* ``world_curation_set``, ``world_curation_gain`` - what curation is worth on a damaged set.
 * ``world_ablation`` - what each step of the recipe brings.
 * ``world_ship`` - a finished release, stored small inside the package.
 """
 
 from rufous.recipes import (
+    curated,
     world_ablation,
     world_autoencoder,
     world_clips,
+    world_curation_gain,
     world_few_steps,
     world_latents,
     world_pruning,
@@ -60,6 +65,8 @@ RECIPES: dict[str, Recipe] = {
         world_reproduce.RECIPE,
         world_ablation.RECIPE,
         world_ship.RECIPE,
+        curated.RECIPE,
+        world_curation_gain.RECIPE,
         DISTIL_UNET_0_7B,
         DISTIL_UNET_0_9B,
         FEEDBACK_UNET_0_7B,

@@ -82,7 +82,7 @@ def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str
     seconds: dict[str, float] = {}
     splits: tuple[tuple[Split, str], ...] = (("train", "seen"), ("held_out", "held_out"))
     for split, name in splits:
-        samples, taken = _samples(pipe, config, split)
+        samples, taken = samples_of(pipe, config, split)
         told = gathered([(each.index, each.real.scene.things[0].motion, each.judged) for each in samples])
         _, motions, judged = zip(*sorted(told, key=lambda each: each[0]), strict=True)
         report[name] = {**truth_figures(judged), "motion_by_name": _by_motion(motions, judged)}
@@ -98,7 +98,7 @@ def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str
     return report
 
 
-def _samples(
+def samples_of(
     pipe: TextToVideoPipeline, config: WorldTruthConfig, split: Split
 ) -> tuple[list[Sample], dict[str, float]]:
     """This process's share of a split, and the seconds that one clip took in each stage."""

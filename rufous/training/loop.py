@@ -136,6 +136,7 @@ def train(
     with StopRequest(config.time_limit_s) as stop, contextlib.closing(run.report):
         run.repeat_last_hook(save)
         while run.step < config.num_steps and run.stopped_by is None:
+            run.seed_dropout()
             losses: list[Tensor] = []
             for micro_batch in batches.take(config.accumulation):
                 with fast_training_attention(device):  # also where the backward pass recomputes activations
@@ -214,6 +215,11 @@ class _Run(Generic[Batch]):
     def lr_factor(self) -> float:
         """Share of the peak learning rate for the next update."""
         return lr_factor(self._config.optimizer, self.step, self._config.num_steps)
+
+    def seed_dropout(self) -> None:
+        """Seed each step by itself: dropout takes no generator, and would not resume exactly."""
+        own = generator_from(self._config.seed, "dropout", parallel.rank(), self.step)
+        torch.manual_seed(own.initial_seed())
 
     def decide(self, stop: StopRequest) -> None:
         """Whether this step is saved and whether it is the last; ranks must agree, or a collective hangs."""

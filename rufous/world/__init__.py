@@ -12,6 +12,7 @@
 * ``trajectory`` - the motion that a track of poses shows, its magnitude and roughness.
 * ``truth`` - what a clip shows, measured from its pixels alone, and whether its caption says so.
 * ``spoiling`` - clips spoilt on purpose, which the yardstick must refuse.
+* ``damage`` - clips damaged as raw footage is.
 * ``accuracy`` - the command that tells how often the yardstick is right.
 """
 

@@ -1,0 +1,118 @@
+"""Train a generator on a curated set: buckets of sizes and lengths, from a manifest to a release.
+
+    rufous train curated start=videocrafter2 data.manifest=OUT/manifest.jsonl
+    torchrun --nproc_per_node 4 -m rufous train curated start=videocrafter2 data.manifest=OUT/manifest.jsonl
+
+Plain diffusion training of the U-Net of ``start``, whose autoencoder and text tower stay frozen;
+``fresh=true`` begins with random weights of its architecture, or of ``network``. Batches are those of each
+process: a bucket's ``batch_size`` says what fits one GPU.
+
+Unverified at full scale: only reduced runs on random weights and on the world are tested.
+"""
+
+import contextlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import load_config
+from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.schedules import make_schedule
+from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective
+from rufous.networks.unet3d import UNet3D, UNet3DConfig
+from rufous.recipes.curated_batches import CuratedDataConfig, open_curated
+from rufous.recipes.processes import joined
+from rufous.recipes.recipe import Recipe, made_of
+from rufous.recipes.recovery import load_denoiser
+from rufous.recipes.releases import manifest_of, save_student
+from rufous.training.loop import TrainConfig, train
+from rufous.training.optim import OptimizerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class CuratedConfig:
+    """Settings of the run."""
+
+    start: str = "videocrafter2"
+    """Embedded name or release folder: autoencoder, text tower, and the U-Net that is trained on."""
+    fresh: bool = False
+    """Begin with random weights."""
+    network: UNet3DConfig | None = None
+    """Architecture to begin with instead of that of ``start``; with ``fresh`` only."""
+    data: CuratedDataConfig = field(default_factory=CuratedDataConfig)
+    objective: DenoisingConfig = field(default_factory=DenoisingConfig)
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(
+            num_steps=20_000,
+            optimizer=OptimizerConfig(learning_rate=1e-5, warmup_steps=500),
+            ema_decay=0.999,
+            save_every=1_000,
+        )
+    )
+    seed: int = 15
+
+    def __post_init__(self) -> None:
+        if self.network is not None and not self.fresh:
+            raise ValueError("network is given, but fresh=False: weights of start fit its own network alone")
+
+
+def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
+    """Train and write ``run_dir/release``, the release of ``start`` with the U-Net that was trained.
+
+    Raises:
+        ValueError: The manifest cannot be read, or fills no batch for each process.
+        CheckpointError: No such release, or a cache of other clips.
+    """
+    start = find_release(config.start)
+    with joined(device) as processes:
+        data = open_curated(config.data, start, processes, seed=config.seed)
+        denoiser = _denoiser(config, start, processes.device)
+        network = denoiser.network
+        assert isinstance(network, UNet3D)
+        processes.spread(network)
+        objective = DenoisingObjective(denoiser, data.empty, config.objective)
+        diffusion = load_config(start, "diffusion")
+
+        def save(step: int, folder: Path) -> None:
+            manifest = manifest_of(
+                f"{Manifest.load(start).name}-curated",
+                config,
+                seeds={"training": config.seed},
+                parents={"start": start},
+                figures={"steps": step, "clips": len(data.clips)},
+            )
+            save_student(run_dir / "release", start, network, diffusion, manifest, processes)
+
+        made = made_of(replace(config, data=config.data.settled))
+        with contextlib.closing(data.batches(config.seed)) as batches:
+            train(
+                objective,
+                batches,
+                config.train,
+                run_dir=run_dir,
+                device=processes.device,
+                save=save,
+                made_of={**made, "clips_sha256": data.clips.fingerprint},
+            )
+    return run_dir / "release"
+
+
+def _denoiser(config: CuratedConfig, start: Path, device: torch.device) -> Denoiser:
+    if not config.fresh:
+        return load_denoiser(start, device)
+    diffusion = load_config(start, "diffusion")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = UNet3D(config.network or load_config(start, "unet"))
+    return Denoiser(network.to(device), make_schedule(diffusion.schedule), diffusion.prediction_type)
+
+
+RECIPE = Recipe(
+    name="curated",
+    summary="A generator trained on a curated set, in buckets of sizes and lengths.",
+    config=CuratedConfig(),
+    run=run,
+)
