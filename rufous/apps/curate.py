@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,7 +33,10 @@ def curate(
         list[str] | None, typer.Argument(help="Settings of stages: stage.setting=value ...")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for manifest.parquet, report.html and the journal.")
+        Path,
+        typer.Option(
+            "--output", "-o", help="Folder for manifest.parquet, shards, report.html and the journal."
+        ),
     ] = DEFAULT_OUTPUT,
     preset: Annotated[str, typer.Option(help="hummingbird, open-sora-1.2 or probe.")] = "hummingbird",
     stages: Annotated[
@@ -55,6 +58,9 @@ def curate(
         list[str] | None,
         typer.Option(help="Also write the kept clips as jsonl, csv, hummingbird, open-sora or webvid."),
     ] = None,
+    shards: Annotated[
+        bool, typer.Option(help="Write the kept clips into tar files as well, as WebDataset has them.")
+    ] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure; say what filters would take.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, tables or timings.")] = False,
@@ -67,6 +73,7 @@ def curate(
     # 1. everything that can be refused before the work
     check_folder(output)
     with timed(seconds, "import"):
+        from rufous.data.clip_shards import write_clip_shards
         from rufous.data.curation_report import write_report
         from rufous.data.engine import curate as carry_out
         from rufous.data.journal import Journal
@@ -80,6 +87,8 @@ def curate(
     workers = _executor(executor, address, min(jobs or os.cpu_count() or 1, len(found.clips)), timeout)
     if not quiet:
         _say_left_out(plan)
+    made_with = _made_with(plan, preset if stages is None else None)
+    not_cut: Mapping[str, str] = {}
     # 2. the work
     with locked(output), _stopped_by_signal():
         with timed(seconds, "journal"):
@@ -95,14 +104,28 @@ def curate(
                     is_dry_run=dry_run,
                     on_progress=on_progress,
                 )
+            if not dry_run:
+                with timed(seconds, "write"):
+                    write_manifest(output / "manifest.parquet", curated.clips, metadata=made_with)
+            if shards and not dry_run:
+                with (
+                    timed(seconds, "shards"),
+                    step_bar(len(curated.kept), visible=not quiet, what="shards") as advance,
+                ):
+                    packed = write_clip_shards(
+                        output / "shards",
+                        curated.kept,
+                        root=found.root,
+                        executor=workers,
+                        on_progress=lambda clip: advance(clip.source[-40:]),
+                    )
+                not_cut = packed.failed
         finally:
             journal.close()
             workers.close()
-        # 3. write and report
-        made_with = _made_with(plan, preset if stages is None else None)
-        with timed(seconds, "write"):
+        # 3. report
+        with timed(seconds, "report"):
             if not dry_run:
-                write_manifest(output / "manifest.parquet", curated.clips, metadata=made_with)
                 _write_exports(output, curated, export or [])
             summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
             _write_json(output / ("dry_run.json" if dry_run else "run.json"), summary)
@@ -122,9 +145,9 @@ def curate(
         typer.echo(_table(curated))
         typer.echo("\n".join(map(str, [*([] if dry_run else [output / "manifest.parquet"]), page])))
     if not quiet:
-        _say_what_is_wrong(found, curated)
+        _say_what_is_wrong(found, curated, not_cut)
         typer.echo(timing_line(seconds), err=True)
-    if found.problems or any(clip.errors for clip in curated.clips):
+    if found.problems or not_cut or any(clip.errors for clip in curated.clips):
         raise typer.Exit(1)
 
 
@@ -299,8 +322,9 @@ def _table(curated: "Curated") -> str:
     return "\n".join(lines)
 
 
-def _say_what_is_wrong(found: "Scan", curated: "Curated") -> None:
+def _say_what_is_wrong(found: "Scan", curated: "Curated", not_cut: Mapping[str, str]) -> None:
     told = [f"{each.source}: {each.reason}" for each in found.problems]
+    told += [f"{source}: shards: {reason}" for source, reason in not_cut.items()]
     told += [
         f"{clip.source}: {stage}: {reason}" for clip in curated.clips for stage, reason in clip.errors.items()
     ]

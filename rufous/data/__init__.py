@@ -15,6 +15,7 @@
 * ``local_executor`` - processes of this machine.
 * ``ray_executor`` - actors of a Ray cluster.
 * ``manifest`` - clips to and from Parquet, JSON lines and CSV.
+* ``clip_shards`` - kept clips as tar files that any trainer reads.
 * ``published_csv`` - kept clips in the layouts that published code reads.
 * ``curation_report`` - a run as one HTML file.
 * ``histogram`` - its plots.

@@ -51,6 +51,12 @@ class Clip:
         """What tells clips of a run apart, and orders them."""
         return self.source, self.start_s
 
+    @property
+    def key(self) -> str:
+        """A name for files that no other clip of a run has, and that is the same in each: 20 letters."""
+        told = f"{self.source}\n{self.start_s!r}\n{self.end_s!r}"
+        return hashlib.sha256(told.encode()).hexdigest()[:20]
+
     def identified(self) -> "Clip":
         """With the ``content_id`` of its file's bytes, which ``info["sha256"]`` holds, and its times."""
         told = f"{self.info.get('sha256', '')} {self.start_s!r} {self.end_s!r}"

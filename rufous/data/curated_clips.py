@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -57,37 +57,6 @@ class CuratedSampling:
             raise ValueError("captions={}: name at least one kind, for example original")
         if wrong := [kind for kind, weight in self.captions.items() if not 0.0 <= weight < math.inf]:
             raise ValueError(f"captions[{wrong[0]!r}]={self.captions[wrong[0]]}: use a weight of 0 or more")
-
-
-def read_clips(path: Path | str) -> list[Clip]:
-    """The rows of a manifest in JSON lines, as ``Clip.to_dict`` gives them, dropped ones too.
-
-    Raises:
-        ValueError: No such file, another suffix, no clips, or a line that is no clip; it is named.
-        OSError: The file cannot be read.
-    """
-    path = Path(path)
-    if path.suffix != ".jsonl":
-        raise ValueError(f"{path}: a manifest is a .jsonl file here")
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    clips: list[Clip] = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                clips.append(Clip.from_dict(json.loads(line)))
-            except (ValueError, TypeError, AttributeError) as error:
-                raise ValueError(f"{path}, line {number}: no clip: {error}") from error
-    if not clips:
-        raise ValueError(f"{path} holds no clips")
-    return clips
-
-
-def write_clips(path: Path | str, clips: Iterable[Clip]) -> None:
-    """Write what ``read_clips`` reads."""
-    Path(path).write_text("".join(json.dumps(clip.to_dict()) + "\n" for clip in clips), encoding="utf-8")
 
 
 def num_frames_of(clip: Clip) -> int:

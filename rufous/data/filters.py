@@ -17,6 +17,8 @@ from rufous.data.clip import Clip
 
 LENGTH = "length_s"
 """Seconds from the start of a clip to its end."""
+SIGNS = (">=", "<=", "!=")
+"""What tells the text of a filter from the name of a stage."""
 _BOUND = re.compile(r"(\w+)\s*(>=|<=)\s*(-?\d+(?:\.\d*)?(?:e-?\d+)?)\s*(%?)", re.IGNORECASE)
 _NAMES = re.compile(r"(\w+)\s*!=\s*([\w,-]+)")
 Limits = tuple[float | None, float | None]

@@ -1,7 +1,7 @@
 """Train a generator on a curated set: buckets of sizes and lengths, from a manifest to a release.
 
-    rufous train curated start=videocrafter2 data.manifest=OUT/manifest.jsonl
-    torchrun --nproc_per_node 4 -m rufous train curated start=videocrafter2 data.manifest=OUT/manifest.jsonl
+    rufous train curated start=videocrafter2 data.manifest=OUT/manifest.parquet
+    torchrun --nproc_per_node 4 -m rufous train curated start=videocrafter2 data.manifest=OUT/manifest.parquet
 
 Plain diffusion training of the U-Net of ``start``, whose autoencoder and text tower stay frozen;
 ``fresh=true`` begins with random weights of its architecture, or of ``network``. Batches are those of each

@@ -7,6 +7,7 @@ encoded into shards before training, and trained on in turn: epoch e shows what 
 show without the cache.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +25,8 @@ from rufous.core.types import Conditioning
 from rufous.data.bucket_batches import BucketBatches
 from rufous.data.bucket_sampler import BucketSampler, SamplerConfig
 from rufous.data.buckets import Bucket, BucketConfig, BucketRule, place
-from rufous.data.curated_clips import CuratedClips, CuratedSampling, read_clips
+from rufous.data.curated_clips import CuratedClips, CuratedSampling
+from rufous.data.manifest import read_manifest
 from rufous.data.shards import Failures, Sample, Shards, write_shards
 from rufous.data.video_clips import TrainingClip
 from rufous.distillation.denoising import LatentBatch
@@ -61,10 +63,11 @@ class CacheConfig:
 class CuratedDataConfig:
     """Which clips are trained on, at which sizes."""
 
-    manifest: str = "curated/manifest.jsonl"
+    manifest: str = "curated/manifest.parquet"
     """What curation wrote."""
     root: str | None = None
-    """Folder that the manifest's sources start from; None for its own."""
+    """Folder that the manifest's sources start from; None for the one that ``run.json`` beside it names, or
+    its own."""
     sampling: CuratedSampling = field(default_factory=CuratedSampling)
     buckets: BucketConfig = field(
         default_factory=lambda: BucketConfig(
@@ -207,8 +210,7 @@ def open_curated(config: CuratedDataConfig, release: Path, processes: Processes,
         ValueError: The manifest cannot be read, or nothing of it can be trained on.
         CheckpointError: The release lacks a component, or the cache is damaged or of other clips.
     """
-    root = Path(config.manifest).parent if config.root is None else Path(config.root)
-    clips = CuratedClips(read_clips(config.manifest), root, config.sampling, seed=seed)
+    clips = CuratedClips(list(read_manifest(config.manifest)), root_of(config), config.sampling, seed=seed)
     name = component_names(release)["autoencoder"]
     autoencoder = load_component(release, name, dtype=torch.float32, device=processes.device)
     autoencoder.requires_grad_(False)
@@ -218,6 +220,23 @@ def open_curated(config: CuratedDataConfig, release: Path, processes: Processes,
         weights = sha256_of(release / name / "model.safetensors")
         shards = _cached(config, Path(config.cache_dir), clips, encoder, weights, seed)
     return CuratedData(config, clips, encoder, processes, shards)
+
+
+def root_of(config: CuratedDataConfig) -> Path:
+    """The folder that the sources start from.
+
+    Raises:
+        ValueError: ``run.json`` beside the manifest is damaged.
+    """
+    if config.root is not None:
+        return Path(config.root)
+    told = Path(config.manifest).with_name("run.json")
+    if not told.is_file():
+        return Path(config.manifest).parent
+    try:
+        return Path(json.loads(told.read_text(encoding="utf-8"))["root"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{told} names no root ({error!r}): give data.root") from error
 
 
 def _cached(

@@ -1,7 +1,7 @@
 """What curation is worth: one small model trained on a raw set and on what curation leaves of it.
 
-    rufous train world_curation_gain 'data.stages=["technical"]' \
-        'data.rules=[{"value": "technical_sharpness", "at_least": 0.2}]'
+    rufous train world_curation_gain
+    rufous train world_curation_gain 'data.steps=["technical", "technical_sharpness>=0.5"]'
 
 Of the world's clips 40 % are damaged: blurred, flashing, with a dolly zoom, or with another clip's caption
 (``world_curation_set``). The same network is trained from the same weights for equally many steps on the raw
@@ -24,7 +24,8 @@ from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.data.buckets import BucketConfig, BucketRule
-from rufous.data.curated_clips import CuratedSampling, read_clips
+from rufous.data.curated_clips import CuratedSampling
+from rufous.data.manifest import read_manifest
 from rufous.evaluation.bootstrap import mean_interval
 from rufous.networks.unet3d import UNet3DConfig
 from rufous.pipelines.loading import load
@@ -39,7 +40,7 @@ from rufous.recipes.world_curation_set import (
     caption_kinds,
     curation_figures,
     make_sets,
-    named_stages,
+    plan_of,
 )
 from rufous.recipes.world_teacher import WORLD_UNET
 from rufous.recipes.world_truth import WorldTruthConfig, samples_of
@@ -121,9 +122,9 @@ def run(config: CurationGainConfig, run_dir: Path, device: torch.device) -> Path
     """Make the sets, train and judge what is left to do, and write ``run_dir/gain.md`` and ``gain.json``.
 
     Raises:
-        ValueError: A stage of no such name.
+        ConfigError: No such stage, or a filter of a value that none gives.
     """
-    named_stages(config.data.stages)
+    plan_of(config.data)
     with joined(device) as processes:
         with processes.first_alone():
             make_sets(config.data, run_dir / "set")
@@ -132,7 +133,7 @@ def run(config: CurationGainConfig, run_dir: Path, device: torch.device) -> Path
             for arm in config.arms
         }
         report = gain_report(right)
-        report["curation"] = curation_figures(read_clips(run_dir / "set" / "curated.jsonl"))
+        report["curation"] = curation_figures(list(read_manifest(run_dir / "set" / "curated.jsonl")))
         if processes.is_first:
             told = {"config": to_json_dict(config), **report}
             write_text(run_dir / "gain.json", json.dumps(told, indent=1) + "\n")

@@ -58,7 +58,7 @@ def test_a_folder_gives_manifest_report_and_summary(videos, capsys):
     assert (summary["num_clips"], summary["num_kept"], summary["num_worked_on"]) == (3, 2, 3)
     assert "<svg" in Path("out/report.html").read_text()
     assert sorted(path.name for path in Path("out").iterdir()) == [
-        *("journal.jsonl", "manifest.parquet", "report.html", "run.json"),
+        *("journal.jsonl", "manifest.parquet", "report.html", "run.json", "shards"),
     ]
     shown = capsys.readouterr().out
     assert "3 clips, 2 kept" in shown

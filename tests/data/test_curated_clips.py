@@ -1,4 +1,3 @@
-import json
 from collections import Counter
 from dataclasses import replace
 
@@ -13,8 +12,6 @@ from rufous.data.curated_clips import (
     choose_caption,
     cover,
     num_frames_of,
-    read_clips,
-    write_clips,
 )
 from rufous.video.write import write_video
 
@@ -113,19 +110,8 @@ def test_cover_cuts_the_middle_or_elsewhere():
     assert cover(frame, height=12, width=12, place=(0.5, 0.5)).shape == (3, 12, 12)
 
 
-def test_a_manifest_of_json_lines_is_read_back(tmp_path):
-    write_clips(tmp_path / "m.jsonl", [CLIP, CLIP.drop("x", "y")])
-    assert read_clips(tmp_path / "m.jsonl") == [CLIP, CLIP.drop("x", "y")]
-
-
 def test_what_cannot_be_trained_on_is_refused(root, tmp_path):
-    (tmp_path / "m.jsonl").write_text(json.dumps({"source": "a", "colour": 1}) + "\n")
-    (tmp_path / "empty.jsonl").write_text("\n")
     for call, message in [
-        (lambda: read_clips(tmp_path / "none.jsonl"), "no such file"),
-        (lambda: read_clips(tmp_path / "m.csv"), "a .jsonl file"),
-        (lambda: read_clips(tmp_path / "m.jsonl"), r"m\.jsonl, line 1: no clip: unknown colour"),
-        (lambda: read_clips(tmp_path / "empty.jsonl"), "holds no clips"),
         (lambda: clips(root, replace(CLIP, info={})), "info has no num_frames"),
         (lambda: clips(root, replace(CLIP, source="../a.mkv")), "leaves root"),
         (lambda: clips(tmp_path / "none"), "no such folder"),

@@ -6,7 +6,8 @@ import torch
 
 from rufous.data.buckets import BucketConfig, BucketRule
 from rufous.data.clip import Clip
-from rufous.data.curated_clips import CuratedSampling, write_clips
+from rufous.data.curated_clips import CuratedSampling
+from rufous.data.manifest import write_manifest
 from rufous.recipes.curated import CuratedConfig
 from rufous.recipes.curated_batches import CuratedDataConfig
 from rufous.video.write import write_video
@@ -41,7 +42,7 @@ def write_curated(folder: Path, num_clips: int = 16) -> Path:
         )
         clips.append(clip)
     clips.append(Clip(source="gone.mkv").drop("probe", "no such file"))
-    write_clips(folder / "manifest.jsonl", clips)
+    write_manifest(folder / "manifest.jsonl", clips)
     return folder / "manifest.jsonl"
 
 

@@ -13,7 +13,7 @@ import rufous
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, verify_release
 from rufous.core.errors import ConfigError
-from rufous.data.curated_clips import read_clips, write_clips
+from rufous.data.manifest import read_manifest, write_manifest
 from rufous.recipes import RECIPES
 from rufous.recipes.curated import CuratedConfig
 from tests.recipes.conftest import CPU
@@ -56,10 +56,10 @@ def test_a_resumed_run_gives_the_bits_of_an_unbroken_one(tiny_release, manifest,
 
 def test_a_changed_manifest_is_refused_on_resume(tiny_release, manifest, tmp_path):
     other = tmp_path / "manifest.jsonl"
-    clips = read_clips(manifest)
-    write_clips(other, clips)
+    clips = list(read_manifest(manifest))
+    write_manifest(other, clips)
     run(settings(tiny_release, other, 1, root=str(manifest.parent)), tmp_path / "run", CPU)
-    write_clips(other, [clips[0].with_captions(original="a pink star"), *clips[1:]])
+    write_manifest(other, [clips[0].with_captions(original="a pink star"), *clips[1:]])
     with pytest.raises(ConfigError, match="clips_sha256 was"):
         run(settings(tiny_release, other, 2, root=str(manifest.parent)), tmp_path / "run", CPU)
 

@@ -4,12 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rufous.core.errors import ConfigError
 from rufous.data.buckets import BucketConfig, BucketRule
 from rufous.data.stages.registry import STAGES
 from rufous.recipes import RECIPES
 from rufous.recipes.world_clips import WorldClipsConfig
 from rufous.recipes.world_curation_gain import CurationGainConfig, GainPhase, gain_report, markdown
-from rufous.recipes.world_curation_set import CurationSetConfig, KeepRule
+from rufous.recipes.world_curation_set import CurationSetConfig
 from rufous.recipes.world_truth import WorldTruthConfig
 from tests.recipes.conftest import CPU, brief
 from tests.recipes.toy_stages import Edges
@@ -43,8 +44,8 @@ def toy(tiny_release) -> CurationGainConfig:
     return CurationGainConfig(
         data=CurationSetConfig(
             clips=WorldClipsConfig(num_clips=16, captions_per_clip=2, num_frames=4, size=16),
-            stages=("edges",),
-            rules=(KeepRule(value="edges_jump", at_most=1.0),),
+            steps=("edges", "edges_jump<=1"),
+            num_workers=0,
         ),
         start=str(tiny_release),
         network=replace(TINY_UNET, model_channels=12),
@@ -78,6 +79,6 @@ def test_settings_that_make_no_sense_are_refused(tmp_path):
         CurationGainConfig(arms=("clean",))
     with pytest.raises(ValueError, match="at least one phase"):
         CurationGainConfig(seeds=())
-    config = CurationGainConfig(data=CurationSetConfig(stages=("rust",)))
-    with pytest.raises(ValueError, match="stage 'rust' is unknown"):
+    config = CurationGainConfig(data=CurationSetConfig(steps=("rust",)))
+    with pytest.raises(ConfigError, match="rust cannot run here"):
         RECIPES["world_curation_gain"].run(config, tmp_path, CPU)

@@ -1,4 +1,4 @@
-"""Two small stages for the world: how steep edges are, and how brightness jumps."""
+"""Small stages for the world: how steep edges are, and how brightness jumps."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -40,3 +40,19 @@ class Rank:
             clip.with_scores(rank=float((values < value).mean()))
             for clip, value in zip(clips, values, strict=True)
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unseen:
+    """Fails if anything of a clip's damage is told."""
+
+    name: ClassVar[str] = "unseen"
+    after: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    needs_gpu: ClassVar[bool] = False
+
+    def process(self, clip: Clip) -> list[Clip]:
+        """The clip as it is."""
+        if clip.tags:
+            raise ValueError(f"tags are told: {dict(clip.tags)}")
+        return [clip]

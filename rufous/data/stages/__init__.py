@@ -17,6 +17,7 @@
 * ``watermark`` - what stands still in a corner while the picture moves.
 * ``aesthetic`` - LAION's aesthetic predictors over CLIP embeddings.
 * ``match`` - how well frames and caption belong together, by CLIP.
+* ``video_match`` - the same for the whole clip, by a video-text model of a release.
 * ``dover`` - DOVER's technical, aesthetic and overall quality; weights not for commercial use.
 * ``describe`` - captions by a vision-language model, at an endpoint or on this machine.
 * ``rewrite`` - captions made one clean sentence by a language model, checked, the original kept.

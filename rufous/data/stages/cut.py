@@ -1,6 +1,5 @@
 """Each clip as a file of its own, copied without loss where it starts on a key frame."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +72,6 @@ class Cut:
 
 def _stem_of(clip: Clip) -> str:
     """A name that no other clip of the run has, in one of 256 folders, of harmless characters."""
-    told = f"{clip.source}\n{clip.start_s!r}\n{clip.end_s!r}"
-    digest = hashlib.sha256(told.encode()).hexdigest()[:20]
+    digest = clip.key
     readable = re.sub(r"[^A-Za-z0-9]+", "-", Path(clip.source).stem)[:40].strip("-")
     return f"{digest[:2]}/{readable or 'clip'}-{digest}"

@@ -19,6 +19,7 @@ from rufous.data.stages.smoothness import AmtSmoothness, Smoothness
 from rufous.data.stages.still import Still
 from rufous.data.stages.technical import Technical
 from rufous.data.stages.text_area import TextArea
+from rufous.data.stages.video_match import VideoMatch
 from rufous.data.stages.watermark import Watermark
 
 STAGES: dict[str, type[Stage] | type[SetStage]] = {
@@ -45,5 +46,6 @@ STAGES: dict[str, type[Stage] | type[SetStage]] = {
     Rewrite.name: Rewrite,
     RewriteLocally.name: RewriteLocally,
     Match.name: Match,
+    VideoMatch.name: VideoMatch,
 }
 """What presets and the command line choose from; each is made with its default settings."""

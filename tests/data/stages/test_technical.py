@@ -50,7 +50,7 @@ def test_parts_lie_in_their_ranges_and_the_joint_score_in_0_1():
     found = scores(textured())
     assert set(found) == {
         "technical",
-        *(f"technical_{p}" for p in ("sharpness", "noise", "blockiness", "exposure")),
+        *(f"technical_{p}" for p in ("sharpness", "noise", "blockiness", "exposure", "edge_width")),
     }
     assert 0 < found["technical"] < 1
     assert 0 < found["technical_exposure"] <= 1
@@ -64,6 +64,17 @@ def test_blur_takes_sharpness_and_noise_is_measured():
         assert scores(noisy(textured(roughness=0.3), deviation))["technical_noise"] == pytest.approx(
             deviation, rel=0.1
         )
+
+
+@pytest.mark.parametrize("contrast", [20, 200])
+def test_edges_are_as_wide_as_their_blur_whatever_the_contrast(contrast):
+    frames = np.full((2, 96, 96, 3), 30, np.uint8)
+    frames[:, 30:60, 20:70] += contrast
+    assert scores(frames)["technical_edge_width"] == 1.0
+    for sigma in (1.0, 2.0, 4.0):
+        width = scores(blurred(frames, sigma))["technical_edge_width"]
+        assert width == pytest.approx(np.sqrt(2 * np.pi) * sigma, rel=0.2)
+    assert scores(np.full((1, 32, 32, 3), 90, np.uint8))["technical_edge_width"] == 0.0
 
 
 def test_the_score_falls_with_blur_and_with_noise():
