@@ -53,7 +53,7 @@ class CurationSetConfig:
         "video_match>=0.7",
     )
     """Stages and filters as ``rufous curate`` has them; the filters come after all stages. Their
-    limits were chosen on 300 clips of seed 991: in ``core`` no camera grows, and drawings have sharp edges."""
+    limits were chosen on 300 clips of seed 991: no camera of ``core`` zooms, and its edges are sharp."""
     num_workers: int = 2
     """Processes that carry them out; 0 for this one."""
 
