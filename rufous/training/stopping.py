@@ -6,7 +6,6 @@ import time
 from types import FrameType
 from typing import Any
 
-
 SAME_REQUEST_S = 5.0
 """Signals that follow the first one within this time say the same: a terminal, or a cluster, sends one to
 every process, and a launcher among them sends it on."""
