@@ -7,6 +7,14 @@ import pytest
 from rufous.training.stopping import SAME_REQUEST_S, StopRequest
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heeded():
+    """A shell starts what it runs in the background with Ctrl-C ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_nothing_happened_means_no_reason():
     with StopRequest() as stop:
         assert stop.reason is None
