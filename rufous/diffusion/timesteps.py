@@ -142,23 +142,21 @@ def draw_timesteps(
     then shifted. ``logit_normal`` is ``T * sigmoid(z)``, z standard normal, which favours the middle.
 
     Raises:
-        ValueError: ``logit_normal`` or a shift with a variance-preserving schedule, or a shift that is not
-        positive.
+        ValueError: A shift with a variance-preserving schedule, or one that is not positive.
 
     Source: Ho et al. 2020 (arXiv:2006.11239), uniform; Esser et al. 2024 (arXiv:2403.03206), logit-normal.
     """
     check_shift(schedule, shift)
     total, device = schedule.num_train_timesteps, generator.device
-    if not isinstance(schedule, RectifiedFlowSchedule):
-        if distribution != "uniform":
-            raise ValueError(
-                f"distribution={distribution!r} is for rectified flow: use 'uniform' with this schedule"
-            )
-        return torch.randint(total, (batch_size,), generator=generator, device=device).float()
-    if distribution == "uniform":
+    is_flow = isinstance(schedule, RectifiedFlowSchedule)
+    if distribution == "logit_normal":
+        u = torch.randn(batch_size, generator=generator, device=device).sigmoid()
+    elif is_flow:
         u = torch.rand(batch_size, generator=generator, device=device)
     else:
-        u = torch.randn(batch_size, generator=generator, device=device).sigmoid()
+        return torch.randint(total, (batch_size,), generator=generator, device=device).float()
+    if not is_flow:
+        return (total * u).floor().clamp(max=total - 1)
     return shift_timesteps(total * u, shift, num_train_timesteps=total)
 
 

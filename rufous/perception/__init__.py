@@ -7,6 +7,7 @@
 * ``raft`` - optical flow between two frames.
 * ``amt`` - the frame between two others.
 * ``musiq`` - quality of single frames.
+* ``vit_block`` - the block that ``umt`` and ``dino`` are built of.
 * ``umt`` - which action a clip shows.
 * ``dino`` - features that tell subjects apart.
 * ``aesthetic`` - LAION's heads over CLIP embeddings.

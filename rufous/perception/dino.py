@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rufous.core.errors import ConfigError
+from rufous.perception.vit_block import Block
 
 _NUDGE = 0.1  # patches that the published code adds to both sizes before it interpolates positions
 
@@ -56,52 +57,6 @@ class PatchEmbed(nn.Module):
         return self.proj(pixels)
 
 
-class Attention(nn.Module):
-    """Multi-head attention over all tokens of a frame."""
-
-    def __init__(self, config: DINOConfig) -> None:
-        super().__init__()
-        self.num_heads = config.num_heads
-        self.qkv = nn.Linear(config.embed_dim, 3 * config.embed_dim)
-        self.proj = nn.Linear(config.embed_dim, config.embed_dim)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Attend."""
-        query, key, value = rearrange(
-            self.qkv(x), "b n (three k d) -> three b k n d", three=3, k=self.num_heads
-        )
-        read = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(rearrange(read, "b k n d -> b n (k d)"))
-
-
-class MLP(nn.Module):
-    """Two linear layers, four times as wide between them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Each token by itself."""
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    """Pre-norm attention and MLP."""
-
-    def __init__(self, config: DINOConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.embed_dim, eps=1e-6)
-        self.attn = Attention(config)
-        self.norm2 = nn.LayerNorm(config.embed_dim, eps=1e-6)
-        self.mlp = MLP(config.embed_dim)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Two residual updates."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
 class DINO(nn.Module):
     """Features of single frames."""
 
@@ -112,7 +67,7 @@ class DINO(nn.Module):
         self.cls_token = nn.Parameter(0.02 * torch.randn(1, 1, width))
         self.pos_embed = nn.Parameter(0.02 * torch.randn(1, num_patches + 1, width))
         self.patch_embed = PatchEmbed(config)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(Block(width, config.num_heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:

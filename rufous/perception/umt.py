@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rufous.core.errors import CheckpointError, ConfigError
+from rufous.perception.vit_block import Block
 
 TABLE_FRAMES, TABLE_SIDE = 8, 14  # of the sinusoids that other lengths and sizes are interpolated from
 
@@ -73,55 +74,6 @@ class PatchEmbed(nn.Module):
         return rearrange(self.proj(pixels), "b d f h w -> b (f h w) d")
 
 
-class Attention(nn.Module):
-    """Multi-head attention over all tokens; keys have no bias."""
-
-    def __init__(self, config: UMTConfig) -> None:
-        super().__init__()
-        width = config.embed_dim
-        self.num_heads = config.num_heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.q_bias = nn.Parameter(torch.zeros(width))
-        self.v_bias = nn.Parameter(torch.zeros(width))
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Attend."""
-        bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        joined = F.linear(x, self.qkv.weight, bias)
-        query, key, value = rearrange(joined, "b n (three k d) -> three b k n d", three=3, k=self.num_heads)
-        read = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(rearrange(read, "b k n d -> b n (k d)"))
-
-
-class MLP(nn.Module):
-    """Two linear layers, four times as wide between them."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Each token by itself."""
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    """Pre-norm attention and MLP."""
-
-    def __init__(self, config: UMTConfig) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(config.embed_dim, eps=1e-6)
-        self.attn = Attention(config)
-        self.norm2 = nn.LayerNorm(config.embed_dim, eps=1e-6)
-        self.mlp = MLP(config.embed_dim)
-
-    def forward(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        """Two residual updates."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
 class UMT(nn.Module):
     """A classifier of clips."""
 
@@ -130,7 +82,9 @@ class UMT(nn.Module):
         self.config = config
         self.patch_embed = PatchEmbed(config)
         self.pos_embed = nn.Parameter(sinusoid_positions(config), requires_grad=False)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(
+            Block(config.embed_dim, config.num_heads, keys_have_bias=False) for _ in range(config.depth)
+        )
         self.fc_norm = nn.LayerNorm(config.embed_dim, eps=1e-6)
         self.head = nn.Linear(config.embed_dim, config.num_classes)
 

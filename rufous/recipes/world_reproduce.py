@@ -24,6 +24,7 @@ from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.stages import Road, Row, Stage
 from rufous.recipes.world_autoencoder import WorldAutoencoderConfig
+from rufous.recipes.world_clips import WorldClipsConfig
 from rufous.recipes.world_feedback import HELD_OUT_IMAGES, FeedbackConfig
 from rufous.recipes.world_few_steps import WorldFewStepsConfig
 from rufous.recipes.world_pruning import WorldPruningConfig
@@ -183,17 +184,38 @@ def _brief_phase(phase: Phase | None, num_steps: int) -> Phase | None:
     return None if phase is None else replace(phase, train=_brief(phase.train, num_steps))
 
 
+def _fewer(each: WorldSet) -> WorldSet:
+    """A quarter of the clips: rendering and encoding all of them takes a fifth of half an hour."""
+    return replace(each, clips=_quarter(each.clips))
+
+
+def _quarter(clips: WorldClipsConfig) -> WorldClipsConfig:
+    return replace(clips, num_clips=clips.num_clips // 4)
+
+
 FULL = WorldReproduceConfig()
 SMALL = WorldReproduceConfig(
-    autoencoder=replace(FULL.autoencoder, train=_brief(FULL.autoencoder.train, 300)),
-    video_text=replace(FULL.video_text, train=_brief(FULL.video_text.train, 300)),
+    autoencoder=replace(
+        FULL.autoencoder,
+        clips=tuple(_quarter(clips) for clips in FULL.autoencoder.clips),
+        train=_brief(FULL.autoencoder.train, 300),
+    ),
+    video_text=replace(
+        FULL.video_text, clips=_quarter(FULL.video_text.clips), train=_brief(FULL.video_text.train, 300)
+    ),
     teacher=replace(
         FULL.teacher,
+        latents=replace(FULL.teacher.latents, clips=_quarter(FULL.teacher.latents.clips)),
+        longer=_fewer(FULL.teacher.longer),
         images=_brief_phase(FULL.teacher.images, 400),
         sparse=_brief_phase(FULL.teacher.sparse, 150),
         clips=replace(FULL.teacher.clips, train=_brief(FULL.teacher.clips.train, 80, decay_steps=40)),
     ),
-    recovery=replace(FULL.recovery, train=_brief(FULL.recovery.train, 60, decay_steps=20)),
+    recovery=replace(
+        FULL.recovery,
+        sets=tuple(_fewer(each) for each in FULL.recovery.sets),
+        train=_brief(FULL.recovery.train, 60, decay_steps=20),
+    ),
     few_steps=replace(
         FULL.few_steps, train=_brief(FULL.few_steps.train, 60, decay_steps=20), num_validation_clips=8
     ),

@@ -6,11 +6,15 @@ import time
 from types import FrameType
 from typing import Any
 
+SAME_REQUEST_S = 5.0
+"""Signals that follow the first one within this time say the same: a terminal, or a cluster, sends one to
+every process, and a launcher among them sends it on."""
+
 
 class StopRequest:
     """Remembers, inside a ``with`` block, that SIGTERM or SIGINT arrived or that the time is up.
 
-    A second signal acts as it did outside the block, so a run that hangs can still be killed.
+    A later signal acts as it did outside the block, so a run that hangs can still be killed.
     Signals are only caught in the main thread, as Python allows nothing else.
     """
 
@@ -18,6 +22,7 @@ class StopRequest:
         self._started = time.monotonic()
         self._time_limit_s = time_limit_s
         self._signal: int | None = None
+        self._signalled = 0.0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -45,8 +50,12 @@ class StopRequest:
         return None
 
     def _catch(self, number: int, _frame: FrameType | None) -> None:
-        self._signal = number
-        self._restore()
+        now = time.monotonic()
+        if self._signal is None:
+            self._signal, self._signalled = number, now
+        elif now - self._signalled > SAME_REQUEST_S:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -112,7 +112,9 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_ctrl_c_in_the_middle_exits_130_and_leaves_no_file(tiny_release: Path, tmp_path: Path):
-    command = [sys.executable, "-c", f"{START} cli.main()", "generate", "a star", "--device", "cpu"]
+    # a shell starts what it runs in the background with Ctrl-C ignored, and children inherit it
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    command = [sys.executable, "-c", f"{START} {heed} cli.main()", "generate", "a star", "--device", "cpu"]
     command += ["--model", str(tiny_release), "--steps", "1000", "--size", "64", "-o", f"{tmp_path}/clip.mp4"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

@@ -146,6 +146,7 @@ def test_named_files_are_kept_unless_overwriting_is_asked_for(
 
 def test_an_interrupt_leaves_no_file(tiny_release: Path, tmp_path: Path):
     code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from rufous.apps import cli, compare; real = compare.step_bar\n"
         "def bar(total, visible):\n    print('begun', flush=True)\n    return real(total, visible=visible)\n"
         "compare.step_bar = bar; cli.main()"

@@ -6,7 +6,7 @@ import torch
 from safetensors import safe_open
 
 import rufous
-from rufous.checkpoints import Manifest, save_release
+from rufous.checkpoints import Manifest, save_release, video_text
 from rufous.checkpoints.release import load_component, load_config, verify_release
 from rufous.distillation.distribution_matching import DistributionMatchingObjective
 from rufous.distillation.teaching import GuidanceRange
@@ -83,7 +83,7 @@ def test_validation_measures_truth_motion_and_both_rewards_with_what_is_loaded_o
     student_road, tmp_path, monkeypatch
 ):
     loaded = []
-    for module in (world, world_feedback, few_steps):
+    for module in (world, video_text, world_feedback, few_steps):
         original = module.load_component
 
         def load(folder, name, _original=original, **options):

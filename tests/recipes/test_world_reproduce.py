@@ -119,7 +119,14 @@ def test_from_a_finished_teacher_the_road_begins_with_pruning(road, reproduced, 
 def test_the_small_preset_is_the_full_one_in_fewer_steps():
     full = RECIPES["world_reproduce"].preset("full")
     small, whole = SMALL.teacher, full.teacher
-    assert replace(small, images=whole.images, sparse=whole.sparse, clips=whole.clips) == whole
+    alike = {"images", "sparse", "clips", "latents", "longer"}
+    assert replace(small, **{name: getattr(whole, name) for name in alike}) == whole
+    for part in ("latents", "longer"):
+        fewer, all_of_them = getattr(small, part), getattr(whole, part)
+        assert 0 < fewer.clips.num_clips < all_of_them.clips.num_clips
+        assert replace(fewer, clips=all_of_them.clips) == all_of_them
+    assert SMALL.video_text.clips == small.latents.clips == SMALL.autoencoder.clips[0]  # one folder for all
+    assert [each.clips for each in SMALL.recovery.sets] == [small.latents.clips, small.longer.clips]
     for brief_phase, phase in zip(small.phases.values(), whole.phases.values(), strict=True):
         assert brief_phase.shown == phase.shown
         assert brief_phase.train.num_steps < phase.train.num_steps

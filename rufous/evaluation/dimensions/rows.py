@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import load_component
+from rufous.checkpoints.video_text import WORLD_VIDEO_TEXT, load_video_text
 from rufous.core.errors import CheckpointError
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
 from rufous.evaluation.dimensions.proxy_rows import proxy_rows
@@ -18,8 +18,6 @@ from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
 from rufous.evaluation.dimensions.world import WorldFeatures, WorldMotion, WorldSmoothness, WorldTruth
 from rufous.networks.video_text import VideoTextModel
 from rufous.video.frames import from_uint8
-
-WORLD_VIDEO_TEXT = "world-video-text"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +44,9 @@ def world_features(device: torch.device, release: str | Path = WORLD_VIDEO_TEXT)
     Raises:
         CheckpointError: The model is not there.
     """
-    folder = find_release(release)
-    network: VideoTextModel = load_component(folder, "video_text", dtype=torch.float32, device=device)
-    manifest = Manifest.load(folder)
-    embed = EmbedWorld(network, frame_stride=int(manifest.config.get("frame_stride", 1)))
-    return LoadedRow(WorldFeatures(embed=embed), identity=manifest.id)
+    network, frame_stride = load_video_text(release, device=device)
+    embed = EmbedWorld(network, frame_stride=frame_stride)
+    return LoadedRow(WorldFeatures(embed=embed), identity=Manifest.load(find_release(release)).id)
 
 
 ROWS: Mapping[str, Loader] = {
