@@ -1,6 +1,7 @@
 """Train a generator on a curated set: buckets of sizes and lengths, from a manifest to a release.
 
     rufous train curated start=videocrafter2 data.manifest=OUT/manifest.parquet
+    rufous train curated --preset world data.manifest=OUT/manifest.parquet
     torchrun --nproc_per_node 4 -m rufous train curated start=videocrafter2 data.manifest=OUT/manifest.parquet
 
 Plain diffusion training of the U-Net of ``start``, whose autoencoder and text tower stay frozen;
@@ -19,6 +20,7 @@ import torch
 from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config
+from rufous.data.buckets import BucketConfig, BucketRule
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.schedules import make_schedule
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective
@@ -110,9 +112,25 @@ def _denoiser(config: CuratedConfig, start: Path, device: torch.device) -> Denoi
     return Denoiser(network.to(device), make_schedule(diffusion.schedule), diffusion.prediction_type)
 
 
+FULL = CuratedConfig()
+WORLD = CuratedConfig(
+    start="world-teacher",
+    data=CuratedDataConfig(
+        buckets=BucketConfig(
+            rules=(BucketRule(resolution="64x64", num_frames=16, batch_size=4),), aspects=("1:1",), multiple=8
+        ),
+        cache_dir="runs/curated_cache",
+    ),
+    train=TrainConfig(
+        num_steps=500, optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=20), ema_decay=0.99
+    ),
+)
+"""The embedded teacher goes on with clips of your own at its own size, on a CPU."""
+
 RECIPE = Recipe(
     name="curated",
     summary="A generator trained on a curated set, in buckets of sizes and lengths.",
-    config=CuratedConfig(),
+    config=FULL,
+    presets={"full": FULL, "world": WORLD},
     run=run,
 )
