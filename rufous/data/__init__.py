@@ -38,7 +38,27 @@
 * ``video_clips`` - training clips by index, drawn from such files at a random stride and start.
 """
 
+from rufous.data.clip import Clip
+from rufous.data.curated_clips import CuratedClips, CuratedSampling
+from rufous.data.engine import Curated, curate
+from rufous.data.filters import Filter, TagFilter
+from rufous.data.manifest import read_manifest, write_manifest
 from rufous.data.records import ClipRecord, read_clip_list
 from rufous.data.video_clips import ClipSampling, TrainingClip, VideoClips
 
-__all__ = ["ClipRecord", "ClipSampling", "TrainingClip", "VideoClips", "read_clip_list"]
+__all__ = [
+    "Clip",
+    "ClipRecord",
+    "ClipSampling",
+    "Curated",
+    "CuratedClips",
+    "CuratedSampling",
+    "Filter",
+    "TagFilter",
+    "TrainingClip",
+    "VideoClips",
+    "curate",
+    "read_clip_list",
+    "read_manifest",
+    "write_manifest",
+]

@@ -107,8 +107,10 @@ class ClipMedia:
     @cached_property
     def gray(self) -> np.ndarray:
         """Luma of ``small`` by BT.601, uint8, ``f h w``."""
-        weights = np.array([77, 150, 29], dtype=np.uint16)  # of 256
-        return ((self.small.astype(np.uint16) * weights).sum(axis=-1, dtype=np.uint16) >> 8).astype(np.uint8)
+        luma = self.small[..., 0] * np.uint16(77)  # of 256; a sum over the last axis takes thrice the time
+        luma += self.small[..., 1] * np.uint16(150)
+        luma += self.small[..., 2] * np.uint16(29)
+        return (luma >> 8).astype(np.uint8)
 
     @property
     def full(self) -> np.ndarray:
