@@ -76,13 +76,15 @@ def run(config: WorldReproduceConfig, run_dir: Path, device: torch.device) -> Pa
 def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
     """Every stage in order."""
     device = road.processes.device
-    of_teacher = {"teacher": str(_before(config, road, "teacher")), "sets": _sets(config, road)}
-    pruning = WorldPruningConfig(**of_teacher, budget=config.budget)
-    recovery = replace(config.recovery, **of_teacher, student=str(road.release("pruned")))
+    teacher = str(_before(config, road, "teacher"))
+    sets = _sets(config.recovery.sets, config, road)
+    pruning = WorldPruningConfig(teacher=teacher, sets=sets, budget=config.budget)
+    recovery = replace(config.recovery, teacher=teacher, sets=sets, student=str(road.release("pruned")))
     rewards = str(_before(config, road, "video_text"))
     few_steps = replace(
         config.few_steps,
-        **of_teacher,
+        teacher=teacher,
+        sets=_sets(config.few_steps.sets, config, road),
         student=str(road.release("recovered")),
         feedback=FeedbackConfig(rewards=rewards),
     )
@@ -129,9 +131,9 @@ def _up_to_the_teacher(config: WorldReproduceConfig, road: Road) -> tuple[tuple[
     )
 
 
-def _sets(config: WorldReproduceConfig, road: Road) -> tuple[WorldSet, ...]:
-    """The recovery's sets with this run's folders."""
-    return tuple(_in_run(each, config, road) for each in config.recovery.sets)
+def _sets(sets: tuple[WorldSet, ...], config: WorldReproduceConfig, road: Road) -> tuple[WorldSet, ...]:
+    """Sets with this run's folders."""
+    return tuple(_in_run(each, config, road) for each in sets)
 
 
 def _in_run(each: WorldSet, config: WorldReproduceConfig, road: Road) -> WorldSet:
@@ -217,7 +219,10 @@ SMALL = WorldReproduceConfig(
         train=_brief(FULL.recovery.train, 60, decay_steps=20),
     ),
     few_steps=replace(
-        FULL.few_steps, train=_brief(FULL.few_steps.train, 60, decay_steps=20), num_validation_clips=8
+        FULL.few_steps,
+        sets=tuple(_fewer(each) for each in FULL.few_steps.sets),
+        train=_brief(FULL.few_steps.train, 60, decay_steps=20),
+        num_validation_clips=8,
     ),
     feedback_train=_brief(FULL.feedback_train, 30, decay_steps=10),
     num_prompts=16,

@@ -31,7 +31,9 @@ def toy(road: Road) -> WorldReproduceConfig:
         teacher=road.teacher,
         budget="-10%",
         recovery=WorldRecoveryConfig(sets=sets, train=brief(1)),
-        few_steps=WorldFewStepsConfig(method="consistency", num_validation_clips=2, train=brief(1)),
+        few_steps=WorldFewStepsConfig(
+            method="consistency", sets=sets, num_validation_clips=2, train=brief(1)
+        ),
         feedback=FeedbackConfig(image_text=1.0, video_text=1.0, image_frames=2),
         feedback_train=brief(1),
         num_prompts=4,
@@ -126,7 +128,8 @@ def test_the_small_preset_is_the_full_one_in_fewer_steps():
         assert 0 < fewer.clips.num_clips < all_of_them.clips.num_clips
         assert replace(fewer, clips=all_of_them.clips) == all_of_them
     assert SMALL.video_text.clips == small.latents.clips == SMALL.autoencoder.clips[0]  # one folder for all
-    assert [each.clips for each in SMALL.recovery.sets] == [small.latents.clips, small.longer.clips]
+    for step in (SMALL.recovery, SMALL.few_steps):
+        assert [each.clips for each in step.sets] == [small.latents.clips, small.longer.clips]
     for brief_phase, phase in zip(small.phases.values(), whole.phases.values(), strict=True):
         assert brief_phase.shown == phase.shown
         assert brief_phase.train.num_steps < phase.train.num_steps
