@@ -25,7 +25,7 @@ from tests.data.sheets import Sheet
 
 STEPS = "probe,shots,still,flashing,technical,smoothness,camera,fingerprint,duplicates"
 FILTERS = ("technical>=10%", "flashing<=3", "still<=0.5", "smoothness>=5%", "camera_motion!=dolly_zoom")
-WIDTH, HEIGHT = 860, 1270
+WIDTH, HEIGHT = 860, 1248
 """Of the part of the page that is shown."""
 SHOWN = (
     *("generated/h264_10bit.mkv", "generated/h264_rotated.mp4", "generated/h264_variable.mkv"),
