@@ -9,8 +9,9 @@ so; what the stages do with them is theirs.
 
 import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,7 +55,7 @@ def reads() -> None:
     generator = generator_from(0, "dover", "a picture of the documentation")
     technical = dover.technical_frames(NUM_FRAMES, generator)
 
-    def numbers(frames: Sequence[np.ndarray]) -> list[int]:
+    def numbers(frames: Iterable[Any]) -> list[int]:
         return [int(np.asarray(frame).max()) for frame in frames]
 
     rows = {
