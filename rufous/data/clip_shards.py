@@ -39,7 +39,7 @@ class ClipShards:
     num_shards: int
     num_clips: int
     failed: Mapping[str, str]
-    """Why, by the source of each clip that is in no shard."""
+    """Why, by the source of each clip that is in no shard, and its start where it is not the file's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ def write_clip_shards(
         _told(stale).unlink(missing_ok=True)
         stale.unlink()
     told = [_index_of(shard.path) for shard in shards]
-    failed = {source: reason for each in told for source, reason in each["failed"].items()}
+    failed = {place: reason for each in told for place, reason in each["failed"].items()}
     return ClipShards(num_shards=len(shards), num_clips=sum(each["clips"] for each in told), failed=failed)
 
 
@@ -143,7 +143,7 @@ def _write(shard: _Shard, cut: Mapping[str, Path | str]) -> None:
             for clip in shard.clips:
                 file = cut[clip.key]
                 if isinstance(file, str):
-                    failed[clip.source] = file
+                    failed[_place_of(clip)] = file
                     continue
                 _add(tar, file.name, file.read_bytes())
                 file.unlink()
@@ -158,6 +158,11 @@ def _write(shard: _Shard, cut: Mapping[str, Path | str]) -> None:
             "failed": failed,
         }
     write_text(_told(shard.path), json.dumps(index, indent=1) + "\n")
+
+
+def _place_of(clip: Clip) -> str:
+    """What tells a clip from others of its file, for a reader."""
+    return f"{clip.source} from {clip.start_s:g} s" if clip.start_s else clip.source
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

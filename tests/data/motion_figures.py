@@ -7,11 +7,9 @@ import argparse
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from rufous.data.clip import Clip
 from rufous.data.pair_flow import pair_flow
@@ -31,9 +29,8 @@ from tests.data.camera_clips import (
     world_camera,
     world_scene,
 )
+from tests.data.sheets import save
 from tests.data.text_clips import logo_clip, text_picture
-
-PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
 
 
 def camera(rounds: int) -> None:
@@ -146,20 +143,6 @@ def colored(flow: np.ndarray) -> np.ndarray:
     saturation = np.clip(255 * length / max(float(np.quantile(length, 0.98)), 1e-6), 0, 255)
     hsv = np.stack([hue, saturation, np.full_like(hue, 255)], axis=-1).astype(np.uint8)
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
-
-
-def save(name: str, panels: list[tuple[np.ndarray, str]], *, columns: int = 3, width: int = 256) -> None:
-    """Panels side by side, each with its words under it."""
-    height = round(width * panels[0][0].shape[0] / panels[0][0].shape[1])
-    rows = -(-len(panels) // columns)
-    sheet = Image.new("RGB", (columns * (width + 8) + 8, rows * (height + 28) + 8), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    for number, (panel, words) in enumerate(panels):
-        left, top = 8 + number % columns * (width + 8), 8 + number // columns * (height + 28)
-        sheet.paste(Image.fromarray(panel).resize((width, height)), (left, top))
-        pen.text((left, top + height + 4), words, font=font, fill="black")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    sheet.save(PICTURES / name, optimize=True)
 
 
 def main() -> None:

@@ -102,8 +102,10 @@ def test_a_clip_that_cannot_be_cut_out_is_told_and_costs_no_other(root, tmp_path
         def run(self, tasks, work, *, needs_gpu=False):
             return ((task, Failure(reason="it died")) for task in tasks)
 
-    made = write_clip_shards(tmp_path / "dead", clips[:1], root=root, executor=Dies())
-    assert made == ClipShards(num_shards=1, num_clips=0, failed={"gone.mp4": "it died"})
+    two_of_a_file = [clips[0], Clip(source="gone.mp4", start_s=1.5)]
+    made = write_clip_shards(tmp_path / "dead", two_of_a_file, root=root, executor=Dies())
+    failed = {"gone.mp4": "it died", "gone.mp4 from 1.5 s": "it died"}
+    assert made == ClipShards(num_shards=1, num_clips=0, failed=failed)
 
 
 def test_a_full_disk_ends_the_run(root, tmp_path):
