@@ -13,6 +13,9 @@ VIDEO_SUFFIXES = (
     *(".webp",),
 )
 LIST_SUFFIXES = (".jsonl", ".csv")
+CAPTION_SUFFIX = ".txt"
+"""Of a file beside a video with its caption: ``dog.txt`` beside ``dog.mp4``."""
+MAX_CAPTION_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +42,8 @@ def scan(path: Path | str, *, root: Path | str | None = None) -> Scan:
     """The clips of a folder and its sub-folders, or of a list in a layout of ``rufous.data.records``.
 
     No video is opened. Files of a folder that end in none of ``VIDEO_SUFFIXES`` are passed over without a
-    word, as are hidden ones. Links are followed as long as they stay below the root. Captions of a list are
-    kept as ``original``.
+    word, as are hidden ones. Links are followed as long as they stay below the root. Captions of a list, and
+    those that lie beside videos in files of their names, are kept as ``original``.
 
     Args:
         path: The folder or list.
@@ -100,7 +103,35 @@ def _of_folder(root: Path) -> Iterator[Clip | ScanProblem]:
                 continue
             source = (here / name).as_posix()
             reason = _problem(root / source, real_root) or _unwritable(source)
-            yield Clip(source=source) if reason is None else ScanProblem(source=source, reason=reason)
+            if reason is not None:
+                yield ScanProblem(source=source, reason=reason)
+                continue
+            caption = None
+            try:
+                caption = _caption_beside(root / source, real_root)
+            except (OSError, ValueError) as error:
+                yield ScanProblem(source=str(Path(source).with_suffix(CAPTION_SUFFIX)), reason=str(error))
+            yield Clip(source=source, captions={} if caption is None else {"original": caption})
+
+
+def _caption_beside(video: Path, real_root: Path) -> str | None:
+    """The caption in the file beside a video; None where there is none.
+
+    Raises:
+        ValueError: The file leaves the root, is too large for a caption, or is no UTF-8.
+        OSError: It cannot be read.
+    """
+    path = video.with_suffix(CAPTION_SUFFIX)
+    if not path.is_file():
+        return None
+    if (reason := _problem(path, real_root)) is not None:
+        raise ValueError(reason)
+    if path.stat().st_size > MAX_CAPTION_BYTES:
+        raise ValueError(f"{path.stat().st_size} bytes are no caption: write at most {MAX_CAPTION_BYTES}")
+    try:
+        return " ".join(path.read_text(encoding="utf-8-sig").split()) or None
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8") from error
 
 
 def _of_list(path: Path, root: Path) -> Iterator[Clip | ScanProblem]:

@@ -5,7 +5,7 @@ python -m tests.data.motion_figures camera|text|speed|pictures [--rounds N]
 
 import argparse
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import replace
 
 import cv2
@@ -88,7 +88,7 @@ def speed(repeats: int) -> None:
     for name, (way, moving) in clips.items():
         scene = replace(world_scene(100, moving=moving), camera=way, camera_speed=0.12)
         frames = drawn(scene, height=180, width=288, num_frames=96, fps=24.0)
-        spent = Counter[str]()
+        spent: dict[str, float] = defaultdict(float)
         for _ in range(repeats):
             clip = Clip(source="drawn.mp4", media=media_of(frames, 24.0))
             clip.frames().gray  # noqa: B018  other stages share it

@@ -53,6 +53,22 @@ def test_a_name_that_is_no_text_is_told(folder):
     problem.source.encode("utf-8")
 
 
+def test_a_text_beside_a_video_is_its_caption(tmp_path):
+    for name in ("a.mp4", "b.mp4", "c.mp4", "d.mkv", "e.mp4", "f.mp4"):
+        (tmp_path / name).write_bytes(b"video")
+    (tmp_path / "a.txt").write_text("A dog\nruns. ")
+    (tmp_path / "b.txt").write_text(" \n")
+    (tmp_path / "c.txt").write_bytes(b"\xff\xfe\xfa")
+    (tmp_path / "d.txt").write_text("x" * 70_000)
+    (tmp_path / "e.txt").symlink_to("/etc/hostname")
+    (tmp_path / "alone.txt").write_text("no video")
+    found = scan(tmp_path)
+    assert [dict(clip.captions) for clip in found.clips] == [{"original": "A dog runs."}, *[{}] * 5]
+    assert [each.source for each in found.problems] == ["c.txt", "d.txt", "e.txt"]
+    told = " ".join(each.reason for each in found.problems)
+    assert all(part in told for part in ("not UTF-8", "70000 bytes are no caption", "leaves the root"))
+
+
 def test_a_list_gives_clips_with_their_captions(folder):
     lines = [
         {"source": "b.mp4", "caption": "B", "start_s": 1, "end_s": 2},
