@@ -5,7 +5,7 @@ python -m tests.data.motion_figures camera|text|speed|pictures [--rounds N]
 
 import argparse
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 
 import cv2
