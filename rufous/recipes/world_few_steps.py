@@ -45,7 +45,7 @@ class WorldFewStepsConfig(FewStepsConfig):
     method: Literal["consistency", "distribution_matching"] = "distribution_matching"
     guidance: GuidanceRange = field(default_factory=lambda: GuidanceRange(3.0, 3.0))
     feedback: FeedbackConfig = field(default_factory=FeedbackConfig)
-    sets: tuple[WorldSet, ...] = (replace(SIXTEEN, batch_size=8), replace(TWENTY_SIX, batch_size=5))
+    sets: tuple[WorldSet, ...] = (replace(SIXTEEN, batch_size=8), replace(TWENTY_SIX, batch_size=6))
     """Half of what recovery has: with the critic's a step costs thrice as much."""
     num_validation_clips: int = 64
     """Of so many right ones, four that turn wrong are a fall of truth below the guard's 0.95."""
