@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
-from torch import Tensor
 
 from rufous.checkpoints.published import PublishedFile
 from rufous.checkpoints.tokenizers import clip_tokenizer
@@ -34,8 +33,6 @@ DOVER_FILE = PublishedFile(
     file="DOVER.pth",
     url="https://github.com/QualityAssessment/DOVER/releases/download/v0.1.0/DOVER.pth",
 )
-
-_SIZES = ("input_resolution", "context_length", "vocab_size")  # numbers among the tensors of OpenAI's file
 
 
 def missing_files(*finds: Callable[[], object]) -> str | None:
@@ -82,12 +79,9 @@ def load_clip(
     Raises:
         CheckpointError: The file is missing, damaged, or does not fit the config.
     """
-
-    def build(tensors: dict[str, Tensor]) -> tuple[CLIP, dict[str, Tensor]]:
-        weights = {name: tensor for name, tensor in tensors.items() if name not in _SIZES}
-        return CLIP(config), from_published_names(weights)
-
-    return load_published(build, find_clip(path), device=device)
+    return load_published(
+        lambda tensors: (CLIP(config), from_published_names(tensors)), find_clip(path), device=device
+    )
 
 
 def find_clip_tokenizer(folder: Path | str | None = None) -> None:

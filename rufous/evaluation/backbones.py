@@ -4,34 +4,22 @@ Every file is read by the restricted unpickler; a TorchScript file's program is 
 was at hand here: loading is tested on random weights under the published names.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
 
-from rufous.checkpoints.matching import load_strictly
 from rufous.checkpoints.vbench import find_vbench_file
-from rufous.checkpoints.weights import read_weights
+from rufous.checkpoints.weights import load_published
 from rufous.perception import raft, umt, viclip
 from rufous.perception.aesthetic import AestheticHead
 from rufous.perception.amt import AMT, AMT_S, AMTConfig
-from rufous.perception.clip import (
-    CLIP,
-    VIT_B_32,
-    VIT_L_14,
-    CLIPConfig,
-    from_openclip_names,
-    from_transformers_names,
-)
+from rufous.perception.clip import CLIP, VIT_B_32, VIT_L_14, CLIPConfig, from_published_names
 from rufous.perception.dino import DINO, DINO_B_16, DINOConfig
 from rufous.perception.musiq import MUSIQ, MUSIQ_SPAQ, MUSIQConfig
 
 CLIPS: dict[str, CLIPConfig] = {"clip_b_32": VIT_B_32, "clip_l_14": VIT_L_14}
-_SIZES = ("input_resolution", "context_length", "vocab_size")  # numbers among the tensors of OpenAI's files
 
-Network = TypeVar("Network", bound=nn.Module)
 Device = torch.device | str
 
 
@@ -48,40 +36,38 @@ def load_raft(
     Raises:
         CheckpointError: The file is missing, damaged, or does not fit the config.
     """
-    found = find_vbench_file("raft", path)
-    tensors = raft.from_published_names(read_weights(found))
-    with torch.device("meta"):
-        network = raft.RAFT(config)
-    return _filled(network, tensors, found, device)
+    return load_published(
+        lambda tensors: (raft.RAFT(config), raft.from_published_names(tensors)),
+        find_vbench_file("raft", path),
+        device=device,
+    )
 
 
 def load_amt(path: Path | str | None = None, *, config: AMTConfig = AMT_S, device: Device = "cpu") -> AMT:
     """AMT-S; arguments and errors as ``load_raft``."""
-    found = find_vbench_file("amt_s", path)
-    with torch.device("meta"):
-        network = AMT(config)
-    return _filled(network, read_weights(found), found, device)
+    return load_published(
+        lambda tensors: (AMT(config), tensors), find_vbench_file("amt_s", path), device=device
+    )
 
 
 def load_musiq(
     path: Path | str | None = None, *, config: MUSIQConfig = MUSIQ_SPAQ, device: Device = "cpu"
 ) -> MUSIQ:
     """MUSIQ trained on SPAQ; arguments and errors as ``load_raft``."""
-    found = find_vbench_file("musiq", path)
-    with torch.device("meta"):
-        network = MUSIQ(config)
-    return _filled(network, read_weights(found), found, device)
+    return load_published(
+        lambda tensors: (MUSIQ(config), tensors), find_vbench_file("musiq", path), device=device
+    )
 
 
 def load_umt(
     path: Path | str | None = None, *, config: umt.UMTConfig = umt.UMT_L_16_K400, device: Device = "cpu"
 ) -> umt.UMT:
     """UMT with its head for actions; arguments and errors as ``load_raft``."""
-    found = find_vbench_file("umt", path)
-    tensors = umt.from_published_names(read_weights(found), config)
-    with torch.device("meta"):
-        network = umt.UMT(config)
-    return _filled(network, tensors, found, device)
+    return load_published(
+        lambda tensors: (umt.UMT(config), umt.from_published_names(tensors, config)),
+        find_vbench_file("umt", path),
+        device=device,
+    )
 
 
 def load_action_labels(path: Path | str | None = None) -> tuple[str, ...]:
@@ -97,21 +83,21 @@ def load_viclip(
     path: Path | str | None = None, *, config: viclip.ViCLIPConfig, device: Device = "cpu"
 ) -> viclip.ViCLIP:
     """ViCLIP; arguments and errors as ``load_raft``."""
-    found = find_vbench_file("viclip", path)
-    tensors = viclip.from_published_names(read_weights(found, key="model"))
-    with torch.device("meta"):
-        network = viclip.ViCLIP(config)
-    return _filled(network, tensors, found, device)
+    return load_published(
+        lambda tensors: (viclip.ViCLIP(config), viclip.from_published_names(tensors)),
+        find_vbench_file("viclip", path),
+        key="model",
+        device=device,
+    )
 
 
 def load_dino(
     path: Path | str | None = None, *, config: DINOConfig = DINO_B_16, device: Device = "cpu"
 ) -> DINO:
     """DINO ViT-B/16; arguments and errors as ``load_raft``."""
-    found = find_vbench_file("dino", path)
-    with torch.device("meta"):
-        network = DINO(config)
-    return _filled(network, read_weights(found), found, device)
+    return load_published(
+        lambda tensors: (DINO(config), tensors), find_vbench_file("dino", path), device=device
+    )
 
 
 def load_clip(
@@ -135,28 +121,17 @@ def load_clip(
     """
     is_folder = path is not None and Path(path).is_dir()
     found = Path(path) / "model.safetensors" if is_folder else find_vbench_file(name, path)  # type: ignore[arg-type]
-    tensors = read_weights(found)
-    if "visual.proj" in tensors:
-        tensors = from_openclip_names({k: v for k, v in tensors.items() if k not in _SIZES})
-    else:
-        tensors = from_transformers_names(tensors)
-    with torch.device("meta"):
-        network = CLIP(config or CLIPS[name])
-    _filled(network.model, tensors, found, device)
-    return network.to(device).eval()
+    return load_published(
+        lambda tensors: (CLIP(config or CLIPS[name]), from_published_names(tensors)), found, device=device
+    )
 
 
 def load_aesthetic_head(
     path: Path | str | None = None, *, embed_dim: int = 768, device: Device = "cpu"
 ) -> AestheticHead:
     """LAION's linear head over CLIP ViT-L/14; arguments and errors as ``load_raft``."""
-    found = find_vbench_file("aesthetic", path)
-    with torch.device("meta"):
-        network = AestheticHead(embed_dim)
-    return _filled(network, read_weights(found), found, device)
-
-
-def _filled(network: Network, tensors: Mapping[str, Tensor], found: Path, device: Device) -> Network:
-    """``network`` with these weights, frozen."""
-    load_strictly(network, tensors, where=str(found))
-    return network.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
+    return load_published(
+        lambda tensors: (AestheticHead(embed_dim), tensors),
+        find_vbench_file("aesthetic", path),
+        device=device,
+    )

@@ -147,15 +147,19 @@ _IN_BLOCKS = {
 _BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d+)\.(.+)\.(\w+)")
 
 
+_NO_WEIGHTS = ("attn_mask", "input_resolution", "context_length", "vocab_size")
+
+
 def from_openclip_names(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of an open_clip model under transformers' names, for ``CLIP.model``.
 
     Joined query, key and value weights are cut, projections transposed. Names that are not open_clip's stay,
-    so that a strict load names them; ``attn_mask``, which is no weight, is dropped.
+    so that a strict load names them; ``attn_mask`` and the numbers in OpenAI's files are no weights
+    and are dropped.
     """
     renamed: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
-        if name.rsplit(".", 1)[-1] == "attn_mask":
+        if name.rsplit(".", 1)[-1] in _NO_WEIGHTS:
             continue
         if name in _TRANSPOSED:
             renamed[_TRANSPOSED[name]] = tensor.T.contiguous()
