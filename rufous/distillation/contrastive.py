@@ -72,7 +72,7 @@ class ContrastiveObjective:
             "image_accuracy": image_accuracy,
         }
         loss = video_loss + self._image_weight * image_loss
-        if batch.again_ids is not None and batch.again_mask is not None:
+        if self._text_weight and batch.again_ids is not None and batch.again_mask is not None:
             again = network.encode_text(batch.again_ids, batch.again_mask)
             text_loss, metrics["text_accuracy"] = _contrast(scale * again, text, wrong)
             metrics["text_loss"] = text_loss.detach()

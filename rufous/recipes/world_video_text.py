@@ -1,11 +1,15 @@
 """The world's contrastive video-text model; its text tower conditions the world's generators.
 
     rufous train world_video_text
+    rufous train world_video_text init_from=world-video-text train_text=false
 
 Binding words to things is what takes a generator long when its text tower is trained along; a contrastive
 model learns the same binding in minutes, as OpenCLIP did for VideoCrafter2. Captions of other clips mostly
 differ in a colour; so each clip also meets captions that are wrong in one thing, or shapes and motions would
 hardly be learnt.
+
+With ``train_text=false`` the clips' side alone goes on learning: the text tower stays bit for bit what the
+generators were trained with.
 
 On several processes each compares its own share of the batch, so fewer wrong captions are told apart:
 with two processes, double ``batch_size`` for the same task.
@@ -18,8 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import save_release
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.manifest import Manifest, Parent
+from rufous.checkpoints.release import load_component, save_release
+from rufous.core.config import differences, to_json_dict
+from rufous.core.errors import ConfigError
 from rufous.distillation.contrastive import CaptionedVideos, ContrastiveObjective
 from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
 from rufous.networks.video_text import VideoTextConfig, VideoTextModel
@@ -54,6 +61,10 @@ class WorldVideoTextConfig:
     image_weight: float = 0.5
     text_weight: float = 0.5
     seed: int = 12
+    init_from: str | None = None
+    """Embedded name or release folder whose ``video_text`` the run starts from."""
+    train_text: bool = True
+    """False freezes the text tower; give ``init_from`` then."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=2400,
@@ -65,6 +76,10 @@ class WorldVideoTextConfig:
             validate_every=200,
         )
     )
+
+    def __post_init__(self) -> None:
+        if self.init_from is None and not self.train_text:
+            raise ValueError("train_text=false without init_from: a fresh text tower would never learn")
 
 
 @dataclass(frozen=True)
@@ -127,9 +142,7 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
     device = processes.device
     with processes.first_alone():
         clips = render_clips(config.clips, Path(config.clips_dir))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = VideoTextModel(config.network).to(device)
+    network = _initial_network(config).to(device)
     replicate(network, processes.mesh)  # never sharded: its logit scale is a scalar
     batches = processes.batches(
         Captioned(clips, config.num_distractors),
@@ -148,6 +161,7 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
             name="world-video-text",
             config=portable_config(config),
             seeds={"data": config.clips.seed, "training": config.seed},
+            parents=_parents(config),
             licences={"weights": "Apache-2.0"},
             figures=validate(step),
         )
@@ -155,9 +169,8 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
         if processes.is_first:
             save_release(run_dir / "release", parts, manifest, overwrite=True)
 
-    objective = ContrastiveObjective(
-        network, image_weight=config.image_weight, text_weight=config.text_weight
-    )
+    text_weight = config.text_weight if config.train_text else 0.0
+    objective = ContrastiveObjective(network, image_weight=config.image_weight, text_weight=text_weight)
     with contextlib.closing(batches):
         train(
             objective,
@@ -170,6 +183,28 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
             made_of=made_of(config),
         )
     return run_dir / "release"
+
+
+def _initial_network(config: WorldVideoTextConfig) -> VideoTextModel:
+    if config.init_from is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            return VideoTextModel(config.network)
+    network: VideoTextModel = load_component(
+        find_release(config.init_from), "video_text", dtype=torch.float32
+    )
+    if network.config != config.network:
+        changes = differences(to_json_dict(network.config), to_json_dict(config.network))
+        raise ConfigError(f"init_from={config.init_from!r} has another network: {'; '.join(changes)}")
+    network.text.requires_grad_(config.train_text)
+    return network
+
+
+def _parents(config: WorldVideoTextConfig) -> tuple[Parent, ...]:
+    if config.init_from is None:
+        return ()
+    start = Manifest.load(find_release(config.init_from))
+    return (Parent(name=start.name, manifest_id=start.id, role="start"),)
 
 
 def accuracies(network: VideoTextModel, batch: CaptionedVideos) -> dict[str, float]:
