@@ -75,10 +75,10 @@ class _Shard:
 
     @property
     def is_done(self) -> bool:
-        """Whether it stands on disk, whole and of these clips."""
+        """Whether it stands on disk, whole, of these clips and with all of them: failures are tried again."""
         told = _index_of(self.path)
         is_whole = self.path.is_file() and self.path.stat().st_size == told.get("bytes")
-        return is_whole and told.get("made_of") == self.made_of
+        return is_whole and told.get("made_of") == self.made_of and not told["failed"]
 
 
 def write_clip_shards(
@@ -127,8 +127,9 @@ def write_clip_shards(
             if len(cut[shard.path]) == len(shard.clips):
                 _write(shard, cut.pop(shard.path))
     for stale in sorted(set(folder.glob("*.tar")) - {shard.path for shard in shards}):
-        _told(stale).unlink(missing_ok=True)
-        stale.unlink()
+        if "made_of" in _index_of(stale):  # else it is somebody else's
+            _told(stale).unlink()
+            stale.unlink()
     told = [_index_of(shard.path) for shard in shards]
     failed = {place: reason for each in told for place, reason in each["failed"].items()}
     return ClipShards(num_shards=len(shards), num_clips=sum(each["clips"] for each in told), failed=failed)

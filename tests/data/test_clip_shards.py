@@ -76,6 +76,7 @@ def test_only_shards_of_other_clips_are_written_again_and_old_ones_go(root, tmp_
     write_clip_shards(tmp_path, CLIPS, root=root, executor=INLINE, clips_a_shard=1)
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     (tmp_path / ".cut-left").mkdir()
+    (tmp_path / "mine.tar").write_bytes(b"of somebody else")
     cut = []
     changed = [CLIPS[0], CLIPS[1].with_scores(technical=0.6)]
     made = write_clip_shards(
@@ -84,7 +85,7 @@ def test_only_shards_of_other_clips_are_written_again_and_old_ones_go(root, tmp_
     assert cut == [changed[1]]
     assert made == ClipShards(num_shards=2, num_clips=2, failed={})
     after = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert set(after) == {"00000.tar", "00000.json", "00001.tar", "00001.json"}
+    assert set(after) == {"00000.tar", "00000.json", "00001.tar", "00001.json", "mine.tar"}
     assert after["00000.tar"] == before["00000.tar"]
     assert after["00001.tar"] != before["00001.tar"]
     (tmp_path / "00000.tar").write_bytes(b"cut off")
@@ -122,3 +123,11 @@ def test_a_full_disk_ends_the_run(root, tmp_path):
 
 def test_nothing_kept_is_no_shard(root, tmp_path):
     assert write_clip_shards(tmp_path, [], root=root, executor=INLINE).num_shards == 0
+
+
+def test_whatever_failed_is_tried_again(root, tmp_path):
+    clips, folder = [Clip(source="late.mp4")], tmp_path / "shards"
+    assert write_clip_shards(folder, clips, root=tmp_path, executor=INLINE).num_clips == 0
+    (tmp_path / "late.mp4").write_bytes((root / "0.mp4").read_bytes())
+    made = write_clip_shards(folder, clips, root=tmp_path, executor=INLINE)
+    assert made == ClipShards(num_shards=1, num_clips=1, failed={})
