@@ -128,6 +128,7 @@ def curate(
             if not dry_run:
                 _write_exports(output, curated, export or [])
             summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
+            summary["not_in_shards"] = dict(not_cut)
             _write_json(output / ("dry_run.json" if dry_run else "run.json"), summary)
             page = output / ("dry_run.html" if dry_run else "report.html")
             write_report(

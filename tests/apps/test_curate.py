@@ -56,6 +56,7 @@ def test_a_folder_gives_manifest_report_and_summary(videos, capsys):
     assert list(made_with["stages"]) == ["probe", "brightness", "contrast"]
     summary = json.loads(Path("out/run.json").read_text())
     assert (summary["num_clips"], summary["num_kept"], summary["num_worked_on"]) == (3, 2, 3)
+    assert summary["not_in_shards"] == {}
     assert "<svg" in Path("out/report.html").read_text()
     assert sorted(path.name for path in Path("out").iterdir()) == [
         *("journal.jsonl", "manifest.parquet", "report.html", "run.json", "shards"),
