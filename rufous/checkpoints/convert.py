@@ -51,15 +51,21 @@ class ConvertConfig:
     """Whose sampling settings the release gets; ``auto`` decides by the U-Net and by a LoRA."""
     name: str | None = None
     """Name in the manifest; None: that of the output folder."""
-    dtype: Literal["fp32", "fp16", "bf16", "keep"] = "keep"
-    """Stored dtype of the weights."""
+    dtype: Literal["fp32", "fp16", "bf16", "int8", "keep"] = "keep"
+    """Stored dtype of the weights; ``int8`` (see ``checkpoints.int8``) leaves the autoencoder in bf16."""
     tokenizer: str = "hub"
     """Folder with CLIP's ``vocab.json`` and ``merges.txt``; ``hub`` downloads them, ``none`` does without."""
     lora_scale: float = 1.0
     licences: dict[str, str] = field(default_factory=dict)
 
 
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16, "keep": None}
+_DTYPES = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.bfloat16,
+    "int8": {"unet": torch.int8, "text_encoder": torch.int8, "vae": torch.bfloat16},
+    "keep": None,
+}
 
 
 def convert(

@@ -51,7 +51,7 @@ def save_release(
     components: Mapping[str, object],
     manifest: Manifest,
     *,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | Mapping[str, torch.dtype] | None = None,
     documents: Mapping[str, str] | None = None,
     overwrite: bool = False,
 ) -> Manifest:
@@ -62,7 +62,8 @@ def save_release(
         components: By name. A network with a ``config``; a ``DiffusionConfig``; a ``WordTokenizer``; or the
             path of a component's folder in another release (or of CLIP's tokenizer files), copied unread.
         manifest: What to record; its ``files`` are filled in here.
-        dtype: Stored dtype of all floating-point weights; None keeps each as it is.
+        dtype: Stored dtype of all floating-point weights, or by component; None keeps each as it is, and so
+            does a component that is not named. ``torch.int8``: see ``checkpoints.int8``.
         documents: Reports to lie beside the components: texts by file name (``.json``, ``.md`` or ``.svg``).
         overwrite: Replace a release that stands there.
 
@@ -78,7 +79,8 @@ def save_release(
             _check_name(name)
             part = temporary / name
             part.mkdir()
-            index[name] = ["rufous", _save_component(part, component, dtype)]
+            stored = dtype.get(name) if isinstance(dtype, Mapping) else dtype
+            index[name] = ["rufous", _save_component(part, component, stored)]
         for name, text in (documents or {}).items():
             _check_document(name)
             write_text(temporary / name, text)

@@ -9,8 +9,9 @@ Source: the format's description in the safetensors package.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from rufous.checkpoints.int8 import SCALE, dequantize, is_quantized, quantize
 from rufous.core.errors import CheckpointError
 from rufous.core.files import atomic_path
 
@@ -47,11 +49,20 @@ class TensorHeader:
     metadata: dict[str, str]
 
     @property
+    def scale_names(self) -> dict[str, str]:
+        """Name of the scale of each tensor in 8 bits that has one: a weight, not a table of integers."""
+        return {
+            name: name + SCALE
+            for name, dtype in self.dtypes.items()
+            if dtype == torch.int8 and self.shapes.get(name + SCALE) == self.shapes[name][:1]
+        }
+
+    @property
     def num_parameters(self) -> int:
-        """Number of elements of all floating-point tensors."""
-        return sum(
-            math.prod(shape) for name, shape in self.shapes.items() if self.dtypes[name].is_floating_point
-        )
+        """Number of elements of all floating-point tensors and of those in 8 bits with a scale."""
+        scales = self.scale_names
+        weights = {name for name, dtype in self.dtypes.items() if dtype.is_floating_point}
+        return sum(math.prod(self.shapes[name]) for name in (weights | set(scales)) - set(scales.values()))
 
 
 def write_tensors(
@@ -66,23 +77,28 @@ def write_tensors(
     Args:
         path: Replaced atomically.
         tensors: On any device; a shared or strided tensor is written in full.
-        dtype: Stored dtype of the floating-point tensors; None keeps each as it is.
+        dtype: Stored dtype of the floating-point tensors; None keeps each as it is. ``torch.int8`` quantizes
+            matrices and convolutions (see ``int8``) and stores the others in bf16.
         metadata: Text values for the header.
 
     Raises:
-        CheckpointError: A tensor has a dtype the format does not hold.
+        CheckpointError: A tensor has a dtype the format does not hold, or is not finite and has to be
+            quantized.
     """
-    stored = {name: _stored_dtype(name, tensor, dtype) for name, tensor in tensors.items()}
+    pieces = dict(_pieces(tensors, dtype))
     # Tensors of whole lines first, then the widest: so all large ones begin at a multiple of 64 bytes, which
     # keeps mapped weights as fast as allocated ones and their results equal to the last bit.
-    sizes = {name: tensor.numel() * stored[name].itemsize for name, tensor in tensors.items()}
-    names = sorted(tensors, key=lambda name: (sizes[name] % ALIGNMENT != 0, -stored[name].itemsize, name))
+    sizes = {name: math.prod(piece.shape) * piece.dtype.itemsize for name, piece in pieces.items()}
+    names = sorted(
+        pieces, key=lambda name: (sizes[name] % ALIGNMENT != 0, -pieces[name].dtype.itemsize, name)
+    )
     header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
     offset = 0
     for name in names:
         end = offset + sizes[name]
-        shape = list(tensors[name].shape)
-        header[name] = {"dtype": _NAME_OF[stored[name]], "shape": shape, "data_offsets": [offset, end]}
+        piece = pieces[name]
+        dtype_name, shape = _NAME_OF[piece.dtype], list(piece.shape)
+        header[name] = {"dtype": dtype_name, "shape": shape, "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-(8 + len(text)) % ALIGNMENT)
@@ -90,16 +106,40 @@ def write_tensors(
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for name in names:
-            if tensors[name].numel():
-                values = tensors[name].detach().to("cpu", stored[name]).contiguous().reshape(-1)
+            if sizes[name]:
+                values = pieces[name].values().detach().to("cpu", pieces[name].dtype).contiguous().reshape(-1)
                 values.view(torch.uint8).numpy().tofile(file)
 
 
-def _stored_dtype(name: str, tensor: Tensor, dtype: torch.dtype | None) -> torch.dtype:
-    chosen = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
-    if chosen not in _NAME_OF:
-        raise CheckpointError(f"tensor {name!r} is {chosen}, which is not stored: convert it first")
-    return chosen
+@dataclass(frozen=True)
+class _Piece:
+    """One tensor of the file; its values are made when it is written."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    values: Callable[[], Tensor]
+
+
+def _pieces(tensors: Mapping[str, Tensor], dtype: torch.dtype | None) -> Iterator[tuple[str, _Piece]]:
+    for name, tensor in tensors.items():
+        shape = tuple(tensor.shape)
+        if dtype == torch.int8 and is_quantized(name, shape, tensor.is_floating_point()):
+            yield name, _Piece(shape, torch.int8, partial(_quantized, name, tensor, 0))
+            yield name + SCALE, _Piece(shape[:1], torch.float32, partial(_quantized, name, tensor, 1))
+            continue
+        chosen = torch.bfloat16 if dtype == torch.int8 else dtype
+        if chosen is None or not tensor.is_floating_point():
+            chosen = tensor.dtype
+        if chosen not in _NAME_OF:
+            raise CheckpointError(f"tensor {name!r} is {chosen}, which is not stored: convert it first")
+        yield name, _Piece(shape, chosen, partial(torch.Tensor.detach, tensor))
+
+
+def _quantized(name: str, tensor: Tensor, which: int) -> Tensor:
+    try:
+        return quantize(tensor)[which]
+    except ValueError as error:
+        raise CheckpointError(f"tensor {name!r} cannot be stored in 8 bits: {error}") from error
 
 
 def read_header(path: Path | str) -> TensorHeader:
@@ -149,6 +189,8 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """All tensors of a safetensors file; on a CPU, and without ``dtype``, they are mapped rather than copied.
 
+    Weights in 8 bits with a scale come as floating point, float32 without ``dtype``, and are never mapped.
+
     Raises:
         CheckpointError: As ``read_header``.
     """
@@ -159,11 +201,17 @@ def iterate_tensors(
     path: Path | str, *, dtype: torch.dtype | None = None, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[str, Tensor]]:
     """The tensors of ``read_tensors`` one by one, so that only one is held twice while it is converted."""
-    read_header(path)  # a clear message before the library's
+    scales = read_header(path).scale_names  # also a clear message before the library's
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
             for name in file.keys():  # noqa: SIM118 - not a dict
+                if name in scales.values():
+                    continue
                 tensor = file.get_tensor(name)
+                if name in scales:
+                    scale = file.get_tensor(scales[name])
+                    yield name, dequantize(tensor, scale, dtype or torch.float32)
+                    continue
                 yield name, tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
     except SafetensorError as error:
         raise CheckpointError(f"{path} is damaged: {error}; fetch or convert it again") from error

@@ -1,5 +1,6 @@
-"""A finished release, stored in bf16 inside the package, with its measured truth in the manifest.
+"""A finished release, stored small inside the package, with its measured truth in the manifest.
 
+U-Nets are stored in 8 bits and everything else in bf16, so that teacher and student fit together.
 The copy has an id of its own and tells whose it is (``stored_from``). A parent whose copy stands beside it is
 named by that copy, so that the chain of what ships closes.
 
@@ -11,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import component_kinds, is_release, load_component, save_release
@@ -19,7 +19,6 @@ from rufous.core.errors import ConfigError
 from rufous.recipes.recipe import Recipe, portable_config
 
 STORED_FROM = "stored_from"
-STORED = torch.bfloat16  # what inference computes in; half the size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +33,8 @@ class WorldShipConfig:
     """Of the weights: they were trained on nothing but the procedural world."""
     notes: tuple[str, ...] = ()
     """Sentences for the manifest, for example how the weights came about."""
+    int8: tuple[str, ...] = ("unet",)
+    """Components that are stored in 8 bits; ``truth`` was judged before that."""
 
 
 def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
@@ -52,7 +53,7 @@ def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
                 f"run world_truth with model={config.source}"
             )
         figures["truth"] = {split: truth[split] for split in ("seen", "held_out")}
-    parts = {name: _stored(config.source, name) for name in component_kinds(config.source)}
+    parts = {name: load_component(config.source, name) for name in component_kinds(config.source)}
     made_by = {**portable_config(manifest.config), STORED_FROM: manifest.id}
     notes = (*manifest.notes, *config.notes)
     parents = tuple(_shipped_parent(parent, Path(config.target).parent) for parent in manifest.parents)
@@ -60,7 +61,8 @@ def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
     manifest = replace(
         manifest, config=made_by, figures=figures, notes=notes, licences=licences, parents=parents
     )
-    save_release(config.target, parts, manifest, overwrite=True)
+    dtypes = {name: torch.int8 if name in config.int8 else torch.bfloat16 for name in parts}
+    save_release(config.target, parts, manifest, dtype=dtypes, overwrite=True)
     return Path(config.target)
 
 
@@ -74,11 +76,9 @@ def _shipped_parent(parent: Parent, folder: Path) -> Parent:
     return replace(parent, manifest_id=found.id) if is_copy else parent
 
 
-def _stored(source: str, name: str) -> object:
-    component = load_component(source, name)
-    return component.to(STORED) if isinstance(component, nn.Module) else component
-
-
 RECIPE = Recipe(
-    name="world_ship", summary="A release inside the package, in bf16.", config=WorldShipConfig(), run=run
+    name="world_ship",
+    summary="A release inside the package, stored small.",
+    config=WorldShipConfig(),
+    run=run,
 )

@@ -1,4 +1,5 @@
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from rufous.checkpoints.convert import ConvertConfig, convert
 from rufous.checkpoints.lora import merge_lora_list
 from rufous.checkpoints.presets import HUMMINGBIRD_DIFFUSION, VIDEOCRAFTER2_DIFFUSION
 from rufous.checkpoints.release import component_kinds, load_component, verify_release
+from rufous.checkpoints.tensor_files import read_header
 from rufous.core.errors import CheckpointError
 from rufous.core.types import Conditioning
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
@@ -79,6 +81,26 @@ def test_weights_are_stored_in_the_dtype_asked_for(networks: dict[str, nn.Module
     config = ConvertConfig(tokenizer="none", dtype="bf16")
     convert([path], tmp_path / "release", config, network_configs=CONFIGS)
     assert {p.dtype for p in load_component(tmp_path / "release", "unet").parameters()} == {torch.bfloat16}
+
+
+def test_in_8_bits_the_unet_is_half_as_large_and_the_autoencoder_stays_in_bf16(
+    networks: dict[str, nn.Module], tmp_path: Path
+):
+    path = save_wrapped("state_dict", networks, tmp_path / "model.ckpt")
+    sizes = {}
+    for dtype in ("bf16", "int8"):
+        config = ConvertConfig(tokenizer="none", dtype=dtype)
+        convert([path], tmp_path / dtype, config, network_configs=CONFIGS)
+        headers = {name: read_header(tmp_path / dtype / name / "model.safetensors") for name in networks}
+        assert headers["unet"].num_parameters == sum(p.numel() for p in networks["unet"].parameters())
+        sizes[dtype] = {
+            name: sum(math.prod(header.shapes[key]) * header.dtypes[key].itemsize for key in header.shapes)
+            for name, header in headers.items()
+        }
+    assert 0.5 < sizes["int8"]["unet"] / sizes["bf16"]["unet"] < 0.65
+    assert sizes["int8"]["vae"] == sizes["bf16"]["vae"]
+    unet = load_component(tmp_path / "int8", "unet", dtype=torch.bfloat16)
+    assert {p.dtype for p in unet.parameters()} == {torch.bfloat16}
 
 
 def test_the_manifest_names_the_source_but_no_path(networks: dict[str, nn.Module], tmp_path: Path):

@@ -55,6 +55,40 @@ def test_equal_tensors_make_equal_files(tmp_path: Path):
     assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
 
 
+def test_weights_in_8_bits_come_back_to_within_half_a_level(tmp_path: Path):
+    torch.manual_seed(0)
+    wide, convolution = 3 * torch.randn(32, 64), torch.randn(8, 4, 3, 3, 3)
+    wide[5] = 0.0
+    wide[6] *= 1e-6  # a channel of its own scale loses nothing beside large ones
+    tensors = {"a.weight": wide, "b.weight": convolution, "a.bias": torch.randn(32), "odd": TENSORS["odd"]}
+    write_tensors(tmp_path / "m.safetensors", tensors, dtype=torch.int8)
+    found = read_tensors(tmp_path / "m.safetensors")
+    assert found.keys() == tensors.keys()
+    for name in ("a.weight", "b.weight"):
+        assert found[name].dtype is torch.float32
+        error, largest = (found[name] - tensors[name]).abs().flatten(1), tensors[name].abs().flatten(1)
+        assert bool((error.amax(1) <= 0.5001 * largest.amax(1) / 127).all())
+        assert float(error.max()) > 0.0
+    assert torch.equal(found["a.bias"], tensors["a.bias"].bfloat16())
+    assert torch.equal(found["odd"], tensors["odd"])
+    header = read_header(tmp_path / "m.safetensors")
+    assert header.dtypes["b.weight"] is torch.int8
+    assert header.num_parameters == sum(tensors[name].numel() for name in tensors if name != "odd")
+    assert load_file(tmp_path / "m.safetensors")["a.weight"].dtype is torch.int8
+    asked = read_tensors(tmp_path / "m.safetensors", dtype=torch.bfloat16)
+    assert {asked[name].dtype for name in tensors} == {torch.bfloat16, torch.int8}
+
+
+def test_what_is_not_finite_is_not_stored_in_8_bits(tmp_path: Path):
+    with pytest.raises(
+        CheckpointError, match=r"'a\.weight' cannot be stored in 8 bits: a weight is not finite"
+    ):
+        write_tensors(
+            tmp_path / "m.safetensors", {"a.weight": torch.full((2, 2), torch.nan)}, dtype=torch.int8
+        )
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("length", [0, 4, 8, 40, -1])
 def test_a_truncated_file_is_refused(length: int, tmp_path: Path):
     write_tensors(tmp_path / "m.safetensors", TENSORS)
