@@ -34,10 +34,10 @@ Method = Literal["consistency", "distribution_matching"]
 METHODS: tuple[Method, ...] = ("consistency", "distribution_matching")
 FEEDBACKS = {
     "feedback_none": FeedbackConfig(),
-    "feedback_image": FeedbackConfig(image_text=1.0),
-    "feedback_video": FeedbackConfig(video_text=2.0),
-    "feedback_both": FeedbackConfig(image_text=1.0, video_text=2.0),
-    "feedback_tiny": FeedbackConfig(video_text=2.0),
+    "feedback_image": FeedbackConfig(image_text=0.1),
+    "feedback_video": FeedbackConfig(video_text=0.2),
+    "feedback_both": FeedbackConfig(image_text=0.1, video_text=0.2),
+    "feedback_tiny": FeedbackConfig(video_text=0.2),
 }
 """Stages by their rewards; the last one decodes by the tiny decoder."""
 
@@ -67,7 +67,7 @@ class WorldAblationConfig:
     recovery: WorldRecoveryConfig = field(default_factory=WorldRecoveryConfig)
     few_steps: WorldFewStepsConfig = field(default_factory=WorldFewStepsConfig)
     tiny_decoder: WorldTinyDecoderConfig = field(default_factory=WorldTinyDecoderConfig)
-    feedback_from: Method = "consistency"
+    feedback_from: Method = "distribution_matching"
     """Whose student the rows of feedback start from, and go on with."""
     num_prompts: int = 200
 

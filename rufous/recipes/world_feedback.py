@@ -4,9 +4,11 @@ Motion is compared with the teacher's, truth and the held-out reward with the st
 step; all of them on clips that are generated as a user would.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import TypeAlias
 
 import torch
@@ -23,7 +25,7 @@ from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.rewards.image_text import ImageTextReward
 from rufous.rewards.reward import Mixture, Weighted
 from rufous.rewards.video_text import VideoTextReward
-from rufous.training.parallel import sum_over_ranks, world_size
+from rufous.training.parallel import gathered, rank, world_size
 from rufous.video.frames import to_uint8
 from rufous.world.dataset import WorldClips
 
@@ -56,9 +58,11 @@ class FeedbackConfig:
         return {role: find_release(name) for role, name in names.items() if name is not None}
 
 
-HELD_OUT_IMAGES = FeedbackConfig(video_text=2.0)
+HELD_OUT_IMAGES = FeedbackConfig(video_text=0.2)
 """What to train on unless there is a reason: the video reward knows motion, so a student gains least by
-standing still; the image reward, which no gradient climbs, sees what that costs the single frames."""
+standing still; the image reward, which no gradient climbs, sees what that costs the single frames. At this
+weight both terms pull a clip about equally hard; at the 2 of larger models the reward would pull ten times
+as hard as the distillation (docs/benchmarks.md)."""
 
 WorldRewards: TypeAlias = tuple[ImageTextReward, VideoTextReward]
 
@@ -92,14 +96,16 @@ def baseline_of(teacher: Mapping[str, float], student: Mapping[str, float]) -> d
 def measure_model(pipe: TextToVideoPipeline, num_clips: int, rewards: WorldRewards) -> dict[str, float]:
     """Truth (share with all attributes right), mean motion and rewards of freshly generated clips.
 
-    The model's own settings and always the same captions and noise. Every process measures all clips and gets
-    the mean of what all of them found, so that they decide alike.
+    The model's own settings and always the same captions and noise. Processes share the clips and get the
+    figures of all of them, so that they decide alike.
     """
     world = WorldClips(seed=VALIDATION_SEED, split="any", complete_captions=True)
-    captions = [world.scene(index)[1] for index in range(num_clips)]
+    each = math.ceil(num_clips / world_size())  # as many everywhere, since a sharded network waits for all
+    own = [(rank() + turn * world_size()) % num_clips for turn in range(each)]
+    captions = [world.scene(index)[1] for index in own]
     made = pipe(
         captions,
-        generator=[generator_from(VALIDATION_SEED, "validation", index) for index in range(num_clips)],
+        generator=[generator_from(VALIDATION_SEED, "validation", index) for index in own],
         batch_size=8,
         output_type="pt",
     )
@@ -108,7 +114,8 @@ def measure_model(pipe: TextToVideoPipeline, num_clips: int, rewards: WorldRewar
         for clip, caption in zip(made.frames, captions, strict=True)
     ]
     video = torch.stack([clip.transpose(0, 1) for clip in made.frames])
-    scores = {f"reward_{kind.name}": float(kind.score(video, captions).mean()) for kind in rewards}
-    found = {"truth": share_all_right(judged), "motion_magnitude": mean_motion(judged), **scores}
-    agreed = sum_over_ranks(torch.tensor(list(found.values()), device=pipe.device)) / world_size()
-    return dict(zip(found, agreed.tolist(), strict=True))
+    scores = [kind.score(video, captions).tolist() for kind in rewards]
+    found = dict(gathered(list(zip(own, zip(judged, *scores, strict=True), strict=True))))
+    judged, *scores = zip(*(found[index] for index in range(num_clips)), strict=True)
+    means = {f"reward_{kind.name}": fmean(values) for kind, values in zip(rewards, scores, strict=True)}
+    return {"truth": share_all_right(judged), "motion_magnitude": mean_motion(judged), **means}

@@ -169,6 +169,11 @@ def table_rows(config: WorldReproduceConfig, road: Road) -> list[Row]:
     return [*rows, Row(f"after feedback, {longest} frames", student, steps, longest)]
 
 
+def _shortened(train: TrainConfig, num_steps: int, *, decay_steps: int) -> TrainConfig:
+    """The same training for so many steps."""
+    return replace(train, num_steps=num_steps, optimizer=replace(train.optimizer, decay_steps=decay_steps))
+
+
 def _brief(train: TrainConfig, num_steps: int, **optimizer: int) -> TrainConfig:
     """The same training in fewer steps."""
     changes: dict[str, Any] = {"warmup_steps": min(20, num_steps // 4), **optimizer}
@@ -229,10 +234,19 @@ SMALL = WorldReproduceConfig(
 )
 """Half an hour on two cores: its clips are not good, its curves and its table are complete."""
 
+STUDENT = replace(
+    FULL,
+    finished=Finished(),
+    recovery=replace(FULL.recovery, train=_shortened(FULL.recovery.train, 1_500, decay_steps=500)),
+    few_steps=replace(FULL.few_steps, train=_shortened(FULL.few_steps.train, 900, decay_steps=400)),
+    feedback_train=_shortened(FULL.feedback_train, 500, decay_steps=200),
+)
+"""What made the embedded student, from the embedded teacher: about five hours on two cores."""
+
 RECIPE = Recipe(
     name="world_reproduce",
     summary="The whole road on the world, from nothing to a few-step student.",
     config=FULL,
-    presets={"small": SMALL, "full": FULL, "student": replace(FULL, finished=Finished())},
+    presets={"small": SMALL, "full": FULL, "student": STUDENT},
     run=run,
 )
