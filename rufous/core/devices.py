@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -83,20 +82,6 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-@contextlib.contextmanager
-def fast_training_attention(device: torch.device) -> Iterator[None]:
-    """On a CPU, compute attention by plain matrix products; elsewhere do nothing.
-
-    torch's fused CPU kernel has a slow backward on short sequences: it took a quarter of a training step of
-    a small U-Net (torch 2.13, sequences of 16 and 64), which is 1.3 times faster without it.
-    """
-    if device.type != "cpu":
-        yield
-        return
-    with sdpa_kernel(SDPBackend.MATH):
-        yield
 
 
 def peak_memory_bytes(device: torch.device) -> int:

@@ -16,16 +16,26 @@ def attention(
     k: Float[Tensor, "#b k m d"],
     v: Float[Tensor, "#b k m d"],
     mask: Bool[Tensor, "b 1 1 m"] | None = None,
+    *,
+    is_causal: bool = False,
 ) -> Float[Tensor, "b k n d"]:
     """Values averaged by the softmax of ``q k^T / sqrt(d)``; keys that ``mask`` marks False are not seen.
 
     ``scaled_dot_product_attention``, except where a CPU must keep gradients: there its backward pass is
     several times slower than the matrix products it is made of (docs/benchmarks.md).
+
+    Args:
+        q: Queries.
+        k: Keys, those of all clips or of each.
+        v: Values, as the keys.
+        mask: True where a key counts.
+        is_causal: Query i sees the first i + 1 keys; as many keys as queries, and no ``mask``.
     """
     keeps_gradients = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
     if q.device.type == "cpu" and keeps_gradients and k.shape[0] == q.shape[0]:
-        return _ByMatrixProducts.apply(q, k, v, mask)  # type: ignore[no-any-return]
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        seen = q.new_ones(q.shape[2], k.shape[2], dtype=torch.bool).tril()[None, None] if is_causal else mask
+        return _ByMatrixProducts.apply(q, k, v, seen)  # type: ignore[no-any-return]
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)
 
 
 SCORES_AT_ONCE = 2**20  # two megabytes in bf16: a core's second-level cache
@@ -44,7 +54,7 @@ class _ByMatrixProducts(torch.autograd.Function):
         shape = q.shape
         q, k, v = (each.contiguous().flatten(0, 1) for each in (q * shape[-1] ** -0.5, k, v))
         weights, mixed = q.new_empty(len(q), q.shape[1], k.shape[1]), torch.empty_like(q)
-        hidden = None if mask is None else ~mask.expand(-1, shape[1], -1, -1).flatten(0, 1)
+        hidden = None if mask is None else ~mask.expand(*shape[:2], -1, -1).flatten(0, 1)
         for part in _in_cache(weights):
             scores = torch.bmm(q[part], k[part].mT)
             if hidden is not None:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from rufous.core.errors import CheckpointError, ConfigError
 from rufous.core.files import write_text
+from rufous.networks.attention import attention
 from rufous.networks.layers import call_checkpointed
 
 
@@ -87,7 +88,7 @@ class SelfAttention(nn.Module):
         """Each token sees itself and those before it."""
         joined = F.linear(x, self.in_proj_weight, self.in_proj_bias)
         q, k, v = rearrange(joined, "b s (three k d) -> three b k s d", three=3, k=self.heads)
-        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        mixed = attention(q, k, v, is_causal=True)
         return self.out_proj(rearrange(mixed, "b k s d -> b s (k d)"))
 
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal
 import torch
 from torch import Tensor, nn
 
-from rufous.core.devices import DTYPES, autocast, fast_training_attention
+from rufous.core.devices import DTYPES, autocast
 from rufous.core.errors import RunStoppedError
 from rufous.core.randomness import generator_from
 from rufous.training import parallel
@@ -139,10 +139,9 @@ def train(
             run.seed_dropout()
             losses: list[Tensor] = []
             for micro_batch in batches.take(config.accumulation):
-                with fast_training_attention(device):  # also where the backward pass recomputes activations
-                    with autocast(device, DTYPES[config.dtype]):
-                        loss, metrics = objective.loss(micro_batch, run.generator)
-                    (loss / config.accumulation).backward()
+                with autocast(device, DTYPES[config.dtype]):
+                    loss, metrics = objective.loss(micro_batch, run.generator)
+                (loss / config.accumulation).backward()
                 losses.append(loss.detach())
                 run.report.add({"loss": loss, **metrics}, num_examples=len(micro_batch))
             grad_norm = clip_gradients(module, config.max_grad_norm)

@@ -45,3 +45,16 @@ def test_frozen_values_take_no_gradient(inputs):
 def test_without_gradients_it_is_torchs_own(inputs):
     q, k, v, mask = (each.detach() for each in inputs)
     assert torch.equal(attention(q, k, v, mask), F.scaled_dot_product_attention(q, k, v, attn_mask=mask))
+
+
+def test_a_query_sees_itself_and_what_was_before(inputs):
+    q, k, v, _ = inputs
+    k, v = (each[:, :, :5].detach().requires_grad_() for each in (k, v))
+    mine, theirs = attention(q, k, v, is_causal=True), F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    torch.testing.assert_close(mine, theirs)
+    assert "ByMatrixProducts" in type(mine.grad_fn).__name__
+    gradients, wanted = (torch.autograd.grad(each.square().sum(), (q, k, v)) for each in (mine, theirs))
+    for gradient, expected in zip(gradients, wanted, strict=True):
+        torch.testing.assert_close(gradient, expected)
+    with torch.no_grad():
+        assert torch.equal(attention(q, k, v, is_causal=True), theirs)
