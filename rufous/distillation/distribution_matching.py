@@ -216,4 +216,5 @@ class DistributionMatchingObjective:
             unit = (made - real).abs().mean(dim=(1, 2, 3, 4)).clamp(min=1e-6)
             direction = (fake - real) / rearrange(unit, "b -> b 1 1 1 1")
         loss = 0.5 * mse(made, (made - direction).detach()).mean()
-        return loss, {"student": loss.detach(), "score_gap": (fake - real).abs().mean()}
+        pull = direction.flatten(1).norm(dim=1).mean() / made.numel()  # the gradient's norm in one clip
+        return loss, {"student": loss.detach(), "student_pull": pull, "score_gap": (fake - real).abs().mean()}

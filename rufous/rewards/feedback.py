@@ -84,7 +84,11 @@ class RewardFeedback:
     def __call__(
         self, pred_x0: Float[Tensor, "b c f h w"], batch: Prompted, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """The loss term, and each reward's mean to log.
+        """The loss term, and what to log: each reward's mean, the strength, and how hard it pulls.
+
+        ``feedback_pull`` is the norm of the loss's gradient in one clip's clean estimate, on average; compare
+        it with the distillation's own to choose weights. That gradient is taken here, so that the decoder's
+        and the rewards' activations are gone before the backward pass of the student begins.
 
         Raises:
             ValueError: The batch has no captions.
@@ -92,11 +96,18 @@ class RewardFeedback:
         """
         if batch.prompts is None:
             raise ValueError("rewards read captions, and this batch has none: pass LatentBatch(prompts=...)")
-        with torch.set_grad_enabled(torch.is_grad_enabled() and self.strength > 0.0):
-            scores = self._mixture.score_latents(pred_x0, batch.prompts, generator, decode=self._decode)
-        loss = -self.strength * scores.total.mean()
+        is_training = torch.is_grad_enabled() and self.strength > 0.0
+        seen = pred_x0.detach().requires_grad_(is_training)
+        with torch.set_grad_enabled(is_training):
+            scores = self._mixture.score_latents(seen, batch.prompts, generator, decode=self._decode)
+            loss = -self.strength * scores.total.mean()
         metrics = {name: _mean(value) for name, value in scores.metrics().items()}
-        return loss, {**metrics, "feedback_strength": self.strength}
+        metrics["feedback_strength"] = self.strength
+        if is_training and loss.requires_grad:
+            (gradient,) = torch.autograd.grad(loss, seen)
+            loss = loss.detach() + ((pred_x0 - pred_x0.detach()) * gradient).sum()
+            metrics["feedback_pull"] = gradient.flatten(1).norm(dim=1).mean()
+        return loss, metrics
 
     def compare_with(self, baseline: Mapping[str, float]) -> None:
         """What every validation is compared with; a resumed run has it from its state.

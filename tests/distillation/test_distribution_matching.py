@@ -51,10 +51,13 @@ def objective(student=2.0, critic=2.0, teacher=5.0, config=CONFIG, **options):
 
 def test_the_student_moves_from_the_critic_to_the_teacher(batch):
     made = objective(student=2.0, critic=2.0, teacher=5.0)
-    made.loss(batch, generator())[0].backward()
+    loss, metrics = made.loss(batch, generator())
+    loss.backward()
     student = made.trainable["student"].value
     # the direction is (2 - 5) / |2 - 5| = -1 everywhere: descending it raises the answer
     assert student.grad.item() == pytest.approx(-1.0, rel=1e-3)
+    of_a_clip = batch.latents[0].numel() ** 0.5 / batch.latents.numel()
+    assert metrics["student_pull"].item() == pytest.approx(of_a_clip, rel=1e-3)
 
 
 def test_the_gradient_at_scale_3_is_that_of_the_guided_teacher(batch):

@@ -52,6 +52,20 @@ def test_the_loss_is_minus_the_mixtures_mean_and_reaches_the_latents():
     assert metrics["feedback_strength"] == 3.0
 
 
+def test_the_gradient_is_the_one_that_a_plain_backward_pass_gives():
+    term, generator = feedback(strength=0.5), torch.Generator().manual_seed(1)
+    latents = 2 * torch.randn(2, 4, 3, 2, 2, generator=generator)  # some pixels saturate
+    latents.requires_grad_()
+    loss, metrics = call(term, (latents * 3).tanh())
+    (gradient,) = torch.autograd.grad(loss, latents)
+    plain = -0.5 * 2.0 * (latents * 3).tanh()[:, :3].clamp(-1, 1).mean()
+    (wanted,) = torch.autograd.grad(plain, latents)
+    torch.testing.assert_close(gradient, wanted)
+    assert loss.item() == pytest.approx(plain.item())
+    of_a_clip = 0.5 * 2.0 / 2 * (3 * 3 * 2 * 2) ** -0.5  # each of 36 values has the same share of its mean
+    assert float(metrics["feedback_pull"]) == pytest.approx(of_a_clip)
+
+
 def test_without_captions_there_is_no_reward():
     with pytest.raises(ValueError, match="this batch has none"):
         feedback()(torch.zeros(1, 4, 1, 2, 2), Batch(None), torch.Generator())
