@@ -239,7 +239,7 @@ STUDENT = replace(
     finished=Finished(),
     recovery=replace(FULL.recovery, train=_shortened(FULL.recovery.train, 1_500, decay_steps=500)),
     few_steps=replace(FULL.few_steps, train=_shortened(FULL.few_steps.train, 900, decay_steps=400)),
-    feedback_train=_shortened(FULL.feedback_train, 500, decay_steps=200),
+    feedback_train=_shortened(FULL.feedback_train, 400, decay_steps=200),
 )
 """What made the embedded student, from the embedded teacher: about five hours on two cores."""
 
