@@ -43,7 +43,7 @@ def generate(
     negative: Annotated[str, typer.Option(help="What the clip should not show.")] = "",
     model: Annotated[
         str, typer.Option(help="Embedded or published name, release folder, or hub id.")
-    ] = "world-teacher",
+    ] = "world-student",
     seed: Annotated[int, typer.Option(help="The same seed gives the same clip.")] = 0,
     steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 turns it off.")] = None,

@@ -15,7 +15,7 @@ from rufous.networks.layers import store_channels_last
 from rufous.pipelines.estimate import memory_text
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 
-DEFAULT_MODEL = "world-teacher"
+DEFAULT_MODEL = "world-student"
 
 # field of the pipeline: kinds of component that can fill it, whatever the folder calls them
 _PARTS: dict[str, tuple[str, ...]] = {
@@ -35,7 +35,7 @@ def load(
     A published release is downloaded and converted once, then kept in the user's cache.
 
     Args:
-        model: For example ``"world-teacher"``, ``"runs/mine/release"`` or ``"owner/name"``.
+        model: For example ``"world-student"``, ``"runs/mine/release"`` or ``"owner/name"``.
         device: ``"auto"`` (the best there is), ``"cpu"``, ``"cuda:0"``, ``"mps"``.
         dtype: ``"auto"`` (bf16 where the device computes it natively, else fp32), ``"bf16"``, ``"fp16"``,
             ``"fp32"``; of all weights.

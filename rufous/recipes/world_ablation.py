@@ -34,10 +34,10 @@ Method = Literal["consistency", "distribution_matching"]
 METHODS: tuple[Method, ...] = ("consistency", "distribution_matching")
 FEEDBACKS = {
     "feedback_none": FeedbackConfig(),
-    "feedback_image": FeedbackConfig(image_text=0.1),
-    "feedback_video": FeedbackConfig(video_text=0.2),
-    "feedback_both": FeedbackConfig(image_text=0.1, video_text=0.2),
-    "feedback_tiny": FeedbackConfig(video_text=0.2),
+    "feedback_image": FeedbackConfig(image_text=0.2),
+    "feedback_video": FeedbackConfig(video_text=0.4),
+    "feedback_both": FeedbackConfig(image_text=0.2, video_text=0.4),
+    "feedback_tiny": FeedbackConfig(video_text=0.4),
 }
 """Stages by their rewards; the last one decodes by the tiny decoder."""
 

@@ -58,11 +58,11 @@ class FeedbackConfig:
         return {role: find_release(name) for role, name in names.items() if name is not None}
 
 
-HELD_OUT_IMAGES = FeedbackConfig(video_text=0.2)
+HELD_OUT_IMAGES = FeedbackConfig(video_text=0.4)
 """What to train on unless there is a reason: the video reward knows motion, so a student gains least by
 standing still; the image reward, which no gradient climbs, sees what that costs the single frames. At this
-weight both terms pull a clip about equally hard; at the 2 of larger models the reward would pull ten times
-as hard as the distillation (docs/benchmarks.md)."""
+weight both terms pull a clip about equally hard; at the 2 of larger models the reward would pull five times
+as hard as the distillation (docs/rewards.md)."""
 
 WorldRewards: TypeAlias = tuple[ImageTextReward, VideoTextReward]
 

@@ -59,8 +59,17 @@ class WorldReproduceConfig:
     feedback: FeedbackConfig = HELD_OUT_IMAGES
     """Added to ``few_steps`` in a further stage that starts from its student."""
     feedback_train: TrainConfig = field(
-        default_factory=lambda: replace(WorldFewStepsConfig().train, num_steps=1_000)
+        default_factory=lambda: replace(
+            WorldFewStepsConfig().train,
+            num_steps=1_000,
+            optimizer=replace(
+                WorldFewStepsConfig().train.optimizer, learning_rate=2.5e-4, warmup_steps=20, decay_steps=980
+            ),
+            validate_every=100,
+        )
     )
+    """Its rate falls from the start: at a high one clips get worse for a while, and the guard cannot tell that
+    from cheating."""
     num_prompts: int = 400
 
 
@@ -239,7 +248,7 @@ STUDENT = replace(
     finished=Finished(),
     recovery=replace(FULL.recovery, train=_shortened(FULL.recovery.train, 1_500, decay_steps=500)),
     few_steps=replace(FULL.few_steps, train=_shortened(FULL.few_steps.train, 900, decay_steps=400)),
-    feedback_train=_shortened(FULL.feedback_train, 400, decay_steps=200),
+    feedback_train=_shortened(FULL.feedback_train, 300, decay_steps=280),
 )
 """What made the embedded student, from the embedded teacher: about five hours on two cores."""
 
