@@ -68,8 +68,8 @@ class WorldReproduceConfig:
             validate_every=100,
         )
     )
-    """Its rate falls from the start: at a high one clips get worse for a while, and the guard cannot tell that
-    from cheating."""
+    """Its rate falls from the start: at a high one clips get worse for a while, and the guard cannot tell
+    that from cheating."""
     num_prompts: int = 400
 
 
