@@ -18,7 +18,7 @@ PROMPTS = {
 }
 
 
-def main(folder: str, model: str = "world-teacher") -> None:
+def main(folder: str, model: str = "world-student") -> None:
     pipe = rufous.load(model)
     generators = [torch.Generator().manual_seed(seed) for seed in PROMPTS.values()]
     output = pipe(list(PROMPTS), generator=generators, batch_size=2)

@@ -11,7 +11,7 @@ import rufous
 from rufous.video import write_video
 
 
-def main(path: str, model: str = "world-teacher") -> None:
+def main(path: str, model: str = "world-student") -> None:
     pipe = rufous.load(model)
     output = pipe(
         "a red circle moving left on a white background",

@@ -89,8 +89,8 @@ def test_a_row_that_does_not_fit_the_memory_is_told_and_the_others_are_measured(
 
 
 def test_without_rows_the_embedded_model_and_the_lineup_are_meant():
-    assert bench._what_to_measure([], None, quick=False) == (["world-teacher"], "table2")
-    assert bench._what_to_measure([], None, quick=True) == (["world-teacher"], None)
+    assert bench._what_to_measure([], None, quick=False) == (["world-student"], "table2")
+    assert bench._what_to_measure([], None, quick=True) == (["world-student"], None)
     assert bench._what_to_measure(["x"], None, quick=False) == (["x"], None)
     assert bench._what_to_measure([], "table2", quick=True) == ([], "table2")
 
@@ -126,6 +126,6 @@ def test_bad_input_is_refused_in_one_line(
 def test_a_quick_run_on_the_embedded_model_in_real_children(folder: Path):
     assert run(["bench", "--quick", "--how", "clips", "--device", "cpu"]) == 0
     (row,) = json.loads((folder / "bench" / "results.json").read_text())["rows"]
-    assert (row["name"], row["how"]) == ("world-teacher", "clips")
+    assert (row["name"], row["how"]) == ("world-student", "clips")
     assert 100_000_000 < row["peak_resident_bytes"] < 2_000_000_000
     assert row["figures"]["cold_total_s"] > row["figures"]["total_s"]["median"]
