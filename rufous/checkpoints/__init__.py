@@ -5,6 +5,7 @@
 * ``chain`` - a release and all that it was made from, hashed again.
 * ``kinds`` - what a release can be made of, and how its network is sampled.
 * ``presets`` - sampling settings of the published families.
+* ``int8`` - weights stored in 8 bits.
 * ``tensor_files`` - safetensors, written tensor by tensor, checked before they are read.
 * ``matching`` - strict loading, with the nearest names in the error.
 * ``unpickle`` - a pickle machine that can build tensors and containers and nothing else.

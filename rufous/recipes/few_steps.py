@@ -9,11 +9,11 @@ student's own figures from before the first step.
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
-from torch import nn
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.lookup import find_release
@@ -65,6 +65,10 @@ class FewStepsConfig:
     target: Literal["student", "ema"] = "ema"
     student_every: int = 2
     """For distribution matching: the student moves on every so-manieth step."""
+    critic: str | None = None
+    """For distribution matching: release whose U-Net the critic starts from, such as the ``critic`` that a
+    run leaves beside its ``release``; None for the teacher's. A student that has learnt already needs one
+    that followed it: a fresh one sends it astray for hundreds of steps (docs/benchmarks.md)."""
     lora: LoraSettings | None = None
     """Train low-rank additions, which the release has merged; None trains all weights."""
     train: TrainConfig
@@ -131,10 +135,22 @@ def distil(
 
     def save(step: int, folder: Path) -> None:
         parents = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
-        seeds = {"training": config.seed}
-        manifest = manifest_of(name, config, seeds=seeds, parents=parents, figures={"steps": step})
+        if config.critic is not None:
+            parents["critic"] = find_release(config.critic)
+        record = partial(
+            manifest_of,
+            config=config,
+            seeds={"training": config.seed},
+            parents=parents,
+            figures={"steps": step},
+        )
         plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))
-        save_student(run_dir / "release", teacher, plain, diffusion, manifest, processes)
+        save_student(run_dir / "release", teacher, plain, diffusion, record(name), processes)
+        if config.method == "distribution_matching":
+            critic = objective.networks["critic"]
+            assert isinstance(critic, UNet3D)
+            theirs = run_dir / "critic"
+            save_student(theirs, teacher, critic, usual.diffusion, record(f"{name}-critic"), processes)
 
     def validate(step: int) -> Figures:
         found = watching.measure(pipe)
@@ -217,9 +233,7 @@ def make_objective(
         sampling.timestep_spacing,
         num_origin_points=sampling.num_origin_points,
     )
-    assert isinstance(teacher.network, nn.Module)
-    critic = replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(True))
-    critic = with_guidance_embedding(critic, config.guidance.embed_dim)
+    critic = with_guidance_embedding(_first_critic(config, teacher), config.guidance.embed_dim)
     matching = DistributionMatchingConfig(
         timesteps=tuple(timesteps),
         guidance=config.guidance,
@@ -227,3 +241,11 @@ def make_objective(
         seed=config.seed,
     )
     return DistributionMatchingObjective(student, critic, teacher, empty, matching, feedback=feedback)
+
+
+def _first_critic(config: FewStepsConfig, teacher: Denoiser) -> Denoiser:
+    """A network of its own with the weights that the critic starts from."""
+    assert isinstance(teacher.network, UNet3D)
+    if config.critic is None:
+        return replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(True))
+    return load_denoiser(config.critic, next(teacher.network.parameters()).device)

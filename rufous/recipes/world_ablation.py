@@ -126,10 +126,12 @@ def _with_feedback(
 ) -> WorldFewStepsConfig:
     """The same method for as many steps again, with the rewards of a row."""
     decoder = str(road.release("tiny_decoder")) if name == "feedback_tiny" else None
+    is_matching = config.feedback_from == "distribution_matching"
     return replace(
         few_steps,
         method=config.feedback_from,
         student=str(road.release(config.feedback_from)),
+        critic=str(road.root / config.feedback_from / "critic") if is_matching else None,
         feedback=replace(FEEDBACKS[name], rewards=config.rewards, tiny_decoder=decoder),
     )
 

@@ -97,9 +97,11 @@ def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
         student=str(road.release("recovered")),
         feedback=FeedbackConfig(rewards=rewards),
     )
+    is_matching = config.few_steps.method == "distribution_matching"
     feedback = replace(
         few_steps,
         student=str(road.release("few_steps")),
+        critic=str(road.root / "few_steps" / "critic") if is_matching else None,
         feedback=replace(config.feedback, rewards=rewards),
         train=config.feedback_train,
     )

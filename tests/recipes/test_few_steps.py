@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, load_config
 from rufous.core.types import Conditioning
 from rufous.distillation.consistency import ConsistencyObjective
@@ -41,6 +42,24 @@ def test_the_critic_is_told_the_scale_and_is_no_copy_of_the_student(student_road
     objective = make_objective(consistency, student, teacher, Conditioning(), diffusion, None)
     assert isinstance(objective, ConsistencyObjective)
     assert set(objective.networks) == {"student"}
+
+
+def test_a_run_leaves_its_critic_and_the_next_one_begins_with_it(student_road, tmp_path):
+    config = replace(student_road.few_steps, train=replace(student_road.few_steps.train, num_steps=2))
+    run = RECIPES["world_few_steps"].run
+    run(config, tmp_path / "first", CPU)
+    left = load_denoiser(tmp_path / "first" / "critic", CPU).network.state_dict()
+    teacher = load_denoiser(config.teacher, CPU)
+    taught = teacher.network.state_dict()
+    assert any(not torch.equal(left[name], taught[name]) for name in left)
+    following = replace(config, critic=str(tmp_path / "first" / "critic"))
+    diffusion = few_step_settings(load_config(config.teacher, "diffusion"), following)
+    student = load_denoiser(config.student, CPU)
+    objective = make_objective(following, student, teacher, Conditioning(), diffusion, None)
+    begun = objective.networks["critic"].state_dict()
+    assert all(torch.equal(left[name], begun[name]) for name in left)
+    release = run(following, tmp_path / "second", CPU)
+    assert "critic" in {parent.role for parent in Manifest.load(release).parents}
 
 
 def test_the_student_is_sampled_in_few_steps_at_the_middle_of_its_scales(student_road):
