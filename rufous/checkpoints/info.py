@@ -91,12 +91,14 @@ def _from_header(name: str, kind: str, path: Path, config: dict[str, Any]) -> Co
 def _component(
     name: str, kind: str, header: TensorHeader, *, size_bytes: int, config: dict[str, Any]
 ) -> ComponentInfo:
+    scales = set(header.scale_names.values())  # part of the weights that they belong to
+    stored = [str(dtype).removeprefix("torch.") for key, dtype in header.dtypes.items() if key not in scales]
     return ComponentInfo(
         name=name,
         kind=kind,
         num_parameters=header.num_parameters,
-        num_tensors=len(header.shapes),
-        dtypes=dict(Counter(str(dtype).removeprefix("torch.") for dtype in header.dtypes.values())),
+        num_tensors=len(stored),
+        dtypes=dict(Counter(stored)),
         size_bytes=size_bytes,
         config=config,
     )

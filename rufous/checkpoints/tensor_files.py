@@ -189,7 +189,8 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """All tensors of a safetensors file; on a CPU, and without ``dtype``, they are mapped rather than copied.
 
-    Weights in 8 bits with a scale come as floating point, float32 without ``dtype``, and are never mapped.
+    Weights in 8 bits with a scale come as floating point, without ``dtype`` in bf16 like the others beside
+    them, and are never mapped.
 
     Raises:
         CheckpointError: As ``read_header``.
@@ -210,7 +211,7 @@ def iterate_tensors(
                 tensor = file.get_tensor(name)
                 if name in scales:
                     scale = file.get_tensor(scales[name])
-                    yield name, dequantize(tensor, scale, dtype or torch.float32)
+                    yield name, dequantize(tensor, scale, dtype or torch.bfloat16)
                     continue
                 yield name, tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
     except SafetensorError as error:
