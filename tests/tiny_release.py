@@ -29,7 +29,7 @@ TINY_AUTOENCODER = AutoencoderKLConfig(
 
 
 def tiny_components(unet: UNet3DConfig = TINY_UNET) -> dict[str, object]:
-    """Random networks that fit one another, with sampling settings of a few steps."""
+    """Random networks that fit one another, of a few steps, named as ``rufous convert`` does."""
     torch.manual_seed(0)
     tokenizer = WordTokenizer(vocabulary())
     text = TextEncoderConfig(
@@ -44,7 +44,7 @@ def tiny_components(unet: UNet3DConfig = TINY_UNET) -> dict[str, object]:
         "vae": AutoencoderKL(TINY_AUTOENCODER),
         "text_encoder": TextEncoder(text),
         "tokenizer": tokenizer,
-        "diffusion": DiffusionConfig(
+        "scheduler": DiffusionConfig(
             sampling=SamplingConfig(num_inference_steps=3, guidance_scale=4.0),
             num_frames=4,
             height=16,

@@ -64,17 +64,27 @@ def component_names(folder: Path) -> dict[str, str]:
     Raises:
         CheckpointError: A release that lacks one, or has several for one field.
     """
-    kinds = component_kinds(folder)
-    names: dict[str, str] = {}
-    for part, wanted in _PARTS.items():
-        found = [name for name, kind in kinds.items() if kind in wanted]
-        if len(found) != 1:
-            raise CheckpointError(
-                f"{folder} has {len(found)} components of kind {' or '.join(wanted)}: "
-                f"a text-to-video release has exactly one ({part})"
-            )
-        names[part] = found[0]
-    return names
+    return {part: component_name(folder, part) for part in _PARTS}
+
+
+def component_name(folder: str | Path, part: str) -> str:
+    """What a release calls the one component that fills a field of ``TextToVideoPipeline``.
+
+    Args:
+        folder: The release; it need not have the other parts.
+        part: ``"unet"``, ``"autoencoder"``, ``"text_encoder"``, ``"tokenizer"`` or ``"diffusion"``.
+
+    Raises:
+        CheckpointError: A release that lacks it, or has several.
+    """
+    wanted = _PARTS[part]
+    found = [name for name, kind in component_kinds(folder).items() if kind in wanted]
+    if len(found) != 1:
+        raise CheckpointError(
+            f"{folder} has {len(found)} components of kind {' or '.join(wanted)}: "
+            f"a text-to-video release has exactly one ({part})"
+        )
+    return found[0]
 
 
 def _check_weights_fit(folder: Path, device: torch.device, dtype: torch.dtype) -> None:

@@ -25,6 +25,7 @@ from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.schedules import make_schedule
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
+from rufous.pipelines.loading import component_name
 from rufous.recipes.curated_batches import CuratedDataConfig, open_curated
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe, made_of
@@ -76,7 +77,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
         assert isinstance(network, UNet3D)
         processes.spread(network)
         objective = DenoisingObjective(denoiser, data.empty, config.objective)
-        diffusion = load_config(start, "diffusion")
+        diffusion = load_config(start, component_name(start, "diffusion"))
 
         def save(step: int, folder: Path) -> None:
             manifest = manifest_of(
@@ -105,10 +106,10 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
 def _denoiser(config: CuratedConfig, start: Path, device: torch.device) -> Denoiser:
     if not config.fresh:
         return load_denoiser(start, device)
-    diffusion = load_config(start, "diffusion")
+    diffusion = load_config(start, component_name(start, "diffusion"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        network = UNet3D(config.network or load_config(start, "unet"))
+        network = UNet3D(config.network or load_config(start, component_name(start, "unet")))
     return Denoiser(network.to(device), make_schedule(diffusion.schedule), diffusion.prediction_type)
 
 

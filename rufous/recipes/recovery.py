@@ -21,6 +21,7 @@ from rufous.distillation.denoising import LatentBatch
 from rufous.distillation.structural import StructuralConfig, StructuralObjective
 from rufous.distillation.teaching import network_of
 from rufous.networks.unet3d import UNet3D
+from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
 from rufous.recipes.releases import manifest_of, save_student
@@ -92,7 +93,7 @@ def recover(
     )
     processes.spread(network)
     objective = StructuralObjective(student, original, empty, config.objective, blocks=blocks)
-    diffusion = load_config(teacher, "diffusion")
+    diffusion = load_config(teacher, component_name(teacher, "diffusion"))
     plain = replace(diffusion, sampling=replace(diffusion.sampling, guidance_scale=1.0))
 
     def save(step: int, folder: Path) -> None:
@@ -119,6 +120,6 @@ def recover(
 
 def load_denoiser(release: str | Path, device: torch.device) -> Denoiser:
     """The U-Net of a release in float32 with its schedule; its weights are trainable."""
-    diffusion: DiffusionConfig = load_config(release, "diffusion")
-    network = load_component(release, "unet", dtype=torch.float32, device=device)
+    diffusion: DiffusionConfig = load_config(release, component_name(release, "diffusion"))
+    network = load_component(release, component_name(release, "unet"), dtype=torch.float32, device=device)
     return Denoiser(network, make_schedule(diffusion.schedule), diffusion.prediction_type)

@@ -8,6 +8,7 @@ from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import component_kinds, save_release
 from rufous.networks.unet3d import UNet3D
+from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import portable_config
 
@@ -57,4 +58,6 @@ def save_student(
     whole = processes.whole(network, lambda: UNet3D(network.config))
     if processes.is_first:
         parts: dict[str, object] = {name: teacher / name for name in component_kinds(teacher)}
-        save_release(folder, {**parts, "unet": whole, "diffusion": diffusion}, manifest, overwrite=True)
+        parts[component_name(teacher, "unet")] = whole
+        parts[component_name(teacher, "diffusion")] = diffusion
+        save_release(folder, parts, manifest, overwrite=True)

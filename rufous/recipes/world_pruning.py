@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from rufous.checkpoints.lookup import find_release
-from rufous.checkpoints.release import load_component
 from rufous.compression.calls import noised_calls
 from rufous.compression.prune import PruneConfig
 from rufous.compression.release import prune_release
 from rufous.core.randomness import generator_from
+from rufous.distillation.teaching import network_of
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.recovery import load_denoiser
@@ -44,13 +44,14 @@ def run(config: WorldPruningConfig, run_dir: Path, device: torch.device) -> Path
         if processes.is_first:
             order = torch.randperm(data.num_examples, generator=generator_from(config.seed, "clips"))
             batch = data.batch_of(order[:NUM_CLIPS].tolist())
+            denoiser = load_denoiser(teacher, processes.device)
             prune_release(
                 teacher,
                 run_dir / "release",
                 PruneConfig(budget=config.budget),
-                network=load_component(teacher, "unet", dtype=torch.float32, device=processes.device),
+                network=network_of(denoiser, "teacher"),
                 data=lambda: noised_calls(
-                    load_denoiser(teacher, processes.device),
+                    denoiser,
                     batch.latents,
                     batch.cond,
                     num_timesteps=NUM_TIMESTEPS,

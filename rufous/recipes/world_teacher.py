@@ -32,6 +32,7 @@ from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import ScheduleConfig, make_schedule
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
+from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of, portable_config
 from rufous.recipes.text_tower import Text
@@ -249,7 +250,7 @@ def _initial_network(config: WorldTeacherConfig) -> UNet3D:
         torch.manual_seed(config.seed)
         network = UNet3D(config.network)
     if config.init_from is not None:
-        old = load_component(config.init_from, "unet", dtype=torch.float32)
+        old = load_component(config.init_from, component_name(config.init_from, "unet"), dtype=torch.float32)
         # layers that the old network lacks stay fresh; they must begin at zero to change nothing yet
         network.load_state_dict({**network.state_dict(), **_renamed(old, network)})
     return network

@@ -38,7 +38,7 @@ def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path
     folder = RECIPES["feedback_unet_0_7b"].run(settings(miniature, preset), tmp_path, CPU)
     verify_release(folder)
     assert load_config(folder, "unet").guidance_embed_dim == 256
-    diffusion = load_config(folder, "diffusion")
+    diffusion = load_config(folder, "scheduler")
     assert (diffusion.sampling.solver, diffusion.sampling.num_inference_steps) == ("lcm", 4)
     assert diffusion.embedded_guidance_scale == 10.0
     pipe = rufous.load(folder, device="cpu")
