@@ -28,13 +28,17 @@ class WorldShipConfig:
     source: str = "runs/world_teacher/release"
     target: str = "rufous/models/world-teacher"
     truth: str | None = None
-    """``truth.json`` of the ``world_truth`` recipe, judged on ``source``."""
+    """``truth.json`` of the ``world_truth`` recipe, judged on ``source`` or on the copy at ``target``."""
     licence: str = "Apache-2.0"
     """Of the weights: they were trained on nothing but the procedural world."""
     notes: tuple[str, ...] = ()
     """Sentences for the manifest, for example how the weights came about."""
     int8: tuple[str, ...] = ("unet",)
-    """Components that are stored in 8 bits; ``truth`` was judged before that."""
+    """Components that are stored in 8 bits."""
+    solver: str | None = None
+    """How the copy samples, if not as ``source`` does."""
+    guidance_scale: float | None = None
+    """Of the copy, if not that of ``source``."""
 
 
 def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
@@ -42,18 +46,24 @@ def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
 
     Raises:
         ConfigError: The truth was judged on another release.
+        ValueError: An unknown solver, or no number for the guidance.
     """
     manifest = Manifest.load(config.source)
     figures = dict(manifest.figures)
     if config.truth is not None:
         truth = json.loads(Path(config.truth).read_text(encoding="utf-8"))
-        if truth["manifest_id"] != manifest.id:
+        if truth["manifest_id"] not in {manifest.id, _copy_of(manifest.id, Path(config.target))}:
             raise ConfigError(
                 f"truth={config.truth!r} judged release {truth['manifest_id']}, not {manifest.id}: "
                 f"run world_truth with model={config.source}"
             )
         figures["truth"] = {split: truth[split] for split in ("seen", "held_out")}
-    parts = {name: load_component(config.source, name) for name in component_kinds(config.source)}
+    kinds = component_kinds(config.source)
+    parts = {name: load_component(config.source, name) for name in kinds}
+    given = {"solver": config.solver, "guidance_scale": config.guidance_scale}
+    changed = {name: value for name, value in given.items() if value is not None}
+    for name in (name for name, kind in kinds.items() if kind == "diffusion" and changed):
+        parts[name] = replace(parts[name], sampling=replace(parts[name].sampling, **changed))
     made_by = {**portable_config(manifest.config), STORED_FROM: manifest.id}
     notes = (*manifest.notes, *config.notes)
     parents = tuple(_shipped_parent(parent, Path(config.target).parent) for parent in manifest.parents)
@@ -68,12 +78,16 @@ def run(config: WorldShipConfig, run_dir: Path, device: torch.device) -> Path:
 
 def _shipped_parent(parent: Parent, folder: Path) -> Parent:
     """The parent's copy in ``folder``, if there is one."""
-    copy = folder / parent.name
-    if not is_release(copy):
-        return parent
-    found = Manifest.load(copy)
-    is_copy = found.config.get(STORED_FROM) == parent.manifest_id
-    return replace(parent, manifest_id=found.id) if is_copy else parent
+    copy = _copy_of(parent.manifest_id, folder / parent.name)
+    return parent if copy is None else replace(parent, manifest_id=copy)
+
+
+def _copy_of(manifest_id: str | None, folder: Path) -> str | None:
+    """Id of the release in ``folder``, if it was stored from the one of that id."""
+    if not is_release(folder):
+        return None
+    found = Manifest.load(folder)
+    return found.id if found.config.get(STORED_FROM) == manifest_id else None
 
 
 RECIPE = Recipe(

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
 from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import load_component, verify_release
+from rufous.checkpoints.release import load_component, load_config, verify_release
 from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
 from rufous.recipes.world_ship import WorldShipConfig
@@ -54,3 +55,16 @@ def test_truth_of_another_release_is_refused(road, tmp_path):
     with pytest.raises(ConfigError, match="judged release other"):
         ship(road, tmp_path, manifest_id="other")
     assert not (tmp_path / "shipped").exists()
+
+
+def test_a_copy_may_sample_otherwise_and_be_judged_in_its_place(road, tmp_path):
+    source, target = road.root / "teacher" / "release", tmp_path / "shipped"
+    config = WorldShipConfig(source=str(source), target=str(target), solver="ddim", guidance_scale=1.5)
+    RECIPES["world_ship"].run(config, tmp_path, CPU)
+    sampling, usual = (load_config(folder, "diffusion").sampling for folder in (target, source))
+    assert (sampling.solver, sampling.guidance_scale) == ("ddim", 1.5)
+    assert replace(sampling, solver=usual.solver, guidance_scale=usual.guidance_scale) == usual
+    truth = {"manifest_id": Manifest.load(target).id, "seen": 3, "held_out": 4}
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    RECIPES["world_ship"].run(replace(config, truth=str(tmp_path / "truth.json")), tmp_path, CPU)
+    assert verify_release(target).figures["truth"] == {"seen": 3, "held_out": 4}
