@@ -249,7 +249,7 @@ STUDENT = replace(
     FULL,
     finished=Finished(),
     recovery=replace(FULL.recovery, train=_shortened(FULL.recovery.train, 1_500, decay_steps=500)),
-    few_steps=replace(FULL.few_steps, train=_shortened(FULL.few_steps.train, 900, decay_steps=400)),
+    few_steps=replace(FULL.few_steps, train=_shortened(FULL.few_steps.train, 1_800, decay_steps=400)),
     feedback_train=_shortened(FULL.feedback_train, 300, decay_steps=280),
 )
 """What makes the embedded student, from the embedded teacher: hours on two cores. The one that ships stopped
