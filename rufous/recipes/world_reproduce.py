@@ -252,8 +252,8 @@ STUDENT = replace(
     few_steps=replace(FULL.few_steps, train=_shortened(FULL.few_steps.train, 1_800, decay_steps=400)),
     feedback_train=_shortened(FULL.feedback_train, 300, decay_steps=280),
 )
-"""What makes the embedded student, from the embedded teacher: hours on two cores. The one that ships stopped
-after the third stage (docs/benchmarks.md)."""
+"""What makes the embedded student, from the embedded teacher: hours on two cores. The one that ships had the
+teacher's guidance at 3 for the first half of its few steps (docs/benchmarks.md)."""
 
 RECIPE = Recipe(
     name="world_reproduce",
