@@ -99,7 +99,11 @@ def test_a_cut_clip_goes_on_as_its_parts(chain_of, write_clip, tmp_path):
     again = carried_out(chain, "a.mkv", json.loads(json.dumps(result.fresh)))
     assert (again.clips, notes(log)) == (result.clips, [])
     # a part that is as it was is known, though it was cut by another setting
-    moved = carried_out(chain_of(Probe(), Halves(log="x"), Brightness(log=str(log))), "a.mkv", result.fresh)
+    moved = carried_out(
+        chain_of(Probe(), Halves(log=str(tmp_path / "other")), Brightness(log=str(log))),
+        "a.mkv",
+        result.fresh,
+    )
     assert (moved.clips, notes(log)) == (result.clips, [])
 
 
