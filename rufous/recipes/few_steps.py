@@ -68,7 +68,7 @@ class FewStepsConfig:
     critic: str | None = None
     """For distribution matching: release whose U-Net the critic starts from, such as the ``critic`` that a
     run leaves beside its ``release``; None for the teacher's. A student that has learnt already needs one
-    that followed it: a fresh one sends it astray for hundreds of steps (docs/benchmarks.md)."""
+    that followed it: with a fresh one truth fell (docs/benchmarks.md)."""
     lora: LoraSettings | None = None
     """Train low-rank additions, which the release has merged; None trains all weights."""
     train: TrainConfig

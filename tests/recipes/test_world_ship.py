@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import load_component, load_config, verify_release
+from rufous.checkpoints.manifest import Manifest, Parent
+from rufous.checkpoints.release import load_component, load_config, save_release, verify_release
 from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
 from rufous.recipes.world_ship import WorldShipConfig
@@ -68,3 +68,33 @@ def test_a_copy_may_sample_otherwise_and_be_judged_in_its_place(road, tmp_path):
     (tmp_path / "truth.json").write_text(json.dumps(truth))
     RECIPES["world_ship"].run(replace(config, truth=str(tmp_path / "truth.json")), tmp_path, CPU)
     assert verify_release(target).figures["truth"] == {"seen": 3, "held_out": 4}
+
+
+@pytest.mark.parametrize("judged", [{"solver": "lcm"}, {"num_inference_steps": 50}, {"guidance_scale": 2.0}])
+def test_truth_of_clips_that_were_sampled_otherwise_is_refused(road, tmp_path, judged):
+    with pytest.raises(ConfigError, match="sampled otherwise"):
+        ship(road, tmp_path, config=judged)
+    assert not (tmp_path / "shipped").exists()
+
+
+def test_truth_of_the_source_is_none_of_a_copy_that_samples_otherwise(road, tmp_path):
+    source = road.root / "teacher" / "release"
+    path = tmp_path / "truth.json"
+    path.write_text(json.dumps({"manifest_id": Manifest.load(source).id, "seen": 1, "held_out": 2}))
+    config = WorldShipConfig(
+        source=str(source), target=str(tmp_path / "shipped"), truth=str(path), guidance_scale=1.5
+    )
+    with pytest.raises(ConfigError, match="sampled otherwise"):
+        RECIPES["world_ship"].run(config, tmp_path, CPU)
+
+
+def test_a_parent_without_an_id_keeps_its_name(road, tmp_path):
+    source = tmp_path / "source"
+    kept = Manifest.load(road.root / "teacher" / "release")
+    file = Parent(name="world-video-text", sha256="0" * 64, role="text_encoder")
+    parts = {name: road.root / "teacher" / "release" / name for name in ("unet", "diffusion")}
+    save_release(source, parts, replace(kept, parents=(file,)))
+    save_release(tmp_path / "world-video-text", parts, kept)  # a release, and a copy of nothing
+    config = WorldShipConfig(source=str(source), target=str(tmp_path / "shipped"))
+    RECIPES["world_ship"].run(config, tmp_path, CPU)
+    assert Manifest.load(tmp_path / "shipped").parents == (file,)
