@@ -55,6 +55,26 @@ def mean_per_sample(
     return torch.where(frame_mask, per_frame, 0.0).sum(dim=1) / frame_mask.sum(dim=1)
 
 
+def carried(
+    loss: Float[Tensor, ""], seen: Float[Tensor, "b c f h w"], made: Float[Tensor, "b c f h w"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """A term's gradient taken now and handed on, so that its activations are gone before the backward pass
+    that goes further, and no network that it ran through gets a gradient.
+
+    Args:
+        loss: Of ``seen``.
+        seen: ``made.detach()`` with gradients.
+        made: What is trained.
+
+    Returns:
+        The loss, whose only gradient is that of ``seen``, in ``made``; and its pull, the norm of that
+        gradient in one clip, on average.
+    """
+    (gradient,) = torch.autograd.grad(loss, seen)
+    handed_on = loss.detach() + ((made - made.detach()) * gradient).sum()
+    return handed_on, gradient.flatten(1).norm(dim=1).mean()
+
+
 def min_snr_weight(
     log_snr: Float[Tensor, " b"], prediction_type: PredictionType, *, gamma: float = 5.0
 ) -> Float[Tensor, " b"]:

@@ -5,12 +5,14 @@
 * ``structural`` - recovery after pruning, towards the teacher's output after guidance.
 * ``consistency`` - few steps by agreement along the teacher's path.
 * ``distribution_matching`` - few steps by landing where the teacher's distribution is.
+* ``adversarial`` - real clips against a student's, beside distribution matching.
 * ``lora`` - a few-step student, or any network, trained by thin matrices beside its layers (extra ``lora``).
 * ``autoencoding`` - frame autoencoders.
 * ``decoding`` - tiny decoders, and what is measured of them.
 * ``contrastive`` - video-text models.
 """
 
+from rufous.distillation.adversarial import AdversarialConfig
 from rufous.distillation.autoencoding import AutoencodingObjective
 from rufous.distillation.consistency import ConsistencyConfig, ConsistencyObjective, Feedback
 from rufous.distillation.contrastive import CaptionedVideos, ContrastiveObjective
@@ -24,6 +26,7 @@ from rufous.distillation.structural import StructuralConfig, StructuralObjective
 from rufous.distillation.teaching import GuidanceRange
 
 __all__ = [
+    "AdversarialConfig",
     "AutoencodingObjective",
     "CaptionedVideos",
     "ConsistencyConfig",

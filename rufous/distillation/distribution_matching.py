@@ -7,11 +7,12 @@ training and sampling see the same inputs, and it needs no clips but prompts and
 of guidance scales has another distribution for each, so its critic is told the scale as well.
 
 Source: Yin et al. 2024, DMD2 (arXiv:2405.14867): no regression term, a faster critic, multi-step generator
-with backward simulation. The adversarial term of that paper is left out.
+with backward simulation; and its adversarial term if asked for, which needs clips (``adversarial``).
 Shapes: b batch, c channels, f latent frames, h w latent height and width.
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,14 @@ from rufous.core.randomness import generator_from
 from rufous.core.types import Conditioning
 from rufous.diffusion.consistency import consistency_function
 from rufous.diffusion.denoiser import Denoiser
-from rufous.diffusion.losses import mse
+from rufous.diffusion.losses import carried, mse
+from rufous.distillation.adversarial import (
+    AdversarialConfig,
+    Discriminator,
+    is_made_loss,
+    is_real_loss,
+    share_taken_for_real,
+)
 from rufous.distillation.consistency import Feedback
 from rufous.distillation.denoising import LatentBatch
 from rufous.distillation.teaching import (
@@ -47,6 +55,8 @@ class DistributionMatchingConfig:
     """Scales g of the teacher's score."""
     score_range: tuple[float, float] = (0.02, 0.98)
     """Share of the schedule in which the two scores are compared."""
+    adversarial: AdversarialConfig | None = None
+    """Real clips against the student's; None leaves them out."""
     student_every: int = 5
     """The student moves on every so-manieth step, the critic on all (5 in DMD2)."""
     seed: int = 0
@@ -78,6 +88,7 @@ class DistributionMatchingObjective:
         config: DistributionMatchingConfig | None = None,
         *,
         feedback: Feedback | None = None,
+        stage_widths: Mapping[str, int] | None = None,
     ) -> None:
         """Train the networks inside ``student`` and ``critic``.
 
@@ -89,9 +100,10 @@ class DistributionMatchingObjective:
             empty: The empty caption, batch of 1.
             config: Timesteps, guidance, pace.
             feedback: Called with the student's clean estimates; its loss is added.
+            stage_widths: Channels of the critic's stages by name, for the adversarial term's heads.
 
         Raises:
-            ValueError: The schedules differ, or the critic is the student.
+            ValueError: The schedules differ, the critic is the student, or it has no such stages.
         """
         self._config = config or DistributionMatchingConfig()
         check_schedule(student, teacher)
@@ -99,6 +111,10 @@ class DistributionMatchingObjective:
         parts = {"student": network_of(student, "student"), "critic": network_of(critic, "critic")}
         if parts["student"] is parts["critic"]:
             raise ValueError("the critic is the student itself: give it a network of its own")
+        self._discriminator: Discriminator | None = None
+        if self._config.adversarial is not None:
+            self._discriminator = Discriminator(critic, stage_widths or {}, self._config.adversarial)
+            parts["heads"] = self._discriminator.heads
         self.trainable = nn.ModuleDict(parts)
         self._student, self._critic, self._teacher = student, critic, frozen(teacher)
         self._empty, self._feedback = empty, feedback
@@ -106,25 +122,27 @@ class DistributionMatchingObjective:
 
     @property
     def networks(self) -> nn.ModuleDict:
-        """What is spread over several processes: the student and the critic."""
+        """What is spread over several processes: the student, the critic and its heads."""
         return self.trainable
 
     def loss(
         self, batch: LatentBatch, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor | float]]:
-        """The critic's loss, and on the student's turns the student's; ``batch.latents`` gives the size."""
+        """The critic's loss, and on the student's turns the student's; ``batch.latents`` gives the size, and
+        the real clips."""
         config = self._config
         scale = config.guidance.draw(len(batch), generator).to(batch.latents.device)
         told = config.guidance.told(batch.cond, scale)
         is_students_turn = self._step % config.student_every == 0
         with torch.set_grad_enabled(is_students_turn):
             made = self._generate(batch.latents, told, generator)
-        critic_loss = self._critic_loss(made.detach(), told, generator)
-        metrics: dict[str, Tensor | float] = {"critic": critic_loss.detach()}
         if not is_students_turn:
-            return critic_loss, metrics
-        student_loss, found = self._student_loss(made, batch.cond, told, scale, generator)
-        loss, metrics = critic_loss + student_loss, {**metrics, **found}
+            return self._critic_loss(made.detach(), batch.latents, told, generator)
+        # the student's first: its adversarial gradient is taken on the spot, and a sharded critic drops its
+        # gathered weights there, which no other pass may be waiting for
+        loss, metrics = self._student_loss(made, batch.cond, told, scale, generator)
+        critic_loss, found = self._critic_loss(made.detach(), batch.latents, told, generator)
+        loss, metrics = critic_loss + loss, {**found, **metrics}
         if self._feedback is not None:
             extra, found = self._feedback(made, batch, generator)
             loss, metrics = loss + extra, {**metrics, **found}
@@ -187,11 +205,25 @@ class DistributionMatchingObjective:
         noise = torch.randn(made.shape, generator=generator, device=made.device)
         return self._teacher.add_noise(made, noise, timesteps), timesteps, noise
 
-    def _critic_loss(self, made: Tensor, cond: Conditioning, generator: torch.Generator) -> Tensor:
-        """Plain diffusion loss on the student's clips."""
+    def _critic_loss(
+        self, made: Tensor, real: Tensor, cond: Conditioning, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor | float]]:
+        """Plain diffusion loss on the student's clips, and the heads' on them and on real ones."""
         noisy, timesteps, noise = self._noised(made, generator)
         target = self._critic.target(made, noise, timesteps)
-        return mse(self._critic.output(noisy, timesteps, cond), target).mean()
+        output, of_made = self._criticized(noisy, timesteps, cond)
+        loss = mse(output, target).mean()
+        if self._discriminator is None:
+            return loss, {"critic": loss.detach()}
+        _, of_real = self._discriminator(self._teacher.add_noise(real, noise, timesteps), timesteps, cond)
+        heads_loss = is_made_loss(of_made) + is_real_loss(of_real)
+        metrics: dict[str, Tensor | float] = {
+            "critic": loss.detach(),
+            "heads": heads_loss.detach(),
+            "real_taken_for_real": share_taken_for_real(of_real),
+            "made_taken_for_real": share_taken_for_real(of_made),
+        }
+        return loss + self._discriminator.config.critic_weight * heads_loss, metrics
 
     def _student_loss(
         self,
@@ -205,16 +237,38 @@ class DistributionMatchingObjective:
 
             d loss / d made = (x0_critic - x0_teacher) / mean |made - x0_teacher|
 
+        An adversarial term has its logits from the same pass of the critic.
         Source: arXiv:2405.14867, eq. 3; arXiv:2311.18828, eq. 8 for the unit.
         """
-        with torch.no_grad(), in_eval_mode(self.trainable["critic"]):
-            noisy, timesteps, _ = self._noised(made, generator)
+        is_adversarial = self._discriminator is not None
+        seen = made.detach().requires_grad_(is_adversarial)
+        with in_eval_mode(self.trainable["critic"]):
+            with torch.set_grad_enabled(is_adversarial):
+                noisy, timesteps, _ = self._noised(seen, generator)
+                output, logits = self._criticized(noisy, timesteps, told)
+            fake = self._critic.read(output, noisy, timesteps).x0
             guidance = self._config.guidance
             output = guidance.output_of(self._teacher, noisy, timesteps, cond, self._empty, scale)
             real = self._teacher.read(output, noisy, timesteps).x0
-            fake = self._critic(noisy, timesteps, told).x0
             unit = (made - real).abs().mean(dim=(1, 2, 3, 4)).clamp(min=1e-6)
             direction = (fake - real) / rearrange(unit, "b -> b 1 1 1 1")
         loss = 0.5 * mse(made, (made - direction).detach()).mean()
         pull = direction.flatten(1).norm(dim=1).mean() / made.numel()  # the gradient's norm in one clip
-        return loss, {"student": loss.detach(), "student_pull": pull, "score_gap": (fake - real).abs().mean()}
+        metrics: dict[str, Tensor | float] = {
+            "student": loss.detach(),
+            "student_pull": pull,
+            "score_gap": (fake - real).abs().mean(),
+        }
+        if self._discriminator is not None:
+            term = self._discriminator.config.weight * is_real_loss(logits)
+            term, metrics["adversarial_pull"] = carried(term, seen, made)
+            loss = loss + term
+        return loss, metrics
+
+    def _criticized(
+        self, noisy: Tensor, timesteps: Tensor, cond: Conditioning
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The critic's raw output, and its heads' logits if it has any."""
+        if self._discriminator is None:
+            return self._critic.output(noisy, timesteps, cond), []
+        return self._discriminator(noisy, timesteps, cond)

@@ -3,7 +3,7 @@
 Shapes: b batch, c channels, f latent frames, h w latent height and width.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,30 +98,49 @@ class GuidanceRange:
         return replace(cond, guidance_embeds=embed_guidance_scale(scale - 1.0, self.embed_dim))
 
 
-class BlockFeatures:
-    """The outputs of pairs of blocks, the student's beside the teacher's, caught while the networks run.
+class CaughtOutputs:
+    """What modules answer while networks run inside ``catching``, by the keys the modules were given.
 
-    Owns the hooks; ``catching`` is the only time when they keep anything.
+    Owns the hooks, which keep nothing outside of it.
     """
 
-    def __init__(self, pairs: Sequence[tuple[nn.Module, nn.Module]]) -> None:
-        """Watch ``pairs`` of (student block, teacher block), for example U-Net stages of one name."""
-        self._caught: dict[tuple[str, int], Tensor] = {}
+    def __init__(self, modules: Mapping[Hashable, nn.Module]) -> None:
+        """Watch ``modules``, for example U-Net stages by name; each must answer with one tensor."""
+        self.caught: dict[Hashable, Tensor] = {}
+        """Each module's last output inside ``catching``; empty outside."""
         self._is_catching = False
-        self.count = len(pairs)
-        for index, (student, teacher) in enumerate(pairs):
-            for role, block in (("student", student), ("teacher", teacher)):
-                block.register_forward_hook(self._hook(role, index))
+        for key, module in modules.items():
+            module.register_forward_hook(self._hook(key))
 
     @contextmanager
     def catching(self) -> Generator[None, None, None]:
-        """Keep the blocks' outputs of the passes inside; they are dropped at the end."""
+        """Keep the outputs of the passes inside; they are dropped at the end."""
         self._is_catching = True
         try:
             yield
         finally:
             self._is_catching = False
-            self._caught = {}
+            self.caught = {}
+
+    def _hook(self, key: Hashable) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+            if self._is_catching:
+                self.caught[key] = output
+
+        return keep
+
+
+class BlockFeatures:
+    """The outputs of pairs of blocks, the student's beside the teacher's, caught while the networks run."""
+
+    def __init__(self, pairs: Sequence[tuple[nn.Module, nn.Module]]) -> None:
+        """Watch ``pairs`` of (student block, teacher block), for example U-Net stages of one name."""
+        self.count = len(pairs)
+        blocks: dict[Hashable, nn.Module] = {}
+        for index, (student, teacher) in enumerate(pairs):
+            blocks |= {("student", index): student, ("teacher", index): teacher}
+        self._outputs = CaughtOutputs(blocks)
+        self.catching = self._outputs.catching
 
     def loss(self, batch_size: int) -> Float[Tensor, ""]:
         """Mean over pairs of the squared difference, relative to the teacher's mean square.
@@ -134,7 +153,7 @@ class BlockFeatures:
         """
         terms: list[Tensor] = []
         for index in range(self.count):
-            student, teacher = (self._caught.get((role, index)) for role in ("student", "teacher"))
+            student, teacher = (self._outputs.caught.get((role, index)) for role in ("student", "teacher"))
             if student is None or teacher is None:
                 raise ValueError(f"pair {index} of blocks to compare did not run in both networks")
             teacher = teacher[: len(student)] if len(teacher) > len(student) else teacher
@@ -146,13 +165,6 @@ class BlockFeatures:
             difference = (student.float() - teacher.float()).square().mean()
             terms.append(difference / teacher.float().square().mean().clamp(min=1e-6))
         return torch.stack(terms).mean()
-
-    def _hook(self, role: str, index: int) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        def keep(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
-            if self._is_catching:
-                self._caught[role, index] = output
-
-        return keep
 
 
 @contextmanager

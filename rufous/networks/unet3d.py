@@ -255,6 +255,13 @@ def prunable_blocks(config: UNet3DConfig) -> tuple[str, ...]:
     return (*stages, *(plan.name for plan in _plan_output(config) if plan.is_prunable))
 
 
+def stage_widths(config: UNet3DConfig) -> dict[str, int]:
+    """Channels that each residual stage answers with, by published name."""
+    plans = (*_plan_input(config), *_plan_output(config))
+    deepest = config.channel_mult[-1] * config.model_channels
+    return {**{plan.name: plan.out_channels for plan in plans}, "middle_block": deepest}
+
+
 def prunable_parts(config: UNet3DConfig) -> tuple[str, ...]:
     """Names of parts of stages that ``removed_blocks`` may hold, in the order in which they run.
 

@@ -24,6 +24,7 @@ from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import make_schedule
 from rufous.diffusion.timesteps import inference_timesteps
+from rufous.distillation.adversarial import AdversarialConfig
 from rufous.distillation.consistency import ConsistencyConfig, ConsistencyObjective
 from rufous.distillation.denoising import LatentBatch
 from rufous.distillation.distribution_matching import (
@@ -32,7 +33,7 @@ from rufous.distillation.distribution_matching import (
 )
 from rufous.distillation.lora import LoraSettings, add_lora, merged
 from rufous.distillation.teaching import GuidanceRange
-from rufous.networks.unet3d import UNet3D
+from rufous.networks.unet3d import UNet3D, stage_widths
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.loading import component_names
 from rufous.pipelines.text_to_video import TextToVideoPipeline
@@ -65,6 +66,8 @@ class FewStepsConfig:
     target: Literal["student", "ema"] = "ema"
     student_every: int = 2
     """For distribution matching: the student moves on every so-manieth step."""
+    adversarial: AdversarialConfig | None = None
+    """For distribution matching: real clips against the student's."""
     critic: str | None = None
     """For distribution matching: release whose U-Net the critic starts from, such as the ``critic`` that a
     run leaves beside its ``release``; None for the teacher's. A student that has learnt already needs one
@@ -238,9 +241,14 @@ def make_objective(
         timesteps=tuple(timesteps),
         guidance=config.guidance,
         student_every=config.student_every,
+        adversarial=config.adversarial,
         seed=config.seed,
     )
-    return DistributionMatchingObjective(student, critic, teacher, empty, matching, feedback=feedback)
+    assert isinstance(critic.network, UNet3D)
+    widths = stage_widths(critic.network.config)
+    return DistributionMatchingObjective(
+        student, critic, teacher, empty, matching, feedback=feedback, stage_widths=widths
+    )
 
 
 def _first_critic(config: FewStepsConfig, teacher: Denoiser) -> Denoiser:

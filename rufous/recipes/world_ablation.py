@@ -9,6 +9,7 @@ steps; then, all from one few-step student, feedback by each reward, both and no
 through the tiny decoder. ``run_dir/table.md`` has a row for each, with 95 % intervals.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,14 +25,22 @@ from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.stages import Road, Row, Stage
 from rufous.recipes.world_feedback import FeedbackConfig
-from rufous.recipes.world_few_steps import WorldFewStepsConfig
+from rufous.recipes.world_few_steps import REAL_CLIPS, WorldFewStepsConfig
 from rufous.recipes.world_pruning import WorldPruningConfig
 from rufous.recipes.world_recovery import WorldRecoveryConfig
 from rufous.recipes.world_tiny_decoder import WorldTinyDecoderConfig
 from rufous.training.loop import TrainConfig
 
-Method = Literal["consistency", "distribution_matching"]
-METHODS: tuple[Method, ...] = ("consistency", "distribution_matching")
+Method = Literal["consistency", "distribution_matching", "real_clips"]
+METHODS: dict[Method, tuple[str, Callable[[WorldFewStepsConfig], WorldFewStepsConfig]]] = {
+    "consistency": ("consistency", partial(replace, method="consistency")),
+    "distribution_matching": ("distribution matching", partial(replace, method="distribution_matching")),
+    "real_clips": (
+        "distribution matching with real clips",
+        partial(replace, method="distribution_matching", adversarial=REAL_CLIPS),
+    ),
+}
+"""Stages by name: what the table calls them, and what they set."""
 FEEDBACKS = {
     "feedback_none": FeedbackConfig(),
     "feedback_image": FeedbackConfig(image_text=0.2),
@@ -113,7 +122,7 @@ def stages_of(config: WorldAblationConfig, road: Road) -> list[Stage]:
         stage("recovered", recovery, world_recovery.run),
         stage("recovered_plain", plain, world_recovery.run),
         stage("tiny_decoder", tiny, world_tiny_decoder.run),
-        *(stage(each, replace(few_steps, method=each), world_few_steps.run) for each in METHODS),
+        *(stage(name, changed(few_steps), world_few_steps.run) for name, (_, changed) in METHODS.items()),
         *(
             stage(name, _with_feedback(config, road, few_steps, name), world_few_steps.run)
             for name in FEEDBACKS
@@ -126,10 +135,11 @@ def _with_feedback(
 ) -> WorldFewStepsConfig:
     """The same method for as many steps again, with the rewards of a row."""
     decoder = str(road.release("tiny_decoder")) if name == "feedback_tiny" else None
-    is_matching = config.feedback_from == "distribution_matching"
+    _, changed = METHODS[config.feedback_from]
+    few_steps = changed(few_steps)
+    is_matching = few_steps.method == "distribution_matching"
     return replace(
         few_steps,
-        method=config.feedback_from,
         student=str(road.release(config.feedback_from)),
         critic=str(road.root / config.feedback_from / "critic") if is_matching else None,
         feedback=replace(FEEDBACKS[name], rewards=config.rewards, tiny_decoder=decoder),
@@ -155,8 +165,8 @@ def table_rows(config: WorldAblationConfig, road: Road) -> list[Row]:
         )
     ]
     rows += [
-        Row(f"{method.replace('_', ' ')}, {count} steps", road.release(method), count, frames)
-        for method in METHODS
+        Row(f"{told}, {count} steps", road.release(name), count, frames)
+        for name, (told, _) in METHODS.items()
         for count in (few, few // 2, few // 4)
         if count
     ]

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 
 from rufous.checkpoints.lookup import find_release
+from rufous.distillation.adversarial import AdversarialConfig
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
@@ -34,6 +35,9 @@ from rufous.rewards.feedback import RewardFeedback
 from rufous.rewards.world import world_rewards
 from rufous.training.loop import TrainConfig
 from rufous.training.optim import OptimizerConfig
+
+REAL_CLIPS = AdversarialConfig(weight=1.0, stages=("middle_block", "output_blocks.2", "output_blocks.5"))
+"""Heads at the world U-Net's three resolutions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,10 +122,19 @@ def run(config: WorldFewStepsConfig, run_dir: Path, device: torch.device) -> Pat
 
 
 SMALL = WorldFewStepsConfig()
+OFTEN_WORST = (
+    replace(SIXTEEN, batch_size=8, repeats={"rotating": 3, "bouncing": 2}),
+    replace(TWENTY_SIX, batch_size=8, repeats={"rotating": 2, "bouncing": 4, "orbiting": 3}),
+)
+"""More of what a student is worst at, of 26 frames most of all."""
 RECIPE = Recipe(
     name="world_few_steps",
     summary="Stage 2: a few-step student, by consistency or distribution matching, with reward feedback.",
     config=SMALL,
-    presets={"small": SMALL, "feedback": replace(SMALL, feedback=HELD_OUT_IMAGES)},
+    presets={
+        "small": SMALL,
+        "feedback": replace(SMALL, feedback=HELD_OUT_IMAGES),
+        "real_clips": replace(SMALL, adversarial=REAL_CLIPS, sets=OFTEN_WORST),
+    },
     run=run,
 )

@@ -1,7 +1,7 @@
 """Sets of the world's clips of several lengths, so that a student learns 16 and 26 frames alike."""
 
 import contextlib
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ class WorldSet:
     clips_dir: str = "runs/world_clips"
     latents_dir: str = "runs/world_latents"
     batch_size: int = 16
+    repeats: Mapping[str, int] = field(default_factory=dict)
+    """How often a clip of a motion is shown each epoch; once where none is given."""
 
 
 SIXTEEN = WorldSet()
@@ -52,7 +54,9 @@ def alternating(
     """A batch of each set in turn, read ahead while the block runs."""
     with contextlib.ExitStack() as stack:
         sources = [
-            stack.enter_context(contextlib.closing(each.batches(batch_size=one.batch_size, seed=seed)))
+            stack.enter_context(
+                contextlib.closing(each.batches(batch_size=one.batch_size, seed=seed, repeats=one.repeats))
+            )
             for one, each in zip(sets, data, strict=True)
         ]
         yield InterleavedBatches(sources)

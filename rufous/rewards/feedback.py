@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.core.console import logger
+from rufous.diffusion.losses import carried
 from rufous.rewards.reward import Decode, Mixture
 
 _log = logger(__name__)
@@ -104,9 +105,7 @@ class RewardFeedback:
         metrics = {name: _mean(value) for name, value in scores.metrics().items()}
         metrics["feedback_strength"] = self.strength
         if is_training and loss.requires_grad:
-            (gradient,) = torch.autograd.grad(loss, seen)
-            loss = loss.detach() + ((pred_x0 - pred_x0.detach()) * gradient).sum()
-            metrics["feedback_pull"] = gradient.flatten(1).norm(dim=1).mean()
+            loss, metrics["feedback_pull"] = carried(loss, seen, pred_x0)
         return loss, metrics
 
     def compare_with(self, baseline: Mapping[str, float]) -> None:

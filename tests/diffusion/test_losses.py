@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rufous.diffusion.denoiser import Denoiser
-from rufous.diffusion.losses import min_snr_weight, mse, pseudo_huber
+from rufous.diffusion.losses import carried, min_snr_weight, mse, pseudo_huber
 from rufous.diffusion.schedules import ScheduleConfig, make_schedule
 
 
@@ -70,6 +70,19 @@ def test_min_snr_weights_every_output_by_the_same_error_of_x0(config, prediction
         expected = schedule.log_snr(t).exp().clamp(max=5.0) * x0_loss
         torch.testing.assert_close(weight * mse(target + error, target), expected, atol=1e-4, rtol=2e-3)
     assert (weight > 0).all()
+
+
+def test_a_carried_gradient_reaches_what_was_made_and_nothing_on_its_way():
+    made, factor = torch.full((2, 1, 1, 1, 1), 3.0, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    seen = made.detach().requires_grad_()
+    loss, pull = carried((factor * seen).square().mean(), seen, made)
+    assert loss.item() == 36.0
+    (5.0 * loss).backward()
+    # d/dm mean (2 m)^2 = 4 m = 12 in each of the two
+    assert made.grad.flatten().tolist() == [60.0, 60.0]
+    assert pull.item() == 12.0
+    assert factor.grad is None
+    assert seen.grad is None
 
 
 def test_min_snr_is_finite_at_zero_terminal_snr():

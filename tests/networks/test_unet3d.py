@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from rufous.networks.unet3d import (
     UNet3DConfig,
     prunable_blocks,
     prunable_parts,
+    stage_widths,
 )
 
 TINY = UNet3DConfig(
@@ -336,6 +338,19 @@ def test_everything_prunable_can_go_together():
     unet = tiny_unet(replace(TWO_BLOCKS, removed_blocks=frozenset(whole)))
     assert run(unet).isfinite().all()
     assert not [key for key in unet.state_dict() if "transformer" in key or "temopral" in key]
+
+
+@pytest.mark.parametrize("config", [TINY, TWO_BLOCKS])
+def test_stages_answer_with_as_many_channels_as_told(config):
+    unet, found = tiny_unet(config), {}
+
+    def note(name, _module, _inputs, output):
+        found[name] = output.shape[1]
+
+    for name in stage_widths(config):
+        unet.get_submodule(name).register_forward_hook(partial(note, name))
+    run(unet)
+    assert found == stage_widths(config)
 
 
 def test_the_parts_of_videocrafter2_are_its_residual_ones():

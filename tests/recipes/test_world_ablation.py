@@ -41,9 +41,9 @@ def test_every_row_is_trained_and_judged_and_a_second_call_trains_nothing(studen
     assert [name for name in names if name.startswith("consistency")] == [
         f"consistency, {steps} steps" for steps in (4, 2, 1)
     ]
-    assert len(names) == 4 + 6 + 5
+    assert len(names) == 4 + 9 + 5
     marks = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/done.json")}
-    assert len(marks) == 6 + len(FEEDBACKS)
+    assert len(marks) == 7 + len(FEEDBACKS)
     RECIPES["world_ablation"].run(config, tmp_path, CPU)
     assert marks == {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/done.json")}
 
