@@ -18,6 +18,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from rufous.core.randomness import generator_from
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.distillation.teaching import CaughtOutputs, network_of
@@ -69,19 +70,22 @@ class StageHead(nn.Module):
 class StageHeads(nn.ModuleDict):
     """A head for each named stage; the dots of a name become ``_`` in the keys."""
 
-    def __init__(self, widths: Mapping[str, int], config: AdversarialConfig) -> None:
+    def __init__(self, widths: Mapping[str, int], config: AdversarialConfig, seed: int = 0) -> None:
         """Make heads for the config's stages.
 
         Args:
             widths: Channels of the stages that there are, by name.
             config: Which of them have a head.
+            seed: Of the weights, which are the same on every process and after whatever ran before.
 
         Raises:
             ValueError: There is no such stage.
         """
         if unknown := [name for name in config.stages if name not in widths]:
             raise ValueError(f"stages={unknown} are not in this critic: use some of {', '.join(widths)}")
-        super().__init__({_key(name): StageHead(widths[name], config.width) for name in config.stages})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(generator_from(seed, "heads").initial_seed())
+            super().__init__({_key(name): StageHead(widths[name], config.width) for name in config.stages})
 
     def forward(self, features: Mapping[str, Float[Tensor, "b c f h w"]]) -> list[Float[Tensor, "b _"]]:
         """Each stage's logits."""
@@ -91,17 +95,21 @@ class StageHeads(nn.ModuleDict):
 class Discriminator:
     """A critic that also tells real clips from made ones; owns the heads and the hooks on the critic."""
 
-    def __init__(self, critic: Denoiser, widths: Mapping[str, int], config: AdversarialConfig) -> None:
+    def __init__(
+        self, critic: Denoiser, widths: Mapping[str, int], config: AdversarialConfig, seed: int = 0
+    ) -> None:
         """Watch the stages of ``critic``, a U-Net that runs a clip's frames as one batch.
 
         Args:
-            critic: Its network has the config's stages as sub-modules of these names.
+            critic: Its network has the config's stages as sub-modules of these names; the heads are made on
+                the same device.
             widths: See :class:`StageHeads`.
             config: Stages and weights.
+            seed: See :class:`StageHeads`.
         """
         network = network_of(critic, "critic")
         self.config, self._critic = config, critic
-        self.heads = StageHeads(widths, config)
+        self.heads = StageHeads(widths, config, seed).to(next(network.parameters()).device)
         self._outputs = CaughtOutputs({name: network.get_submodule(name) for name in config.stages})
 
     def __call__(

@@ -18,7 +18,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from rufous.core.types import Conditioning
 from rufous.diffusion.consistency import (
@@ -38,7 +37,7 @@ from rufous.distillation.teaching import (
     in_eval_mode,
     network_of,
 )
-from rufous.training.parallel import reshard
+from rufous.training.parallel import local, reshard
 
 
 @runtime_checkable
@@ -152,7 +151,7 @@ class ConsistencyObjective:
         reshard(self._target)  # it has no backward pass, which would do that
         with torch.no_grad():
             for mine, new in zip(self._target.parameters(), self.trainable.parameters(), strict=True):
-                _local(mine).lerp_(_local(new).to(mine.dtype), 1.0 - self._config.target_decay)
+                local(mine).lerp_(local(new).to(mine.dtype), 1.0 - self._config.target_decay)
 
     def state_dict(self) -> dict[str, Any]:
         """The target's weights, if it has its own, and the feedback's state."""
@@ -182,8 +181,3 @@ class ConsistencyObjective:
             sigma_data=self._config.sigma_data,
             timestep_scaling=self._config.timestep_scaling,
         )
-
-
-def _local(parameter: Tensor) -> Tensor:
-    """This process's part of a sharded parameter."""
-    return parameter.to_local() if isinstance(parameter, DTensor) else parameter

@@ -60,8 +60,8 @@ class DistributionMatchingConfig:
     student_every: int = 5
     """The student moves on every so-manieth step, the critic on all (5 in DMD2)."""
     seed: int = 0
-    """Of how often the student is called in a step: on several processes all call it equally often, as a
-    sharded network must be."""
+    """Of the heads' first weights, and of how often the student is called in a step: on several processes all
+    call it equally often, as a sharded network must be."""
 
     def __post_init__(self) -> None:
         falling = all(a > b for a, b in itertools.pairwise(self.timesteps))
@@ -113,7 +113,9 @@ class DistributionMatchingObjective:
             raise ValueError("the critic is the student itself: give it a network of its own")
         self._discriminator: Discriminator | None = None
         if self._config.adversarial is not None:
-            self._discriminator = Discriminator(critic, stage_widths or {}, self._config.adversarial)
+            self._discriminator = Discriminator(
+                critic, stage_widths or {}, self._config.adversarial, self._config.seed
+            )
             parts["heads"] = self._discriminator.heads
         self.trainable = nn.ModuleDict(parts)
         self._student, self._critic, self._teacher = student, critic, frozen(teacher)

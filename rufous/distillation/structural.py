@@ -116,7 +116,7 @@ class StructuralObjective:
         else:
             with self._features.catching():
                 target, output = self._pass(noisy, timesteps, cond, scale)
-                terms = {"feature": self._features.loss(len(batch))}
+                terms = {"feature": self._features.loss()}
         terms["output"] = mse(output, target).mean()
         if config.truth_weight:
             terms["truth"] = mse(output, self._teacher.target(latents, noise, timesteps)).mean()

@@ -142,7 +142,7 @@ class BlockFeatures:
         self._outputs = CaughtOutputs(blocks)
         self.catching = self._outputs.catching
 
-    def loss(self, batch_size: int) -> Float[Tensor, ""]:
+    def loss(self) -> Float[Tensor, ""]:
         """Mean over pairs of the squared difference, relative to the teacher's mean square.
 
         The teacher may have run on more samples than the student, the student's first (guidance).

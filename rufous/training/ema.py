@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from rufous.core.errors import CheckpointError
+from rufous.training.parallel import local
 
 
 class EMA:
@@ -43,8 +43,9 @@ class EMA:
     def update(self, module: nn.Module) -> None:
         """Move the average towards the module's present parameters; call once per optimiser step."""
         weight = 1.0 - min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
-        averages = [_local(average) for average in self._averages.values()]
-        parameters = [_local(parameter).float() for parameter in _trained(module).values()]
+        # averages need no communication
+        averages = [local(average) for average in self._averages.values()]
+        parameters = [local(parameter).float() for parameter in _trained(module).values()]
         # one pass over all parameters
         torch._foreach_lerp_(averages, parameters, weight)  # pyright: ignore[reportPrivateUsage]
         self.num_updates += 1
@@ -86,8 +87,3 @@ def _trained(module: nn.Module) -> dict[str, Tensor]:
 def _copy(sources: dict[str, Tensor], targets: dict[str, Tensor]) -> None:
     for name, target in targets.items():
         target.copy_(sources[name])
-
-
-def _local(tensor: Tensor) -> Tensor:
-    """This rank's part of a sharded tensor; averages need no communication."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

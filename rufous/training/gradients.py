@@ -1,7 +1,8 @@
 """What stands between the backward pass and the optimiser: the norm of the gradients, and a stop at NaN."""
 
+import contextlib
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,21 @@ def clip_gradients(module: nn.Module, max_norm: float) -> Tensor:
     if max_norm:
         torch.nn.utils.clip_grads_with_norm_(module.parameters(), max_norm, norm)
     return norm
+
+
+@contextlib.contextmanager
+def naming(step: int) -> Generator[None, None, None]:
+    """Add the step and the rank to what an objective says when it meets a number that is not finite.
+
+    Raises:
+        FloatingPointError: One came out of the block.
+    """
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(
+            f"step {step} on rank {rank()}: {error}. The last checkpoint is good"
+        ) from error
 
 
 def check_finite(losses: Sequence[Tensor], grad_norm: Tensor, *, step: int) -> None:

@@ -16,7 +16,7 @@ from rufous.core.randomness import generator_from
 from rufous.training import parallel
 from rufous.training.batches import BatchSource
 from rufous.training.ema import EMA
-from rufous.training.gradients import check_finite, clip_gradients
+from rufous.training.gradients import check_finite, clip_gradients, naming
 from rufous.training.metrics import Reporter, Sink
 from rufous.training.objective import Batch, Objective
 from rufous.training.optim import ModuleOptimizer, OptimizerConfig, lr_factor
@@ -139,7 +139,7 @@ def train(
             run.seed_dropout()
             losses: list[Tensor] = []
             for micro_batch in batches.take(config.accumulation):
-                with autocast(device, DTYPES[config.dtype]):
+                with autocast(device, DTYPES[config.dtype]), naming(run.step + 1):
                     loss, metrics = objective.loss(micro_batch, run.generator)
                 (loss / config.accumulation).backward()
                 losses.append(loss.detach())

@@ -5,6 +5,7 @@ Every helper is the identity without a process group, so the loop is written onc
 
 import contextlib
 import functools
+import itertools
 import os
 from collections.abc import Generator, Sequence
 from typing import Any
@@ -62,6 +63,11 @@ def process_group(device_type: str) -> Generator[DeviceMesh | None, None, None]:
         dist.destroy_process_group()
 
 
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part of a sharded tensor; any other as it is."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def shard(
     module: nn.Module,
     mesh: DeviceMesh | None,
@@ -93,15 +99,18 @@ def shard(
 def replicate(module: nn.Module, mesh: DeviceMesh | None) -> None:
     """Keep all of ``module`` on every rank and average its gradients over them; nothing without a mesh.
 
-    For small networks, and for those with a scalar parameter, which FSDP2 does not take. All gradients of a
-    backward pass travel together: hundreds of small tensors would take longer one by one.
+    Every rank starts from the first one's weights and buffers, whatever its own were. For small networks, and
+    for those with a scalar parameter, which FSDP2 does not take. All gradients of a backward pass travel
+    together: hundreds of small tensors would take longer one by one.
 
     Args:
-        module: Equal on every rank beforehand; its backward pass must reach the same parameters on each.
+        module: Made alike on every rank; its backward pass must reach the same parameters on each.
         mesh: From ``process_group``.
     """
     if mesh is None:
         return
+    for value in itertools.chain(module.parameters(), module.buffers()):
+        dist.broadcast(value.detach(), src=0)
     average = _GradientAverage()
     for index, parameter in enumerate(p for p in module.parameters() if p.requires_grad):
         parameter.register_post_accumulate_grad_hook(functools.partial(average.note, index))

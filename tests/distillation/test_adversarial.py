@@ -76,6 +76,22 @@ def test_heads_read_their_own_stage_in_the_order_of_frames():
     assert torch.allclose(seen[0][1, :, 2], network.first(latents[1, :, 2]), atol=1e-6)
 
 
+def test_fresh_heads_are_of_their_seed_alone_and_leave_the_global_generator():
+    torch.manual_seed(1)
+    first, state = StageHeads(WIDTHS, CONFIG, seed=3).state_dict(), torch.random.get_rng_state()
+    torch.rand(5)
+    again, other = StageHeads(WIDTHS, CONFIG, seed=3).state_dict(), StageHeads(WIDTHS, CONFIG).state_dict()
+    assert all(torch.equal(first[name], value) for name, value in again.items())
+    assert not torch.equal(first["first.mix.weight"], other["first.mix.weight"])
+    torch.manual_seed(1)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_heads_are_where_the_critic_is():
+    discriminator = Discriminator(sampling(Framed().to("meta")), WIDTHS, CONFIG)
+    assert {parameter.device.type for parameter in discriminator.heads.parameters()} == {"meta"}
+
+
 def test_stages_weigh_alike_however_many_places_they_have():
     logits = [torch.full((1, 8), 3.0), torch.full((1, 2), -1.0)]
     expected = (math.log1p(math.exp(-3.0)) + math.log1p(math.exp(1.0))) / 2

@@ -102,6 +102,27 @@ def test_the_ode_term_vanishes_for_a_student_whose_clean_estimate_never_changes(
     assert StructuralObjective(unsure, teacher, EMPTY, config).loss(batch, generator())[0].item() > 1e-4
 
 
+def test_the_ode_term_looks_one_guided_teacher_step_further(batch):
+    student, teacher = denoiser(0.3), denoiser(0.5)
+    config = replace(PLAIN, output_weight=0.0, ode_weight=1.0, guidance=GuidanceRange(3.0, 3.0))
+    loss, _ = StructuralObjective(student, teacher, EMPTY, config).loss(batch, generator(3))
+    now, before = student.network.calls
+    assert torch.equal(before.timesteps, (now.timesteps - config.ode_skip).clamp(min=0.0))
+    alpha, sigma, alpha_before, sigma_before = (
+        value.reshape(2, 1, 1, 1, 1)
+        for call in (now, before)
+        for value in (SCHEDULE.alpha(call.timesteps), SCHEDULE.sigma(call.timesteps))
+    )
+    # v of the teacher: 0.5 x + prompt; prompts 1 and 2 and the empty -1, so -1 + 3 * 2 = 5 and -1 + 3 * 3 = 8
+    prompt, guided = (torch.tensor(pair).reshape(2, 1, 1, 1, 1) for pair in ([1.0, 2.0], [5.0, 8.0]))
+    v = 0.5 * now.latents + guided
+    x0, epsilon = alpha * now.latents - sigma * v, sigma * now.latents + alpha * v
+    torch.testing.assert_close(before.latents, alpha_before * x0 + sigma_before * epsilon)
+    mine = alpha * now.latents - sigma * (0.3 * now.latents + prompt)
+    goal = alpha_before * before.latents - sigma_before * (0.3 * before.latents + prompt)
+    assert loss.item() == pytest.approx((mine - goal).square().mean().item(), rel=1e-5)
+
+
 def test_settings_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match="loss weights"):
         StructuralConfig(output_weight=0.0)

@@ -74,7 +74,7 @@ def test_blocks_are_compared_relative_to_the_teacher():
     with features.catching():
         student(torch.full((2, 3), 1.0))
         teacher(torch.cat([torch.full((2, 3), 2.0), torch.full((2, 3), 9.0)]))  # guided: twice the samples
-        assert features.loss(2).item() == pytest.approx(1.0 / 4.0)
+        assert features.loss().item() == pytest.approx(1.0 / 4.0)
 
 
 def test_blocks_outside_are_not_kept_and_missing_or_unequal_ones_are_named():
@@ -82,12 +82,12 @@ def test_blocks_outside_are_not_kept_and_missing_or_unequal_ones_are_named():
     features = BlockFeatures([(student, teacher)])
     student(torch.ones(1))
     with features.catching(), pytest.raises(ValueError, match="did not run"):
-        features.loss(1)
+        features.loss()
     with features.catching():
         student(torch.ones(1, 2))
         teacher(torch.ones(1, 3))
         with pytest.raises(ValueError, match="equal width"):
-            features.loss(1)
+            features.loss()
 
 
 def test_a_target_pass_has_no_dropout_and_no_gradient_and_leaves_the_mode():

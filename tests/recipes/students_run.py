@@ -1,19 +1,26 @@
-"""Students at toy size on several processes, every network sharded, as large ones are.
+"""Students at toy size on several processes: every network sharded, as large ones are, then replicated.
 
 torchrun -m tests.recipes.students_run ROAD OUT
 """
 
+import contextlib
 import sys
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from rufous.distillation.adversarial import AdversarialConfig
 from rufous.distillation.teaching import GuidanceRange
 from rufous.recipes import RECIPES, processes
-from rufous.training.parallel import process_group
+from rufous.training.parallel import process_group, replicate, world_size
 from tests.recipes.conftest import CPU, brief, toy_road, toy_student_road
+
+SHARDED_FROM = processes.SHARDED_FROM
 
 
 def main(root: Path, out: Path) -> None:
@@ -35,6 +42,32 @@ def main(root: Path, out: Path) -> None:
         for method, num_steps in (("consistency", 2), ("consistency", 3), ("distribution_matching", 2)):
             train = replace(few_steps.train, num_steps=num_steps)  # the second run goes on from the first
             RECIPES["world_few_steps"].run(replace(few_steps, method=method, train=train), out / method, CPU)
+        with replicated() as networks:
+            settings = replace(few_steps, method="distribution_matching")
+            RECIPES["world_few_steps"].run(settings, out / "replicated", CPU)
+        assert len(networks) == 3  # student, critic and heads
+        assert all(is_equal_everywhere(network) for network in networks)
+
+
+@contextlib.contextmanager
+def replicated() -> Generator[list[nn.Module], None, None]:
+    """Networks stay whole on every process, as small ones are; gives those that were spread in the block."""
+    networks: list[nn.Module] = []
+
+    def remember(network: nn.Module, mesh: DeviceMesh | None) -> None:
+        networks.append(network)
+        replicate(network, mesh)
+
+    processes.SHARDED_FROM, processes.replicate = SHARDED_FROM, remember
+    yield networks
+
+
+def is_equal_everywhere(network: nn.Module) -> bool:
+    """Whether all processes hold the same bits."""
+    mine = torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+    copies = [torch.empty_like(mine) for _ in range(world_size())]
+    dist.all_gather(copies, mine)
+    return all(torch.equal(mine, copy) for copy in copies)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from rufous.training.gradients import check_finite, clip_gradients
+from rufous.training.gradients import check_finite, clip_gradients, naming
 
 
 def test_gradients_are_scaled_to_the_norm_and_zero_leaves_them():
@@ -17,3 +17,8 @@ def test_gradients_are_scaled_to_the_norm_and_zero_leaves_them():
 def test_a_gradient_that_is_not_finite_is_named():
     with pytest.raises(FloatingPointError, match=r"step 7 .* gradient norm inf"):
         check_finite([torch.tensor(1.0)], torch.tensor(float("inf")), step=7)
+
+
+def test_what_an_objective_stops_at_gets_its_step():
+    with pytest.raises(FloatingPointError, match=r"step 7 on rank 0: pixels are NaN\. The last"), naming(7):
+        raise FloatingPointError("pixels are NaN")

@@ -62,6 +62,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(t
     assert toy.run(tmp_path, 6, save_every=2).result.step == 6
 
 
+def test_an_objective_that_stops_by_itself_tells_the_step_too(toy, tmp_path):
+    def overflow(step, loss):
+        if step == 3:
+            raise FloatingPointError("the scores are NaN")
+        return loss
+
+    with pytest.raises(FloatingPointError, match=r"step 3 on rank 0: the scores are NaN"):
+        toy.run(tmp_path, 8, objective=toy.Objective(during_loss=overflow), save_every=2)
+    assert toy.run(tmp_path, 4, save_every=2).result.step == 4
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_run_after_the_step_with_a_checkpoint(toy, tmp_path, number):
     def interrupt(step, loss):
