@@ -10,6 +10,8 @@ Modules import torch inside their functions, so that ``rufous --help`` answers a
 * ``bench_child`` - one row of it, in a process of its own.
 * ``fvd`` - ``rufous fvd``: two folders of clips as sets.
 * ``evaluate`` - ``rufous evaluate``: clips measured row by row.
+* ``evaluation_rows`` - which rows it measures.
+* ``evaluation_tables`` - what it prints.
 * ``curate`` - ``rufous curate``: videos to a manifest of measured and filtered clips.
 * ``reproduce`` - ``rufous reproduce``: a whole road by one command.
 * ``model_arguments`` - models on a command line with settings of their own.

@@ -3,12 +3,31 @@ compared."""
 
 import json
 import os
+import shlex
+import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rufous.apps.evaluation_rows import (
+    check_outside,
+    outside_rows,
+    row_names,
+    without_unsorted_flickering,
+    without_world,
+)
+from rufous.apps.evaluation_tables import (
+    comparison_table,
+    print_comparison,
+    print_totals,
+    rows_table,
+    say_what_is_wrong,
+)
+from rufous.apps.generate import make_clips, sampled_clips
 from rufous.apps.outputs import check_folder
 from rufous.apps.progress import step_bar, timed, timing_line
 from rufous.apps.sampled_clips import manifests_folder
@@ -18,10 +37,9 @@ if TYPE_CHECKING:
     from rufous.evaluation.measuring import MeasuredClip
     from rufous.evaluation.paired import PairedComparison
     from rufous.evaluation.results_file import Results
-    from rufous.evaluation.vbench.suite import MatchedFolder
+    from rufous.evaluation.vbench.suite import MatchedFolder, SuiteEntry
 
 DEFAULT_OUTPUT = Path("evaluation")
-SHOWN_PROBLEMS = 20
 MIN_CLIPS_A_PROCESS = 12
 """Starting a process takes as long as measuring a few clips."""
 
@@ -58,6 +76,15 @@ def evaluate(
     captioner: Annotated[
         str | None, typer.Option(help="For the proxy rows: folder or hub id; BLIP if not given.")
     ] = None,
+    with_rows: Annotated[
+        Path | None,
+        typer.Option(help="eval_results.json, folder or zip of another program: rows that join these."),
+    ] = None,
+    score: Annotated[
+        Path | None,
+        typer.Option(help="Print VBench's totals of eval_results.json, a folder or a zip; measure nothing."),
+    ] = None,
+    i2v: Annotated[bool, typer.Option("--i2v", help="For --score: the image-to-video table.")] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Processes; else as many as pay off.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print results.json.")] = False,
@@ -67,78 +94,101 @@ def evaluate(
 
     The same command again measures only what is new. The exit code is 1 if a file was wrong or missing.
     """
-    seconds: dict[str, float] = {}
+    # 1. what measures nothing, and everything that can be refused before the work
     if compare is not None:
-        _print_comparison(*compare, as_json=as_json)
+        print_comparison(*compare, as_json=as_json)
         return
-    # 1. everything that can be refused before the work
+    if score is not None:
+        print_totals(score, image_to_video=i2v, as_json=as_json)
+        return
     _check_sources(folder, model, prompts, suite)
+    if i2v:
+        raise ValueError("--i2v says which table --score reads: give --score FILE as well")
     check_folder(output)
+    seconds: dict[str, float] = {}
     with timed(seconds, "import"):
         from rufous.core.devices import pick_device
-        from rufous.evaluation import paired, report_page, results_file
+        from rufous.evaluation import results_file
         from rufous.evaluation.dimensions.proxy_rows import proxy_rows
-        from rufous.evaluation.dimensions.rows import ROWS, load_rows
+        from rufous.evaluation.dimensions.rows import load_rows
+        from rufous.evaluation.static_clips import keep_static
+        from rufous.evaluation.vbench.suite import SAMPLES
+    entries = _entries(suite, prompts)
+    names = row_names(rows, entries if suite is not None else None)
+    samples = samples or (1 if suite is None else SAMPLES)
+    outside = {} if with_rows is None else outside_rows(with_rows)
+    earlier = None if against is None else results_file.read_results(against)
     stand_ins = {"detector": detector, "captioner": captioner}
     stand_ins = {part: chosen for part, chosen in stand_ins.items() if chosen is not None}
-    names = list(ROWS) if rows is None else [name.strip() for name in rows.split(",")]
     with timed(seconds, "load"):
         loaded = load_rows(names, pick_device(device), proxy_rows(**stand_ins))
-    earlier = None if against is None else results_file.read_results(against)
+    if suite is not None:
+        loaded = without_unsorted_flickering(loaded)
+    check_outside(outside, loaded)
     # 2. the clips
     if model is not None:
         folder = output / "clips"
+        clips = sampled_clips([], prompts, suite, folder, samples, seed)
+        options = {"num_inference_steps": steps, "guidance_scale": guidance}
         with timed(seconds, "generate"):
-            _generate(
-                folder,
-                suite=suite,
-                prompts=prompts,
-                model=model,
-                samples=samples,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                device=device,
-                quiet=quiet,
-            )
+            make_clips(clips, options, model=model, device=device, keep_made=True, quiet=quiet, seconds={})
     assert folder is not None
-    matched = _matched(folder, suite, prompts if model is not None else None, samples)
+    asked = names if rows is not None and suite is not None else None
+    matched = _matched(folder, entries, samples=samples, rows=asked)
     if rows is None:
-        loaded = _without_world(loaded, matched)
+        loaded = without_world(loaded, matched)
     # 3. measure
     with timed(seconds, "measure"):
         measured = _measure(matched, loaded, output / "measures.jsonl", jobs, quiet=quiet)
+        problems = list(matched.problems)
+        if suite is not None:
+            measured, unmoved = keep_static(measured, samples)
+            problems += unmoved
     # 4. write and report
     with timed(seconds, "report"):
         results = results_file.collect_results(
             model or folder.name,
             measured,
             loaded,
-            problems=matched.problems,
+            problems=problems,
+            num_passed_over=len(matched.passed_over),
             world_distance=_world_distance(measured, loaded),
+            outside=outside,
+            run=_run(suite, prompts, with_rows, samples=samples, device=str(pick_device(device))),
         )
-        results_file.write_results(output / "results.json", results)
-        results_file.write_vbench_files(output, "results", measured, loaded)
-        comparison = None if earlier is None else paired.compare_results(earlier, results)
-        report_page.write_report(
-            output / "report.html",
-            results,
-            clips={clip.path.name: clip.path for clip in matched.clips},
-            other=earlier,
-            comparison=comparison,
+        comparison = None if earlier is None else _compared(earlier, results, str(against))
+        results_file.write_vbench_files(
+            output, "results", measured, loaded, entries=entries if suite is not None else None
         )
+        _write(output, results, matched, earlier=earlier, comparison=comparison)
     if as_json:
         typer.echo(json.dumps(results, indent=1))
     elif not quiet:
-        typer.echo(_table(results))
+        typer.echo(rows_table(results))
         if comparison is not None:
-            typer.echo(_comparison_table(comparison))
+            typer.echo(comparison_table(comparison))
         typer.echo(f"{output / 'results.json'}\n{output / 'report.html'}")
     if not quiet:
-        _say_what_is_wrong(results)
+        say_what_is_wrong(results)
         typer.echo(timing_line(seconds), err=True)
     if results["problems"]:
         raise typer.Exit(1)
+
+
+def _write(
+    output: Path,
+    results: "Results",
+    matched: "MatchedFolder",
+    *,
+    earlier: "Results | None",
+    comparison: "PairedComparison | None",
+) -> None:
+    from rufous.evaluation.report_page import write_report
+    from rufous.evaluation.results_file import write_results
+
+    write_results(output / "results.json", results)
+    clips = {clip.path.name: clip.path for clip in matched.clips}
+    write_report(output / "report.html", results, clips=clips, other=earlier, comparison=comparison)
 
 
 def _check_sources(folder: Path | None, model: str | None, prompts: Path | None, suite: str | None) -> None:
@@ -152,31 +202,26 @@ def _check_sources(folder: Path | None, model: str | None, prompts: Path | None,
         raise ValueError(f"{folder} is no folder: give a folder of clips")
 
 
-def _generate(folder: Path, **chosen: Any) -> None:
-    """Make the clips that are not there yet."""
-    from rufous.apps.generate import generate
-
-    if chosen["samples"] is None and chosen["suite"] is None:
-        chosen["samples"] = 1
-    generate(output=folder, **chosen)
-
-
-def _matched(folder: Path, suite: str | None, prompts: Path | None, samples: int | None) -> "MatchedFolder":
+def _entries(suite: str | None, prompts: Path | None) -> "list[SuiteEntry] | None":
+    """The prompts that clips are matched to; None takes clips as they are."""
+    from rufous.apps.prompt_files import read_prompts
     from rufous.evaluation.vbench.known_suites import find_suite
-    from rufous.evaluation.vbench.suite import SAMPLES, SuiteEntry, match_folder
+    from rufous.evaluation.vbench.suite import SuiteEntry
 
     if suite is not None:
-        return match_folder(folder, find_suite(suite), samples=samples or SAMPLES)
-    if prompts is None:
+        return find_suite(suite)
+    return None if prompts is None else [SuiteEntry(prompt=line.prompt) for line in read_prompts(prompts)]
+
+
+def _matched(
+    folder: Path, entries: "Sequence[SuiteEntry] | None", *, samples: int, rows: Sequence[str] | None = None
+) -> "MatchedFolder":
+    """The clips of a folder, matched to prompts; without any, what manifests and names tell."""
+    from rufous.evaluation.vbench.suite import match_folder
+
+    if entries is None:
         return match_folder(folder, told_prompts=_told_prompts(folder))
-    from dataclasses import replace
-
-    from rufous.apps.prompt_files import read_prompts
-
-    entries = [SuiteEntry(prompt=line.prompt) for line in read_prompts(prompts)]
-    matched = match_folder(folder, entries, samples=samples or 1)
-    # a list of prompts names no dimensions: every row applies
-    return replace(matched, clips=tuple(replace(clip, dimensions=None) for clip in matched.clips))
+    return match_folder(folder, entries, samples=samples, rows=rows)
 
 
 def _told_prompts(folder: Path) -> dict[str, str]:
@@ -196,19 +241,6 @@ def _told_prompts(folder: Path) -> dict[str, str]:
     return told
 
 
-def _without_world(loaded: "LoadedRows", matched: "MatchedFolder") -> "LoadedRows":
-    """Without the rows of the world where no prompt is in its grammar: their figures would mean nothing."""
-    from rufous.evaluation.dimensions.rows import LoadedRows
-    from rufous.evaluation.measuring import WORLD
-    from rufous.world.captions import parse_caption
-
-    if any(parse_caption(clip.prompt) is not None for clip in matched.clips):
-        return loaded
-    reason = "no prompt is in the world's grammar"
-    kept = {name: row for name, row in loaded.rows.items() if not name.startswith(WORLD)}
-    return LoadedRows(kept, {**loaded.left_out, **{n: reason for n in loaded.rows if n not in kept}})
-
-
 def _measure(
     matched: "MatchedFolder", loaded: "LoadedRows", store: Path, jobs: int | None, *, quiet: bool
 ) -> "list[MeasuredClip]":
@@ -216,7 +248,12 @@ def _measure(
 
     is_large = any(row.is_large for row in loaded.rows.values())
     useful = max(1, min(os.cpu_count() or 1, len(matched.clips) // MIN_CLIPS_A_PROCESS))
-    identities = {name: row.identity for name, row in loaded.rows.items()}
+    if is_large and (jobs or 1) > 1:
+        typer.echo(
+            "note: one process, since rows with large networks are among these: --jobs is for the others",
+            err=True,
+        )
+    identities = {name: row.key for name, row in loaded.rows.items()}
     with step_bar(len(matched.clips), visible=not quiet) as advance:
         return measure_clips(
             matched.clips,
@@ -230,67 +267,48 @@ def _measure(
 def _world_distance(
     measured: "Sequence[MeasuredClip]", loaded: "LoadedRows"
 ) -> dict[str, float | int] | None:
-    from rufous.evaluation.dimensions.decoded_clip import read_clip
     from rufous.evaluation.dimensions.world import WorldFeatures
     from rufous.evaluation.world_distance import world_distance
 
     row = loaded.rows.get("world_features")
-    first = next((each for each in measured if "world_features" in each.scores), None)
-    if row is None or first is None or not isinstance(row.dimension, WorldFeatures):
+    if row is None or not isinstance(row.dimension, WorldFeatures):
         return None
-    clip = read_clip(first.clip.path)
-    return world_distance(measured, row.dimension.embed, num_frames=len(clip.frames), fps=clip.fps)
+    return world_distance(measured, row.dimension.embed)
 
 
-def _table(results: "Results") -> str:
-    """The rows as aligned text."""
-    lines = [("row", "score", "95 % interval", "clips", "label")]
-    for name, row in results["rows"].items():
-        score, interval = row["score"], row["interval_95"]
-        shown = "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
-        value = "-" if score is None else f"{score:.4f}"
-        lines.append((name, value, shown, str(row["num_clips"]), row["label"]))
-    for name, row in results["world"].get("attributes", {}).items():
-        lines.append((f"world right: {name}", f"{row['right']:.4f}", "", str(int(row["count"])), "exact"))
-    if distance := results["world"].get("frechet"):
-        floor = f"real to real {distance['floor']:.4f}"
-        lines.append(
-            ("world Frechet distance", f"{distance['distance']:.4f}", floor, str(distance["num_clips"]), "")
-        )
-    return _aligned(lines)
-
-
-def _comparison_table(comparison: "PairedComparison") -> str:
-    lines = [("row", "pairs", "first", "second", "")]
-    for row in comparison.rows:
-        lines.append((row.row, str(row.num_pairs), f"{row.first:.4f}", f"{row.second:.4f}", row.sentence))
-    lines += [(row, "", "", "", f"left out: {reason}") for row, reason in comparison.left_out.items()]
-    return _aligned(lines)
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _print_comparison(first: Path, second: Path, *, as_json: bool) -> None:
-    from rufous.core.config import to_json_dict
+def _compared(earlier: "Results", results: "Results", against: str) -> "PairedComparison | None":
+    """A comparison; that there is nothing to compare is one of the problems of ``results``."""
     from rufous.evaluation.paired import compare_results
-    from rufous.evaluation.results_file import read_results
 
-    comparison = compare_results(read_results(first), read_results(second))
-    if as_json:
-        rows = [{**to_json_dict(row), "in_words": row.sentence} for row in comparison.rows]
-        typer.echo(json.dumps({"rows": rows, "left_out": dict(comparison.left_out)}, indent=1))
-    else:
-        typer.echo(_comparison_table(comparison))
+    try:
+        return compare_results(earlier, results)
+    except ValueError as error:
+        results["problems"].append({"file": against, "reason": str(error)})
+        return None
 
 
-def _say_what_is_wrong(results: "Results") -> None:
-    for row, reason in results["left_out"].items():
-        typer.echo(f"left out {row}: {reason}", err=True)
-    problems = results["problems"]
-    for problem in problems[:SHOWN_PROBLEMS]:
-        typer.echo(f"{problem['file']}: {problem['reason']}", err=True)
-    if len(problems) > SHOWN_PROBLEMS:
-        typer.echo(f"and {len(problems) - SHOWN_PROBLEMS} more problems, in results.json", err=True)
+def _run(
+    suite: str | None, prompts: Path | None, with_rows: Path | None, *, samples: int, device: str
+) -> dict[str, Any]:
+    """When and how it was measured: what another machine needs to do the same."""
+    import torch
+
+    from rufous.core.files import sha256_of
+    from rufous.evaluation.vbench.known_suites import suite_file
+
+    told: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["rufous", *sys.argv[1:]]),
+        "device": device,
+        "torch": torch.__version__,
+        "av": version("av"),
+    }
+    if suite is not None or prompts is not None:
+        told["samples"] = samples
+    files = {"suite": suite and suite_file(suite), "prompts": prompts, "with_rows": with_rows}
+    for name, file in files.items():
+        if isinstance(file, Path):
+            told[name] = {"file": str(file), "sha256": sha256_of(file) if file.is_file() else None}
+    if suite is not None and "suite" not in told:
+        told["suite"] = {"file": suite, "sha256": None}  # made by this version of rufous
+    return told

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,24 +71,77 @@ def generate(
     # 1. everything that can be refused without torch
     is_sampled = suite is not None or samples is not None
     if is_sampled:
-        clips = _sampled_clips(prompt or [], prompts, suite, output or DEFAULT_FOLDER, samples, seed)
+        clips = sampled_clips(prompt or [], prompts, suite, output or DEFAULT_FOLDER, samples, seed)
     else:
         clips = _single_clips(_prompt_lines(prompt or [], prompts), output, seed)
-    paths = [clip.path for clip in clips]
     options = {"num_inference_steps": steps, "guidance_scale": guidance, "num_frames": frames, "fps": fps}
-    options |= {"solver": solver, **parse_size(size)}
+    options |= {"solver": solver, "negative_prompt": negative, **parse_size(size)}
+    # 2. make them
+    reports = make_clips(
+        clips,
+        options,
+        model=model,
+        device=device,
+        dtype=dtype,
+        keep_made=is_sampled,
+        overwrite=overwrite or (output is None and not is_sampled),
+        quiet=quiet,
+        seconds=seconds,
+    )
+    # 3. report
+    if as_json:
+        typer.echo(json.dumps({"clips": reports, "seconds": rounded(seconds)}, indent=2))
+    elif not quiet:
+        typer.echo("\n".join(str(clip.path) for clip in clips))
+    if not quiet:
+        typer.echo(timing_line(seconds), err=True)
+
+
+def make_clips(
+    clips: Sequence[Clip],
+    options: Mapping[str, Any],
+    *,
+    model: str,
+    device: str = "auto",
+    dtype: str = "auto",
+    keep_made: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+    seconds: dict[str, float],
+) -> list[dict[str, Any]]:
+    """Make clips with one model, and print nothing but notes and progress on stderr.
+
+    Args:
+        clips: What to make.
+        options: Arguments of the pipeline's call, for all clips; None leaves one to the model.
+        model: As on the command line.
+        device: Where.
+        dtype: In which precision.
+        keep_made: Leave clips that are there as they are, if they were made in the same way.
+        overwrite: Replace files that are there.
+        quiet: Print nothing at all.
+        seconds: Wall time by stage; what this takes is added.
+
+    Returns:
+        The manifest of each clip that was made.
+
+    Raises:
+        ValueError: A file that may not be replaced, or options that the model cannot follow.
+        OSError: A folder that cannot be written, or a full disk.
+    """
+    paths = [clip.path for clip in clips]
     with timed(seconds, "import"):
         from rufous.pipelines import load
         from rufous.pipelines.estimate import check_memory
-    if is_sampled:
+    if keep_made:
         check_folder(paths[0].parent)
     else:
-        check_outputs(paths, overwrite=overwrite or output is None)
-    # 2. load, and refuse what the model cannot do
+        check_outputs(paths, overwrite=overwrite)
+    # 1. load, and refuse what the model cannot do
     with timed(seconds, "load"):
         pipeline = load(model, device=device, dtype=dtype)
-    request = pipeline.resolve([clip.prompt for clip in clips], negative_prompt=negative, **options)
-    if is_sampled:
+    request = pipeline.resolve([clip.prompt for clip in clips], **options)
+    if keep_made:
         clips = still_to_make(clips, made_so(request, pipeline), overwrite=overwrite)
     _check_file_rate(paths, request.written_fps)
     estimate = pipeline.estimate(request)
@@ -97,26 +150,19 @@ def generate(
         _say_what_to_expect(pipeline, request, estimate)
         if len(clips) < len(paths):
             typer.echo(f"{len(paths) - len(clips)} of {len(paths)} clips are there already", err=True)
-    # 3. generate and write, clip by clip
+    # 2. generate and write, clip by clip
     reports: list[dict[str, Any]] = []
     total = len(clips) * request.sampling.num_inference_steps
     with step_bar(total, visible=not quiet) as advance:
         for i, clip in enumerate(clips, start=1):
             result = pipeline(
                 clip.prompt,
-                negative_prompt=negative,
                 generator=seeded(clip.seed),
                 callback_on_step_end=lambda *_, i=i: advance(f"clip {i} of {len(clips)}"),
                 **options,
             )
             reports.append(write_clip(clip, result, pipeline, seconds=seconds))
-    # 4. report
-    if as_json:
-        typer.echo(json.dumps({"clips": reports, "seconds": rounded(seconds)}, indent=2))
-    elif not quiet:
-        typer.echo("\n".join(str(path) for path in paths))
-    if not quiet:
-        typer.echo(timing_line(seconds), err=True)
+    return reports
 
 
 def _prompt_lines(arguments: Sequence[str], file: Path | None) -> list[PromptLine]:
@@ -135,7 +181,7 @@ def _single_clips(lines: Sequence[PromptLine], output: Path | None, seed: int) -
     ]
 
 
-def _sampled_clips(
+def sampled_clips(
     arguments: Sequence[str],
     file: Path | None,
     suite: str | None,

@@ -9,6 +9,7 @@
 * ``vbench`` - VBench's protocol: prompts, file names, result files, score tables.
 * ``dimensions`` - what is measured of a clip, one file each.
 * ``measuring`` - rows over the clips of a folder, resumed and on several processes.
+* ``static_clips`` - which clips temporal_flickering counts.
 * ``results_file`` - what was found, as JSON.
 * ``bootstrap`` - intervals by resampling clips.
 * ``paired`` - two results compared clip by clip.

@@ -2,15 +2,19 @@
 files.
 
 Measures are appended to a JSONL file under the hash of the clip, so that a run that was stopped goes on where
-it was. Rows without networks may run on several processes.
+it was. Rows without large networks may run on several processes; one that is ended, for lack of memory as a
+rule, costs its clip alone.
 """
 
 import hashlib
 import json
 import math
 import multiprocessing
+import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +24,15 @@ import torch
 from rufous.core.files import sha256_of
 from rufous.evaluation.dimensions.decoded_clip import read_clip
 from rufous.evaluation.dimensions.dimension import ClipScore, Dimension
-from rufous.evaluation.vbench.suite import ClipFile, Problem
+from rufous.evaluation.vbench.suite import ClipFile, Problem, asks_for
 
-PROXY, WORLD = "proxy_", "world_"
 Rows = Mapping[str, Dimension]
+WAITING_A_PROCESS = 4
+"""Clips handed out at a time: enough that no process waits, and few to do again where one breaks."""
+CLIP_ERRORS = (ValueError, OSError, ArithmeticError, RuntimeError, MemoryError)
+"""What a clip can cause; torch tells of wrong sizes, and of memory that ran out, by ``RuntimeError``."""
+MAX_REASON = 300
+"""Characters of an error that are told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +54,12 @@ class MeasureStore:
 
         Args:
             path: The file; made when the first score is kept.
-            identities: Of each row, what its networks are (a hash of their files); scores of others do not
-            count.
+            identities: Of each row, what it measures and with which networks; scores of others do not count.
         """
         self.path, self._identities = path, dict(identities)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        self._known = dict(filter(None, map(_parsed, lines)))
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        self._known = dict(filter(None, map(_parsed, text.splitlines())))
+        self._is_cut_off = not text.endswith("\n") and text != ""
 
     def known(self, sha256: str, clip: ClipFile, row: str) -> ClipScore | None:
         """The score of an earlier run, if the clip and what it should show are the same."""
@@ -60,6 +69,9 @@ class MeasureStore:
         """Append scores; they are on disk when this returns."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
+            if self._is_cut_off:
+                file.write("\n")
+                self._is_cut_off = False
             for row, score in scores.items():
                 key = self._key(sha256, clip, row)
                 self._known[key] = score
@@ -83,6 +95,8 @@ def measure_clips(
 ) -> list[MeasuredClip]:
     """Measure clips on the rows that apply to them, in the order given.
 
+    Where it is stopped (``KeyboardInterrupt``), what is under way on other processes is finished and kept.
+
     Args:
         clips: What to measure.
         rows: By name. With ``num_processes`` above 1 they are sent to other processes.
@@ -102,21 +116,31 @@ def measure_clips(
 
 def applies(row: str, dimension: Dimension, clip: ClipFile) -> bool:
     """Whether a row is asked of a clip: by its suite, or without one wherever it has what it needs."""
-    if clip.dimensions is not None and not row.startswith(WORLD):
-        return row.removeprefix(PROXY) in clip.dimensions
+    if clip.dimensions is not None:
+        return asks_for(clip.dimensions, row)
     return dimension.needs is None or dimension.needs in (clip.auxiliary or {})
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
     clip: ClipFile
-    sha256: str
-    wanted: tuple[str, ...]
-    known: Mapping[str, ClipScore]
+    sha256: str = ""
+    wanted: tuple[str, ...] = ()
+    known: Mapping[str, ClipScore] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    """What is wrong with the file before it is decoded."""
+
+    def failed(self, error: Exception) -> "MeasuredClip":
+        """Nothing but what was known, and the error."""
+        problem = Problem(self.clip.path.name, _reason(error).removeprefix(f"{self.clip.path}: "))
+        return MeasuredClip(clip=self.clip, sha256=self.sha256, scores=self.known, problems=(problem,))
 
 
 def _task(clip: ClipFile, rows: Rows, store: MeasureStore | None) -> _Task:
-    sha256 = sha256_of(clip.path)
+    try:
+        sha256 = sha256_of(clip.path)
+    except OSError as error:
+        return _Task(clip=clip, problems=(Problem(clip.path.name, error.strerror or str(error)),))
     wanted = [name for name, row in rows.items() if applies(name, row, clip)]
     earlier = {name: store.known(sha256, clip, name) for name in wanted} if store is not None else {}
     known = {name: score for name, score in earlier.items() if score is not None}
@@ -129,34 +153,111 @@ def _carried_out(
     if num_processes <= 1:
         yield from ((task, _measure(task, rows)) for task in tasks)
         return
+    workers = _Workers(rows, num_processes)
+    try:
+        for task in tasks:
+            workers.give(task)
+            if len(workers) == WAITING_A_PROCESS * num_processes:
+                yield workers.take()
+        while len(workers):
+            yield workers.take()
+    except KeyboardInterrupt:
+        yield from workers.stop()
+        raise
+    finally:
+        workers.close()
+
+
+class _Workers:
+    """Processes that measure; owns their pool, and the tasks under way in their order."""
+
+    def __init__(self, rows: Rows, num_processes: int) -> None:
+        self._rows, self._num_processes = rows, num_processes
+        self._pool = _pool(num_processes)
+        self._under_way: deque[tuple[_Task, Future[MeasuredClip]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._under_way)
+
+    def give(self, task: _Task) -> None:
+        self._under_way.append((task, self._submitted(task)))
+
+    def take(self) -> tuple[_Task, MeasuredClip]:
+        """The first task and its result; where a process was ended, it is tried once more by itself."""
+        task, future = self._under_way[0]
+        try:
+            result = future.result()
+        except BrokenProcessPool:  # all that was under way is lost, and nobody knows whose fault it was
+            result = _alone(task, self._rows)
+            self._begin_again()
+        self._under_way.popleft()
+        return task, result
+
+    def stop(self) -> Iterator[tuple[_Task, MeasuredClip]]:
+        """What is done when the processes have finished what they are at."""
+        self.close()
+        for task, future in self._under_way:
+            if not future.cancelled() and future.exception() is None:
+                yield task, future.result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _begin_again(self) -> None:
+        self.close()
+        self._pool = _pool(self._num_processes)
+        for place, (task, future) in enumerate(self._under_way):
+            if place > 0 and (future.cancelled() or future.exception() is not None):
+                self._under_way[place] = task, self._submitted(task)
+
+    def _submitted(self, task: _Task) -> "Future[MeasuredClip]":
+        try:
+            return self._pool.submit(_measure, task, self._rows)
+        except BrokenProcessPool as error:
+            failed: Future[MeasuredClip] = Future()
+            failed.set_exception(error)
+            return failed
+
+
+def _alone(task: _Task, rows: Rows) -> MeasuredClip:
+    with _pool(1) as pool:
+        try:
+            return pool.submit(_measure, task, rows).result()
+        except BrokenProcessPool:
+            return task.failed(
+                MemoryError("the process that measured it was ended, as where memory runs out")
+            )
+
+
+def _pool(num_processes: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in an unknown state
-    with ProcessPoolExecutor(num_processes, mp_context=context, initializer=_one_thread) as pool:
-        pending = [(task, pool.submit(_measure, task, rows)) for task in tasks]
-        for task, future in pending:
-            yield task, future.result()
+    return ProcessPoolExecutor(num_processes, mp_context=context, initializer=_set_up_worker)
 
 
-def _one_thread() -> None:
+def _set_up_worker() -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which waits for results
 
 
 def _measure(task: _Task, rows: Rows) -> MeasuredClip:
     """What is wanted of one clip; whatever is wrong with it becomes a problem, once."""
-    name, scores, problems = task.clip.path.name, dict(task.known), list[Problem]()
-    try:
-        clip = task.clip
-        decoded = read_clip(clip.path, prompt=clip.prompt, auxiliary=clip.auxiliary) if task.wanted else None
-    except (ValueError, OSError) as error:
-        decoded, problems = None, [Problem(name, str(error).removeprefix(f"{task.clip.path}: "))]
-    if decoded is not None:
+    clip, scores, problems = task.clip, dict(task.known), list(task.problems)
+    if task.wanted:
+        try:
+            decoded = read_clip(clip.path, prompt=clip.prompt, auxiliary=clip.auxiliary)
+        except CLIP_ERRORS as error:
+            return task.failed(error)
         for row in task.wanted:
             try:
                 scores[row] = _checked(rows[row].measure(decoded))
-            except (ValueError, FloatingPointError) as error:
-                problems.append(Problem(name, f"{row}: {error}"))
-    return MeasuredClip(
-        clip=task.clip, sha256=task.sha256, scores=scores, problems=tuple(dict.fromkeys(problems))
-    )
+            except CLIP_ERRORS as error:
+                problems.append(Problem(clip.path.name, f"{row}: {_reason(error)}"))
+    return MeasuredClip(clip=clip, sha256=task.sha256, scores=scores, problems=tuple(dict.fromkeys(problems)))
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line; some, such as ``MemoryError``, say nothing but their name."""
+    return " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
 
 
 def _checked(score: ClipScore) -> ClipScore:

@@ -14,12 +14,13 @@ from rufous.evaluation.dimensions.decoded_clip import read_clip
 from rufous.evaluation.paired import PairedComparison
 from rufous.evaluation.results_file import Results
 from rufous.evaluation.vbench.score_table import T2V, normalized
+from rufous.evaluation.vbench.suite import STATIC
 from rufous.video.frames import contact_sheet, resize, uniform_indices
 
 NUM_WORST = 3
 NUM_FRAMES = 6
 FRAME_PX = 128
-NO_SCORES = ("world_motion",)
+NO_SCORES = ("world_motion", STATIC)
 """Rows of which more is not better: in the tables, and in no plot."""
 MAX_PROBLEMS = 200
 
@@ -64,11 +65,22 @@ def render_report(
         _comparison(comparison, other),
         _worst(results, clips),
         named_list("Left out", results["left_out"].items()),
+        named_list("Not counted", not_counted(results)),
+        named_list("Run", ((name, str(value)) for name, value in results["run"].items() if value)),
         named_list("Problems", ((p["file"], p["reason"]) for p in results["problems"][:MAX_PROBLEMS])),
     ]
     if len(results["problems"]) > MAX_PROBLEMS:
         body.append(f"<p>and {len(results['problems']) - MAX_PROBLEMS} more, in results.json</p>\n")
     return page(title, "".join(body))
+
+
+def not_counted(results: Results) -> list[tuple[str, str]]:
+    """Rows that some clips do not count in, and why."""
+    return [
+        (row, f"{count} clips: {why}")
+        for row, found in results["rows"].items()
+        for why, count in found["not_counted"].items()
+    ]
 
 
 def _total(results: Results) -> str:
@@ -144,15 +156,20 @@ def _world_table(results: Results) -> str:
         if distance is None
         else (
             f"<p>Frechet distance to {distance['num_clips']} clips of the world: {distance['distance']:.4f}; "
-            f"between two sets of as many real clips: {distance['floor']:.4f}.</p>\n"
+            f"between two sets of as many real clips: {distance['floor']:.4f}. Real clips have "
+            f"{distance['num_frames']} frames at {distance['fps']:g} fps; {distance['num_otherwise']} of the "
+            "measured ones do not.</p>\n"
         )
     )
     return f"<h2>Truth, on the world</h2>\n{shown}{text}"
 
 
 def _comparison(comparison: PairedComparison | None, other: Results | None) -> str:
-    if comparison is None or other is None:
+    if other is None:
         return ""
+    if comparison is None:
+        title = f"Compared with {escape(other['source'])}"
+        return f"<h2>{title}</h2>\n<p>Nothing to compare: see the problems.</p>\n"
     lines: list[tuple[str, ...]] = []
     for row in comparison.rows:
         words = row.sentence.replace("second", "this one")

@@ -2,6 +2,7 @@
 wrong."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +18,13 @@ from rufous.evaluation.dimensions.rows import LoadedRows
 from rufous.evaluation.measuring import MeasuredClip
 from rufous.evaluation.vbench.results import DimensionResult, write_eval_results
 from rufous.evaluation.vbench.score_table import T2V, missing_rows, totals
-from rufous.evaluation.vbench.suite import Problem
+from rufous.evaluation.vbench.suite import Problem, SuiteEntry, write_suite
 from rufous.world.truth import Verdict, score
 
 FORMAT = "rufous-evaluation-1"
+OUTSIDE = "outside"
+"""The label of rows that another program measured."""
+NOTHING_SEEN = "what it looks for is nowhere seen"
 Results = dict[str, Any]
 
 
@@ -31,6 +35,9 @@ def collect_results(
     *,
     problems: Sequence[Problem] = (),
     world_distance: Mapping[str, float | int] | None = None,
+    num_passed_over: int = 0,
+    outside: Mapping[str, DimensionResult] | None = None,
+    run: Mapping[str, Any] | None = None,
 ) -> Results:
     """Everything that was found, as plain JSON values.
 
@@ -40,17 +47,24 @@ def collect_results(
         loaded: The rows, and why others were left out.
         problems: What is wrong with files that were not measured.
         world_distance: Figures of the set as a whole.
+        num_passed_over: How many clips have a number beyond those that count.
+        outside: Rows of VBench that another program measured; they count in the total, under a label of
+            their own.
+        run: When and how it was measured, as plain JSON values.
     """
     rows = {name: _row(name, measured, loaded) for name in loaded.rows if name != "world_features"}
+    rows |= {name: _outside_row(result) for name, result in (outside or {}).items()}
     scores = {name: row["score"] for name, row in rows.items() if row["score"] is not None}
     absent = missing_rows(scores)
     results: Results = {
         "format": FORMAT,
         "rufous_version": rufous.__version__,
         "source": source,
+        "run": dict(run or {}),
         "num_clips": len(measured),
+        "num_passed_over": num_passed_over,
         "rows": rows,
-        "left_out": dict(loaded.left_out),
+        "left_out": {name: why for name, why in loaded.left_out.items() if name not in rows},
         "total": None if absent else _totals(scores),
         "total_lacks": absent,
         "world": _world(measured),
@@ -83,20 +97,41 @@ def read_results(path: Path | str) -> Results:
     return results
 
 
-def write_vbench_files(folder: Path, name: str, measured: Sequence[MeasuredClip], loaded: LoadedRows) -> Path:
-    """Write ``{name}_eval_results.json`` with the rows that have VBench's own names, for its tools.
+def write_vbench_files(
+    folder: Path,
+    name: str,
+    measured: Sequence[MeasuredClip],
+    loaded: LoadedRows,
+    *,
+    entries: Sequence[SuiteEntry] | None = None,
+) -> Path:
+    """Write what VBench's tools read: ``{name}_eval_results.json`` and ``{name}_full_info.json``.
+
+    Args:
+        folder: Where.
+        name: Of the run.
+        measured: The clips.
+        loaded: The rows; those that have VBench's own names are written, no proxies and none of the world.
+        entries: The suite; None lists the prompts of the clips.
 
     Returns:
-        The file's path. Proxies and rows of the world are not in it.
+        The path of the former.
     """
     found: dict[str, DimensionResult] = {}
     for row in loaded.rows:
         value = dataset_score(_scores(row, measured)) if row in T2V.rows else None
         if value is not None:
-            videos = [_video(each, each.scores[row]) for each in measured if row in each.scores]
+            counted = [each for each in measured if row in each.scores]
+            videos = [_video(e, e.scores[row]) for e in counted if "note" not in e.scores[row].details]
             found[row] = DimensionResult(score=value, videos=videos)
     path = folder / f"{name}_eval_results.json"
     write_eval_results(path, found)
+    clips: dict[str, list[Path]] = {}
+    for each in measured:
+        clips.setdefault(each.clip.prompt, []).append(each.clip.path)
+    if entries is None:
+        entries = [SuiteEntry(prompt=prompt, dimensions=tuple(found)) for prompt in clips]
+    write_suite(folder / f"{name}_full_info.json", entries, videos=clips)
     return path
 
 
@@ -124,9 +159,20 @@ def _row(name: str, measured: Sequence[MeasuredClip], loaded: LoadedRows) -> dic
         "score": dataset_score(counted),
         "interval_95": None if interval is None else list(interval),
         "num_clips": len(counted),
+        "not_counted": _not_counted(_scores(name, measured)),
         "label": loaded.rows[name].dimension.label,
         "networks": loaded.rows[name].identity,
     }
+
+
+def _not_counted(scores: Sequence[ClipScore]) -> dict[str, int]:
+    """Numbers of clips by the reason why they have no score."""
+    return dict(Counter(str(each.details.get("note", NOTHING_SEEN)) for each in scores if each.value is None))
+
+
+def _outside_row(result: DimensionResult) -> dict[str, Any]:
+    told = {"score": result.score, "interval_95": None, "num_clips": len(result.videos), "not_counted": {}}
+    return {**told, "label": OUTSIDE, "networks": ""}
 
 
 def _totals(scores: Mapping[str, float]) -> dict[str, float]:

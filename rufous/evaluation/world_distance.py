@@ -1,9 +1,11 @@
 """How far a set of clips is from the world's own, by the features of its video-text model.
 
 The Frechet distance is biased upwards for few clips, so the same number of real clips is taken, and the
-distance between two sets of real clips of that size is told beside it: what cannot be gone below.
+distance between two sets of real clips of that size is told beside it: what cannot be gone below. Real clips
+have the length and rate that most of the measured clips have.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -21,16 +23,12 @@ REFERENCE_SEED = 6_000_000
 _log = logger(__name__)
 
 
-def world_distance(
-    measured: Sequence[MeasuredClip], embed: EmbedFrames, *, num_frames: int, fps: float
-) -> dict[str, float | int] | None:
+def world_distance(measured: Sequence[MeasuredClip], embed: EmbedFrames) -> dict[str, float | int] | None:
     """Distance to real clips, and that between real clips; None for fewer than two clips with features.
 
     Args:
         measured: Clips, with the row ``world_features``.
         embed: The network of that row.
-        num_frames: Length of the real clips.
-        fps: Their rate.
     """
     rows = [each.scores["world_features"].details for each in measured if "world_features" in each.scores]
     if len(rows) < 2:
@@ -44,6 +42,16 @@ def world_distance(
             count,
             width,
         )
+    lengths = Counter((int(row["num_frames"]), float(row["fps"])) for row in rows)
+    [((num_frames, fps), num_alike)] = lengths.most_common(1)
+    if num_alike < count:
+        _log.warning(
+            "%d of %d clips have another length or rate than %d frames at %g fps, which the real clips have",
+            count - num_alike,
+            count,
+            num_frames,
+            fps,
+        )
     real, other = (
         _real(embed, count, num_frames=num_frames, fps=fps, seed=REFERENCE_SEED + i) for i in (0, 1)
     )
@@ -52,6 +60,9 @@ def world_distance(
         "floor": round(frechet_distance(other, real), 6),
         "num_clips": count,
         "num_features": width,
+        "num_frames": num_frames,
+        "fps": fps,
+        "num_otherwise": count - num_alike,
     }
 
 

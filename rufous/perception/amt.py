@@ -23,6 +23,7 @@ from rufous.core.errors import ConfigError
 from rufous.perception.correlation import CorrelationPyramid, Padding, all_products, cell_positions
 
 STRIDE = 16  # of the coarsest features
+MIN_SIDE_PX = 128 - STRIDE + 1  # padded to 128, which four levels of correlation need
 _SLOPE = 0.1  # of leaky rectifiers
 
 Features: TypeAlias = Float[Tensor, "b _ _ _"]
@@ -258,7 +259,7 @@ class AMT(nn.Module):
     def interpolate(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"], *, time: float = 0.5
     ) -> Float[Tensor, "b 3 h w"]:
-        """The same for frames of any size from 113 pixels a side; borders are repeated to multiples of 16."""
+        """The same for frames of any size from ``MIN_SIDE_PX`` a side, with borders repeated."""
         padding = Padding.to_multiple(first, STRIDE)
         return padding.remove(self(padding.add(first), padding.add(second), time=time))
 

@@ -21,6 +21,7 @@ from rufous.core.errors import ConfigError
 from rufous.perception.correlation import CorrelationPyramid, Padding, all_products, cell_positions
 
 STRIDE = 8  # pixels a side of one cell
+MIN_SIDE_PX = 128 - STRIDE + 1  # padded to 128, which four levels of correlation need
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +232,7 @@ class RAFT(nn.Module):
         num_iterations: int = 20,
         keep_padding: bool = False,
     ) -> Float[Tensor, "b 2 _ _"]:
-        """The same for frames of any size from 121 pixels a side; borders are repeated to a multiple of 8.
+        """The same for frames of any size from ``MIN_SIDE_PX`` a side, with borders repeated.
 
         Args:
             first: RGB in [0, 255].

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from rufous.apps import cli
+from rufous.core.files import sha256_of
 from rufous.evaluation import measuring
+from rufous.evaluation.dimensions import rows as dimension_rows
+from rufous.evaluation.dimensions.loaded_row import LoadedRow
+from rufous.evaluation.dimensions.static_filter import StaticFilter
+from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
+from rufous.evaluation.vbench.results import DimensionResult, write_eval_results
+from rufous.evaluation.vbench.score_table import T2V
 from rufous.video import write_video
 from rufous.world import WorldClips
 
@@ -63,11 +70,15 @@ def test_the_same_command_again_measures_only_what_is_new(folder, monkeypatch):
 
 def test_what_is_wrong_is_told_by_file_and_ends_with_1(folder, capsys):
     (folder / "a red circle-0.mp4").write_bytes(b"")
-    write_video(folder / "one frame-0.mp4", torch.zeros(1, 3, 32, 32, dtype=torch.uint8), fps=8.0)
-    assert run(folder, *ROWS) == cli.FAILURE
-    assert {p["file"] for p in results()["problems"]} == {"a red circle-0.mp4", "one frame-0.mp4"}
-    assert "a red circle-0.mp4: empty file" in capsys.readouterr().err
-    assert results()["rows"]["temporal_flickering"]["num_clips"] == 3
+    write_video(folder / "00 one frame-0.mp4", torch.zeros(1, 3, 32, 32, dtype=torch.uint8), fps=8.0)
+    for found in (
+        ["--device", "cpu", "--jobs", "1"],
+        ROWS,
+    ):  # first in name order, with all rows and with some
+        assert run(folder, *found) == cli.FAILURE
+        assert {p["file"] for p in results()["problems"]} == {"a red circle-0.mp4", "00 one frame-0.mp4"}
+        assert "a red circle-0.mp4: empty file" in capsys.readouterr().err
+        assert results()["rows"]["temporal_flickering"]["num_clips"] == 3
 
 
 def test_a_suite_finds_strange_and_missing_clips(folder, tmp_path):
@@ -78,10 +89,76 @@ def test_a_suite_finds_strange_and_missing_clips(folder, tmp_path):
     )
     assert run(folder, *ROWS, "--suite", suite, "--samples", 1, "--quiet") == cli.FAILURE
     told = {p["file"]: p["reason"] for p in results()["problems"]}
-    assert told == {
-        f"{WORLD[2].caption}-0.mp4": "its prompt is not in the suite",
-        f"{WORLD[5].caption}-0.mp4": "missing",
+    missing = [f"{WORLD[i].caption}-{index}.mp4" for i in (0, 1, 5) for index in range(5)]
+    assert told == {f"{WORLD[2].caption}-0.mp4": "its prompt is not in the suite"} | {
+        name: "missing" for name in missing if not (folder / name).is_file()
     }
+    # without flow nobody knows which clips stand still, so that VBench's row has no value
+    assert "temporal_flickering" not in results()["rows"]
+    assert results()["rows"]["unfiltered_temporal_flickering"]["num_clips"] == 2
+    assert "static_filter" in results()["left_out"]["temporal_flickering"]
+    assert json.loads(Path("evaluation/results_eval_results.json").read_text()) == {}
+    [entry, *_] = json.loads(Path("evaluation/results_full_info.json").read_text())
+    assert entry["video_list"] == [str(folder / f"{WORLD[0].caption}-0.mp4")]
+    told_suite = results()["run"]["suite"]
+    assert told_suite == {"file": str(suite), "sha256": sha256_of(suite)}
+
+
+def test_rows_narrow_a_suite(folder, tmp_path, capsys):
+    suite = tmp_path / "suite.json"
+    asked = [
+        (WORLD[0].caption, ["scene", "appearance_style"]),
+        ("an alley", ["color"]),
+        (WORLD[1].caption, []),
+    ]
+    suite.write_text(json.dumps([{"prompt_en": prompt, "dimension": rows} for prompt, rows in asked]))
+    (folder / f"{WORLD[2].caption}-0.mp4").unlink()
+    scene = ("--rows", "proxy_scene", "--suite", suite, "--samples", 1, "--quiet", "--device", "cpu")
+    assert run(folder, *scene) == cli.DONE
+    assert {clip["prompt"] for clip in results()["clips"]} == {WORLD[0].caption, WORLD[1].caption}
+    assert run(folder, *scene[2:], "--rows", "human_action") == cli.DONE  # of the prompt for every row
+    suite.write_text(json.dumps([{"prompt_en": WORLD[0].caption, "dimension": ["scene"]}]))
+    assert run(folder, *scene[2:], "--rows", "color") == cli.USAGE
+    assert "--suite asks for none of --rows color" in capsys.readouterr().err
+
+
+def test_flickering_of_a_suite_counts_clips_that_stand_still(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    still = WORLD[0].frames[:1].repeat(4, 1, 1, 1)
+    for index, frames in enumerate([still, WORLD[0].frames[:4], still, still]):
+        write_video(tmp_path / "clips" / f"a still lake-{index}.mp4", frames, fps=8.0)
+    (tmp_path / "suite.json").write_text(
+        '[{"prompt_en": "a still lake", "dimension": ["temporal_flickering"]}]'
+    )
+
+    def moved(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """All as far as the pixels differ."""
+        return (first - second).abs().mean().expand(1, 2, *first.shape[-2:])
+
+    filtering = {"static_filter": lambda device: LoadedRow(StaticFilter(flow=moved))}
+    monkeypatch.setattr(dimension_rows, "published_rows", lambda: filtering)
+    command = (
+        "clips",
+        "--suite",
+        "suite.json",
+        "--rows",
+        "temporal_flickering",
+        "--device",
+        "cpu",
+        "--quiet",
+    )
+    assert run(*command, "--samples", 2) == cli.FAILURE  # six of the ten that generate makes are missing
+    row = results()["rows"]["temporal_flickering"]
+    assert row["num_clips"] == 2
+    assert row["not_counted"] == {"it moves": 1, "enough clips of its prompt stand still before it": 1}
+    assert results()["rows"]["unfiltered_temporal_flickering"]["num_clips"] == 4
+    assert {p["reason"] for p in results()["problems"]} == {"missing"}
+    assert run(*command, "--samples", 4) == cli.FAILURE
+    assert "3 of 4 clips stand still" in results()["problems"][-1]["reason"]
+    assert (
+        len(json.loads(Path("evaluation/results_eval_results.json").read_text())["temporal_flickering"][1])
+        == 3
+    )
 
 
 def test_prompts_come_from_manifests_beside_the_clips(folder):
@@ -115,6 +192,55 @@ def test_two_results_are_compared(folder, capsys):
     assert "no difference" in capsys.readouterr().out
 
 
+def test_nothing_to_compare_is_a_problem_of_a_whole_report(folder):
+    assert run(folder, *ROWS, "--quiet", "-o", "first") == cli.DONE
+    for path in folder.iterdir():
+        path.rename(path.with_stem(path.stem.replace("-0", "-7")))
+    assert run(folder, *ROWS, "--quiet", "-o", "second", "--against", "first/results.json") == cli.FAILURE
+    [problem] = results("second")["problems"]
+    assert problem["file"] == "first/results.json"
+    assert "nothing to compare" in problem["reason"]
+    assert "Nothing to compare" in Path("second/report.html").read_text()
+
+
+def test_rows_of_another_program_join_and_totals_of_its_files_are_printed(folder, capsys):
+    scores = {row: 0.5 for row in T2V.rows}
+    write_eval_results("all.json", {row: DimensionResult(score=score) for row, score in scores.items()})
+    write_eval_results(
+        "most.json", {row: DimensionResult(score=0.5) for row in scores if row != "temporal_flickering"}
+    )
+    assert run(folder, *ROWS, "--with-rows", "most.json", "--quiet") == cli.DONE
+    assert results()["total"]["total"] > 0
+    assert results()["rows"]["color"]["label"] == "outside"
+    assert results()["run"]["with_rows"]["file"] == "most.json"
+    assert run(folder, *ROWS, "--with-rows", "all.json", "--quiet") == cli.USAGE
+    assert "temporal_flickering would be measured here too" in capsys.readouterr().err
+    assert run("--score", "all.json") == cli.DONE
+    assert "total                   0.2838" in capsys.readouterr().out
+
+
+def test_json_is_all_that_is_printed_where_a_model_makes_the_clips(
+    tiny_release, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.txt").write_text("a blue star\n")
+    command = ("--model", tiny_release, "--prompts", "prompts.txt", *ROWS, "--json", "-o", "made")
+    assert run(*command) == cli.DONE
+    found = json.loads(capsys.readouterr().out)
+    assert found["run"]["samples"] == 1
+    assert found["run"]["torch"] == torch.__version__
+    assert found["run"]["prompts"]["sha256"] == sha256_of("prompts.txt")
+    assert {"date", "command", "device", "av"} <= set(found["run"])
+
+
+def test_jobs_that_cannot_be_used_are_told(folder, monkeypatch, capsys):
+    large = {"temporal_flickering": lambda device: LoadedRow(TemporalFlickering(), is_large=True)}
+    monkeypatch.setattr(dimension_rows, "row_loaders", lambda: large)
+    command = (folder, "--rows", "temporal_flickering", "--device", "cpu", "--jobs")
+    assert run(*command, 2) == cli.DONE
+    assert "note: one process" in capsys.readouterr().err
+
+
 def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "prompts.jsonl"
@@ -139,6 +265,8 @@ def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, mon
         (("clips", "--prompts", "x.txt"), "--prompts is for --model"),
         (("--model", "x"), "--model needs prompts"),
         (("clips", "--suite", "none"), "no suite 'none'"),
+        (("clips", "--i2v"), "--i2v says which table --score reads"),
+        (("--score", "clips/x.json"), "x.json holds no results"),
         (("--compare", "clips/x.json", "clips/x.json"), "holds no results"),
     ],
 )

@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -32,9 +33,31 @@ class Broken:
     name: str = "broken"
     label: str = "proxy"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         return ClipScore(value=float("nan"))
+
+
+@dataclass(frozen=True)
+class Failing:
+    """A row that fails on one prompt as a network does, or takes its whole process with it."""
+
+    prompt: str
+    error: str = ""
+    name: str = "failing"
+    label: str = "proxy"
+    needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
+
+    def measure(self, clip: DecodedClip) -> ClipScore:
+        if clip.prompt != self.prompt:
+            return ClipScore(value=1.0)
+        if self.error == "memory":
+            raise MemoryError
+        if self.error:
+            raise RuntimeError(self.error)
+        os._exit(9)
 
 
 @pytest.fixture
@@ -75,6 +98,16 @@ def test_what_was_measured_is_not_measured_again(clips, tmp_path, monkeypatch):
     ]
 
 
+def test_what_follows_a_line_that_was_cut_off_is_kept(clips, tmp_path):
+    path, row = tmp_path / "measures.jsonl", {"temporal_flickering": TemporalFlickering()}
+    path.write_text('{"key": "cut o')
+    [measured] = measure_clips(clips[:1], row, store=MeasureStore(path, identities={}))
+    again = MeasureStore(path, identities={})
+    assert again.known(measured.sha256, clips[0], "temporal_flickering") is not None
+    again.keep(measured.sha256, clips[0], {"x": ClipScore(value=0.5)})
+    assert len(path.read_text().splitlines()) == 3
+
+
 def test_another_row_network_prompt_or_clip_is_measured_anew(clips, tmp_path):
     path, row = tmp_path / "measures.jsonl", {"temporal_flickering": TemporalFlickering()}
     store = MeasureStore(path, identities={"temporal_flickering": "v1"})
@@ -108,6 +141,39 @@ def test_what_is_wrong_with_a_clip_is_told_and_the_run_goes_on(clips, tmp_path):
     assert set(measured[3].scores) == set(ROWS)
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [("CUDA out of\nmemory", "failing: CUDA out of memory"), ("memory", "failing: MemoryError")],
+)
+def test_a_row_that_fails_on_a_clip_costs_that_measure_alone(error, told, clips):
+    failing = Failing(prompt=clips[1].prompt, error=error)
+    measured = measure_clips(clips, {"temporal_flickering": TemporalFlickering(), "failing": failing})
+    assert [[problem.reason for problem in each.problems] for each in measured] == [[], [told], []]
+    assert all("temporal_flickering" in each.scores for each in measured)
+
+
+def test_what_cannot_be_decoded_for_lack_of_memory_is_told(clips, monkeypatch):
+    def read(path, **told):
+        raise MemoryError
+
+    monkeypatch.setattr(measuring, "read_clip", read)
+    [measured] = measure_clips(clips[:1], ROWS)
+    assert [(problem.file, problem.reason) for problem in measured.problems] == [("0.mp4", "MemoryError")]
+
+
+def test_links_to_nowhere_and_folders_are_told_by_name(clips, tmp_path):
+    (tmp_path / "clips" / "link.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    (tmp_path / "clips" / "folder.mp4").mkdir()
+    bad = [ClipFile(path=tmp_path / "clips" / f"{name}.mp4", prompt="x") for name in ("link", "folder")]
+    store = MeasureStore(tmp_path / "measures.jsonl", identities={})
+    measured = measure_clips([*bad, clips[0]], ROWS, store=store)
+    assert [[(p.file, p.reason) for p in each.problems] for each in measured] == [
+        [("link.mp4", "No such file or directory")],
+        [("folder.mp4", "Is a directory")],
+        [],
+    ]
+
+
 def test_a_suite_says_which_rows_a_clip_is_for():
     row, detector = TemporalFlickering(), ObjectClass(detector=lambda frames: [])
     path = Path("x.mp4")
@@ -125,3 +191,37 @@ def test_a_suite_says_which_rows_a_clip_is_for():
 @pytest.mark.slow
 def test_two_processes_measure_the_same(clips):
     assert measure_clips(clips, ROWS, num_processes=2) == measure_clips(clips, ROWS)
+
+
+@pytest.mark.slow
+def test_a_clip_that_ends_its_process_is_named_and_the_others_are_measured(clips):
+    rows = {"temporal_flickering": TemporalFlickering(), "failing": Failing(prompt=clips[1].prompt)}
+    measured = measure_clips(clips, rows, num_processes=2)
+    assert [set(each.scores) for each in measured] == [set(rows), set(), set(rows)]
+    [problem] = measured[1].problems
+    assert problem.file == "1.mp4"
+    assert "the process that measured it was ended" in problem.reason
+
+
+@pytest.mark.slow
+def test_what_was_under_way_when_it_was_stopped_is_kept(clips, tmp_path, monkeypatch):
+    store, seen, of = MeasureStore(tmp_path / "measures.jsonl", identities={}), [], measuring.sha256_of
+
+    def stopped(path: Path) -> str:
+        seen.append(path)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return of(path)
+
+    monkeypatch.setattr(measuring, "sha256_of", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        measure_clips(clips, ROWS, store=store, num_processes=2)
+    lines = [json.loads(line) for line in store.path.read_text().splitlines()]
+    assert {line["file"] for line in lines} == {"0.mp4", "1.mp4"}
+
+
+@pytest.mark.slow
+def test_clips_are_handed_out_a_few_at_a_time(clips, monkeypatch):
+    monkeypatch.setattr(measuring, "WAITING_A_PROCESS", 1)
+    row = {"temporal_flickering": TemporalFlickering()}
+    assert measure_clips([*clips, *clips], row, num_processes=2) == measure_clips([*clips, *clips], row)

@@ -58,3 +58,13 @@ def test_published_rows_are_drawn_on_the_scale_of_the_table():
     assert drawn_value("proxy_scene", 0.8222) == 1.0
     assert drawn_value("world_truth", 0.5) == 0.5
     assert drawn_value("scene", None) is None
+
+
+def test_what_does_not_count_cannot_be_compared_and_how_it_was_run_is_told():
+    results = results_of("me", temporal_flickering=[0.5, 0.6])
+    results["rows"]["temporal_flickering"]["not_counted"] = {"it <moves>": 3}
+    results["run"] = {"date": "2026-01-01", "suite": {"file": "x.json", "sha256": "ab"}}
+    page = render_report(results, clips={}, other=RESULTS)
+    assert "<b>temporal_flickering</b>: 3 clips: it &lt;moves&gt;" in page
+    assert "Nothing to compare: see the problems." in page
+    assert "<b>date</b>: 2026-01-01" in page

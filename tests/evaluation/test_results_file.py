@@ -10,9 +10,9 @@ from rufous.evaluation.results_file import (
     write_results,
     write_vbench_files,
 )
-from rufous.evaluation.vbench.results import read_eval_results
+from rufous.evaluation.vbench.results import DimensionResult, read_eval_results
 from rufous.evaluation.vbench.score_table import T2V, totals
-from rufous.evaluation.vbench.suite import Problem
+from rufous.evaluation.vbench.suite import Problem, SuiteEntry
 from tests.evaluation.results_of import loaded_rows, measured_clip, results_of
 
 TRUE = ClipScore(value=1.0, details={"attributes": {"shape": "right", "color": "right"}, "reasons": []})
@@ -76,3 +76,55 @@ def test_files_for_vbench_hold_its_own_rows_alone(tmp_path):
         "imaging_quality": [0.4, [{"video_results": 40.0, "video_path": "clips/a <prompt>-0.mp4"}]]
     }
     assert read_eval_results(path)["imaging_quality"].score == 0.4
+
+
+def test_clips_are_listed_by_prompt_as_vbench_lists_them(tmp_path):
+    measured = [measured_clip(i, {"temporal_flickering": ClipScore(value=0.5)}) for i in (0, 1)]
+    loaded = loaded_rows("temporal_flickering")
+    suite = [
+        SuiteEntry(prompt="a <prompt>", dimensions=("temporal_flickering",), others={"image_name": "x.jpg"}),
+        SuiteEntry(prompt="another", dimensions=("color",)),
+    ]
+    write_vbench_files(tmp_path, "run", measured, loaded, entries=suite)
+    first, second = json.loads((tmp_path / "run_full_info.json").read_text())
+    assert first["video_list"] == ["clips/a <prompt>-0.mp4", "clips/a <prompt>-1.mp4"]
+    assert first["image_name"] == "x.jpg"
+    assert second == {"prompt_en": "another", "dimension": ["color"], "video_list": []}
+    write_vbench_files(tmp_path, "run", measured, loaded)
+    [only] = json.loads((tmp_path / "run_full_info.json").read_text())
+    assert (only["prompt_en"], only["dimension"]) == ("a <prompt>", ["temporal_flickering"])
+
+
+def test_clips_that_a_row_is_not_for_are_told_and_not_listed(tmp_path):
+    moving = ClipScore(value=None, details={"note": "it moves"})
+    measured = [
+        measured_clip(i, {"temporal_flickering": score})
+        for i, score in enumerate([ClipScore(value=0.5), moving])
+    ]
+    loaded = loaded_rows("temporal_flickering")
+    row = collect_results("me", measured, loaded)["rows"]["temporal_flickering"]
+    assert (row["num_clips"], row["not_counted"]) == (1, {"it moves": 1})
+    path = write_vbench_files(tmp_path, "run", measured, loaded)
+    assert len(json.loads(path.read_text())["temporal_flickering"][1]) == 1
+
+
+def test_rows_from_outside_complete_the_total_under_their_own_label(tmp_path):
+    outside = {"color": DimensionResult(score=0.5, videos=({}, {}))}
+    rows = [row for row in T2V.rows if row != "color"]
+    measured = [measured_clip(0, {row: ClipScore(value=0.5) for row in rows})]
+    loaded = loaded_rows(*rows, color="GRiT is not here")
+    assert collect_results("me", measured, loaded)["total"] is None
+    results = collect_results("me", measured, loaded, outside=outside, run={"date": "today"})
+    assert results["total"]["total"] == pytest.approx(totals(dict.fromkeys(T2V.rows, 0.5)).total)
+    assert results["rows"]["color"]["label"] == "outside"
+    assert results["rows"]["color"]["num_clips"] == 2
+    assert results["left_out"] == {}
+    assert results["run"] == {"date": "today"}
+
+
+def test_our_own_files_beside_vbenchs_are_no_results_of_it(tmp_path):
+    measured = [measured_clip(0, {"temporal_flickering": ClipScore(value=0.5)})]
+    loaded = loaded_rows("temporal_flickering")
+    write_results(tmp_path / "results.json", collect_results("me", measured, loaded))
+    write_vbench_files(tmp_path, "results", measured, loaded)
+    assert list(read_eval_results(tmp_path)) == ["temporal_flickering"]

@@ -2,6 +2,7 @@ import logging
 
 import torch
 
+from rufous.evaluation import world_distance as distances
 from rufous.evaluation.dimensions.dimension import ClipScore
 from rufous.evaluation.world_distance import REFERENCE_SEED, world_distance
 from rufous.world import WorldClips
@@ -15,13 +16,17 @@ def mean_colors(frames: torch.Tensor) -> torch.Tensor:
 def featured(count: int, seed: int, shift: float = 0.0):
     clips = WorldClips(seed=seed, split="any", num_frames=4)
     rows = [(mean_colors(clips[i].frames) + shift).tolist() for i in range(count)]
-    scores = [{"world_features": ClipScore(value=None, details={"features": row})} for row in rows]
-    return [measured_clip(i, score) for i, score in enumerate(scores)]
+    return [measured_clip(i, features_score(row)) for i, row in enumerate(rows)]
+
+
+def features_score(features: list[float], *, num_frames: int = 4, fps: float = 8.0):
+    details = {"features": features, "num_frames": num_frames, "fps": fps}
+    return {"world_features": ClipScore(value=None, details=details)}
 
 
 def test_real_clips_are_as_near_as_real_clips_and_others_are_not():
-    near = world_distance(featured(12, 3), mean_colors, num_frames=4, fps=8.0)
-    far = world_distance(featured(12, 3, shift=0.5), mean_colors, num_frames=4, fps=8.0)
+    near = world_distance(featured(12, 3), mean_colors)
+    far = world_distance(featured(12, 3, shift=0.5), mean_colors)
     assert near is not None
     assert far is not None
     assert near["floor"] == far["floor"]
@@ -31,13 +36,28 @@ def test_real_clips_are_as_near_as_real_clips_and_others_are_not():
 
 
 def test_the_reference_against_itself_is_zero():
-    same = world_distance(featured(8, REFERENCE_SEED), mean_colors, num_frames=4, fps=8.0)
+    same = world_distance(featured(8, REFERENCE_SEED), mean_colors)
     assert same is not None
     assert same["distance"] < 1e-6
 
 
 def test_few_clips_are_warned_about_and_one_is_no_set(caplog):
     with caplog.at_level(logging.WARNING):
-        assert world_distance(featured(3, 3), mean_colors, num_frames=4, fps=8.0) is not None
+        assert world_distance(featured(3, 3), mean_colors) is not None
     assert "3 clips are few for 3 features" in caplog.text
-    assert world_distance(featured(1, 3), mean_colors, num_frames=4, fps=8.0) is None
+    assert world_distance(featured(1, 3), mean_colors) is None
+
+
+def test_real_clips_are_as_long_as_most_clips(caplog, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        distances,
+        "WorldClips",
+        lambda **told: made.append((told["num_frames"], told["fps"])) or WorldClips(**told),
+    )
+    longer = measured_clip(90, features_score([0.1, 0.2, 0.3], num_frames=2, fps=3.0))
+    with caplog.at_level(logging.WARNING):
+        found = world_distance([longer, *featured(4, 3)], mean_colors)
+    assert made == [(4, 8.0)] * 2
+    assert (found["num_frames"], found["fps"], found["num_otherwise"]) == (4, 8.0, 1)
+    assert "1 of 5 clips have another length or rate than 4 frames at 8 fps" in caplog.text

@@ -11,6 +11,7 @@ from torch import Tensor
 from rufous.evaluation.dimensions.consistency import Embed, embedded
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
 from rufous.evaluation.dimensions.dimension import ClipScore, Label
+from rufous.evaluation.dimensions.resizing import clip_pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +24,11 @@ class AestheticQuality:
     name: str = "aesthetic_quality"
     label: Label = "parity-random"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     @torch.no_grad()
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip."""
-        units = F.normalize(embedded(self.embed, clip.clip_pixels), dim=-1)
+        features = embedded(self.embed, clip.frames, lambda frames: clip_pixels(frames.float()))
+        units = F.normalize(features, dim=-1)
         return ClipScore(value=float((self.head(units) / 10.0).mean()))

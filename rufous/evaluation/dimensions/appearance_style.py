@@ -23,11 +23,12 @@ class AppearanceStyle:
     name: str = "appearance_style"
     label: Label = "parity-random"
     needs: ClassVar[str | None] = "appearance_style"
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip; it weighs as much as it has frames."""
         style = needed(clip, "appearance_style", "appearance_style")
-        images = F.normalize(embedded(self.embed, clip_picture_pixels(clip.frames)), dim=-1)
+        images = F.normalize(embedded(self.embed, clip.frames, clip_picture_pixels), dim=-1)
         cosines = [float(value) for value in (images @ self.embed_text([style])[0]).tolist()]
         return ClipScore(
             value=sum(cosines) / len(cosines),

@@ -40,6 +40,7 @@ class Color:
     name: str = "proxy_color"
     label: Label = "proxy"
     needs: ClassVar[str | None] = "color"
+    version: ClassVar[int] = 1
 
     @torch.no_grad()
     def measure(self, clip: DecodedClip) -> ClipScore:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from rufous.evaluation.dimensions.dimension import ClipScore
@@ -33,13 +33,21 @@ def consistency(features: Float[Tensor, "f d"]) -> ClipScore:
 
 
 @torch.no_grad()
-def embedded(embed: Embed, pixels: Float[Tensor, "f 3 h w"]) -> Float[Tensor, "f d"]:
-    """Features of all frames, a few at a time, on the CPU.
+def embedded(
+    embed: Embed, frames: UInt8[Tensor, "f 3 h w"], prepare: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "f d"]:
+    """Features of all frames, prepared and embedded a few at a time, on the CPU.
+
+    Args:
+        embed: The network.
+        frames: RGB in [0, 255].
+        prepare: From frames to what the network reads.
 
     Raises:
         FloatingPointError: A feature is NaN or infinite.
     """
-    features = torch.cat([embed(part).float().cpu() for part in pixels.split(SLICE_FRAMES)])
+    parts = frames.split(SLICE_FRAMES)
+    features = torch.cat([embed(prepare(part)).float().cpu() for part in parts])
     if not bool(features.isfinite().all()):
         raise FloatingPointError("a feature is NaN or infinite: the weights or the clip are damaged")
     return features

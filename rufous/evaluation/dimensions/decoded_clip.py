@@ -1,4 +1,5 @@
-"""A clip decoded once, and what the dimensions see of it, made when it is first asked for.
+"""A clip decoded once for all dimensions. It is held as bytes; each dimension makes of a few frames at a time
+what its network reads.
 
 Decoders differ by a grey level or two: the published benchmark decodes with OpenCV or decord, this one with
 PyAV.
@@ -12,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
-from rufous.evaluation.dimensions import resizing
 from rufous.video.read import read_frames, timeline_of
 from rufous.world.truth import Measurement, measure
 
@@ -35,16 +35,6 @@ class DecodedClip:
     """What each dimension looks for, by dimension, as a suite says it."""
     name: str = ""
     """File name; human_action reads its label there."""
-
-    @cached_property
-    def floats(self) -> Float[Tensor, "f 3 h w"]:
-        """Pixels in [0, 255]."""
-        return self.frames.float()
-
-    @cached_property
-    def clip_pixels(self) -> Float[Tensor, "f 3 224 224"]:
-        """All frames as CLIP reads them, from floats."""
-        return resizing.clip_pixels(self.floats)
 
     @cached_property
     def in_world(self) -> Measurement:

@@ -44,14 +44,21 @@ class Dimension(Protocol):
 
     needs: ClassVar[str | None]
     """Which entry of ``DecodedClip.auxiliary`` it reads; None for pixels and prompt alone."""
+    version: ClassVar[int]
+    """Raised with every change of what it measures: scores of other versions are not used again."""
 
     def measure(self, clip: DecodedClip) -> ClipScore:
-        """Score one clip.
+        """Score one clip; what it is not made for gets ``not_for`` and no error.
 
         Raises:
             ValueError: The clip is too short, or lacks what ``needs`` names.
         """
         ...
+
+
+def not_for(why: str) -> ClipScore:
+    """No score, because the dimension is not made for such a clip; the clip itself is good."""
+    return ClipScore(value=None, details={"note": why})
 
 
 def dataset_score(scores: Iterable[ClipScore]) -> float | None:
@@ -79,6 +86,14 @@ def needed(clip: DecodedClip, *names: str) -> str:
             f"{names[0]} does not know what to look for: auxiliary_info has no {' -> '.join(names)}"
         )
     return found
+
+
+def too_small(clip: DecodedClip, min_side_px: int) -> ClipScore | None:
+    """``not_for``, if a side of the clip is shorter than the row's network reads."""
+    height, width = clip.frames.shape[-2:]
+    if min(height, width) >= min_side_px:
+        return None
+    return not_for(f"its network reads frames from {min_side_px} pixels a side")
 
 
 def at_least(clip: DecodedClip, count: int, dimension: str) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
-from rufous.evaluation.dimensions.dimension import ClipScore, Label
+from rufous.evaluation.dimensions.dimension import ClipScore, Label, too_small
 from rufous.evaluation.dimensions.flow import Flow, fastest_pixels
 
 
@@ -17,13 +17,18 @@ class DynamicDegree:
     """
 
     flow: Flow
+    min_side_px: int = 1
+    """Smaller frames are not measured: ``flow`` cannot read them."""
     name: str = "dynamic_degree"
     label: Label = "parity-random"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Whether the clip moves, and how far its pairs do, in pixels."""
-        frames = clip.floats[:: frame_stride(clip.fps)]
+        if (refused := too_small(clip, self.min_side_px)) is not None:
+            return refused
+        frames = clip.frames[:: frame_stride(clip.fps)]
         motions = fastest_pixels(self.flow, frames[:-1], frames[1:], share=0.05)
         threshold = 6.0 * min(frames.shape[-2:]) / 256.0
         is_moving = moves(motions, threshold=threshold, num_pairs=round(4 * len(frames) / 16))

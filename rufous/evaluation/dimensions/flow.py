@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 Flow: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -26,12 +26,15 @@ def pad_to_multiple(frames: Float[Tensor, "b c h w"], multiple: int) -> Float[Te
 
 @torch.no_grad()
 def fastest_pixels(
-    flow: Flow, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"], *, share: float
+    flow: Flow, first: Shaped[Tensor, "b 3 h w"], second: Shaped[Tensor, "b 3 h w"], *, share: float
 ) -> list[float]:
-    """Mean displacement in pixels of the fastest ``share`` of pixels of each pair, padding counted."""
+    """Mean displacement in pixels of the fastest ``share`` of pixels of each pair, padding counted.
+
+    Frames are in [0, 255], bytes or floats.
+    """
     means: list[float] = []
     for pair in range(len(first)):  # one at a time: correlation volumes are large
-        moved = flow(*(pad_to_multiple(frames[pair : pair + 1], 8) for frames in (first, second)))
+        moved = flow(*(pad_to_multiple(frames[pair : pair + 1].float(), 8) for frames in (first, second)))
         lengths = moved.float().square().sum(dim=1).sqrt().flatten()
         means.append(float(lengths.topk(int(share * len(lengths))).values.double().mean()))
     return means

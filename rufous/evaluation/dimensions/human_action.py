@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
-from rufous.evaluation.dimensions.dimension import ClipScore, Label
+from rufous.evaluation.dimensions.dimension import ClipScore, Label, not_for
 from rufous.evaluation.dimensions.resizing import action_pixels
 
 NUM_FRAMES = 16
@@ -31,17 +31,14 @@ class HumanAction:
     name: str = "human_action"
     label: Label = "parity-random"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     @torch.no_grad()
     def measure(self, clip: DecodedClip) -> ClipScore:
-        """Score a clip whose file name is ``A person is ACTION-NUMBER``.
-
-        Raises:
-            ValueError: The name tells no action of the classifier.
-        """
+        """Score a clip whose file name is ``A person is ACTION-NUMBER``; others are not measured."""
         wanted = action_of(clip.name)
         if wanted not in self.labels:
-            raise ValueError(f"{clip.name!r} tells no action that the classifier knows, {wanted!r} is none")
+            return not_for("its name tells no action that the classifier knows")
         pixels = rearrange(action_pixels(clip.middle(NUM_FRAMES)), "f c h w -> 1 c f h w")
         best = torch.sigmoid(self.classifier(pixels).float())[0].topk(5)
         found = [

@@ -26,10 +26,11 @@ class ImagingQuality:
     name: str = "imaging_quality"
     label: Label = "parity-random"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     @torch.no_grad()
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip."""
-        scores = torch.cat([self.scorer(frame) for frame in quality_pixels(clip.floats).split(1)])
+        scores = torch.cat([self.scorer(quality_pixels(frame.float())) for frame in clip.frames.split(1)])
         mean = float(scores.double().mean())
         return ClipScore(value=mean / 100.0, details={"video_results": mean})

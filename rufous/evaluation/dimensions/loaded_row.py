@@ -14,3 +14,8 @@ class LoadedRow:
     """Hashes of the files that it was loaded from; empty without networks."""
     is_large: bool = False
     """Whether its networks are too large for a copy in every process."""
+
+    @property
+    def key(self) -> str:
+        """What a score depends on beside its clip."""
+        return f"{self.dimension.version} {self.identity}"

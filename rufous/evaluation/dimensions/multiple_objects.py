@@ -16,6 +16,7 @@ class MultipleObjects:
     name: str = "proxy_multiple_objects"
     label: Label = "proxy"
     needs: ClassVar[str | None] = "multiple_objects"
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip whose suite says what to look for."""

@@ -16,6 +16,7 @@ class ObjectClass:
     name: str = "proxy_object_class"
     label: Label = "proxy"
     needs: ClassVar[str | None] = "object_class"
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip whose suite says what to look for."""

@@ -1,14 +1,13 @@
 """VBench's own rows on its own networks, from the files that a user has put in place."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from rufous.checkpoints.convert import TOKENIZER_HUB_ID
-from rufous.checkpoints.published import PublishedFile
+from rufous.checkpoints.tokenizers import clip_tokenizer
 from rufous.checkpoints.vbench import find_vbench_file
-from rufous.checkpoints.weights import find_weights
 from rufous.core.files import sha256_of
 from rufous.evaluation import backbones
 from rufous.evaluation.dimensions.aesthetic_quality import AestheticQuality
@@ -22,11 +21,14 @@ from rufous.evaluation.dimensions.imaging_quality import ImagingQuality
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
 from rufous.evaluation.dimensions.motion_smoothness import MotionSmoothness
 from rufous.evaluation.dimensions.overall_consistency import OverallConsistency
+from rufous.evaluation.dimensions.static_filter import StaticFilter
 from rufous.evaluation.dimensions.subject_consistency import SubjectConsistency
 from rufous.evaluation.dimensions.temporal_style import TemporalStyle
-from rufous.networks.text_encoders import CLIPTokenizer
+from rufous.evaluation.vbench.suite import STATIC
+from rufous.perception.amt import MIN_SIDE_PX as AMT_MIN_SIDE_PX
 from rufous.perception.clip import CLIP
 from rufous.perception.prompts import Tokenizer, encode_prompts
+from rufous.perception.raft import MIN_SIDE_PX as RAFT_MIN_SIDE_PX
 from rufous.perception.viclip import ViCLIP, ViCLIPConfig
 
 Device = torch.device
@@ -48,82 +50,73 @@ def texts(network: CLIP | ViCLIP, tokenizer: Tokenizer, device: Device) -> Embed
     return embed
 
 
-def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer, from where weights are kept.
+def published_rows() -> dict[str, Callable[[Device], LoadedRow]]:
+    """Loaders; each raises ``CheckpointError`` where a file is missing, with its address.
 
-    Raises:
-        CheckpointError: A file is missing.
+    Rows of one call share their networks, and a file is hashed once.
     """
-    files = [
-        find_weights(PublishedFile(hub_id=TOKENIZER_HUB_ID, file=f)) for f in ("vocab.json", "merges.txt")
-    ]
-    return CLIPTokenizer(files[0].parent)
+    raft = functools.cache(lambda device: on_device(backbones.load_raft(device=device), device))
+    clip_b_32 = functools.cache(lambda device: backbones.load_clip("clip_b_32", device=device))
+    viclip = functools.cache(lambda device: backbones.load_viclip(config=VICLIP_L_14, device=device))
+    hash_of = functools.cache(lambda file: sha256_of(find_vbench_file(file)))
 
+    def row(dimension: Dimension, *files: str) -> LoadedRow:
+        return LoadedRow(dimension, identity=" ".join(map(hash_of, files)), is_large=True)
 
-def _row(dimension: Dimension, *files: str) -> LoadedRow:
-    hashes = [sha256_of(find_vbench_file(name)) for name in files]
-    return LoadedRow(dimension, identity=" ".join(hashes), is_large=True)
+    def dynamic_degree(device: Device) -> LoadedRow:
+        return row(DynamicDegree(flow=raft(device), min_side_px=RAFT_MIN_SIDE_PX), "raft")
 
+    def static_filter(device: Device) -> LoadedRow:
+        return row(StaticFilter(flow=raft(device), min_side_px=RAFT_MIN_SIDE_PX), "raft")
 
-def _dynamic_degree(device: Device) -> LoadedRow:
-    return _row(DynamicDegree(flow=on_device(backbones.load_raft(device=device), device)), "raft")
+    def motion_smoothness(device: Device) -> LoadedRow:
+        interpolator = on_device(backbones.load_amt(device=device), device)
+        return row(MotionSmoothness(interpolator=interpolator, min_side_px=AMT_MIN_SIDE_PX), "amt_s")
 
+    def subject_consistency(device: Device) -> LoadedRow:
+        network: nn.Module = backbones.load_dino(device=device)
+        return row(SubjectConsistency(embed=on_device(network, device)), "dino")
 
-def _motion_smoothness(device: Device) -> LoadedRow:
-    network = backbones.load_amt(device=device)
-    return _row(MotionSmoothness(interpolator=on_device(network, device)), "amt_s")
+    def background_consistency(device: Device) -> LoadedRow:
+        embed = on_device(clip_b_32(device).encode_pixels, device)
+        return row(BackgroundConsistency(embed=embed), "clip_b_32")
 
+    def aesthetic_quality(device: Device) -> LoadedRow:
+        embed = on_device(backbones.load_clip("clip_l_14", device=device).encode_pixels, device)
+        head = backbones.load_aesthetic_head()
+        return row(AestheticQuality(embed=embed, head=head), "clip_l_14", "aesthetic")
 
-def _subject_consistency(device: Device) -> LoadedRow:
-    network: nn.Module = backbones.load_dino(device=device)
-    return _row(SubjectConsistency(embed=on_device(network, device)), "dino")
+    def imaging_quality(device: Device) -> LoadedRow:
+        return row(ImagingQuality(scorer=on_device(backbones.load_musiq(device=device), device)), "musiq")
 
+    def human_action(device: Device) -> LoadedRow:
+        network, labels = backbones.load_umt(device=device), backbones.load_action_labels()
+        return row(HumanAction(classifier=on_device(network, device), labels=labels), "umt", "kinetics_400")
 
-def _background_consistency(device: Device) -> LoadedRow:
-    network = backbones.load_clip("clip_b_32", device=device)
-    return _row(BackgroundConsistency(embed=on_device(network.encode_pixels, device)), "clip_b_32")
+    def appearance_style(device: Device) -> LoadedRow:
+        network = clip_b_32(device)
+        embed = on_device(network.encode_pixels, device)
+        return row(
+            AppearanceStyle(embed=embed, embed_text=texts(network, clip_tokenizer(), device)), "clip_b_32"
+        )
 
+    def video_text(kind: type[TemporalStyle] | type[OverallConsistency], device: Device) -> LoadedRow:
+        network = viclip(device)
+        # VBench normalises the pixels itself, so the tower is asked, not ``encode_video``
+        embed_video = on_device(network.vision_encoder, device)
+        embed_text = texts(network, clip_tokenizer(), device)
+        return row(kind(embed_video=embed_video, embed_text=embed_text), "viclip")
 
-def _aesthetic_quality(device: Device) -> LoadedRow:
-    embed = on_device(backbones.load_clip("clip_l_14", device=device).encode_pixels, device)
-    head = backbones.load_aesthetic_head()
-    return _row(AestheticQuality(embed=embed, head=head), "clip_l_14", "aesthetic")
-
-
-def _imaging_quality(device: Device) -> LoadedRow:
-    return _row(ImagingQuality(scorer=on_device(backbones.load_musiq(device=device), device)), "musiq")
-
-
-def _human_action(device: Device) -> LoadedRow:
-    network, labels = backbones.load_umt(device=device), backbones.load_action_labels()
-    return _row(HumanAction(classifier=on_device(network, device), labels=labels), "umt", "kinetics_400")
-
-
-def _appearance_style(device: Device) -> LoadedRow:
-    network = backbones.load_clip("clip_b_32", device=device)
-    embed_text = texts(network, clip_tokenizer(), device)
-    return _row(
-        AppearanceStyle(embed=on_device(network.encode_pixels, device), embed_text=embed_text), "clip_b_32"
-    )
-
-
-def _video_text(row: type[TemporalStyle] | type[OverallConsistency], device: Device) -> LoadedRow:
-    network = backbones.load_viclip(config=VICLIP_L_14, device=device)
-    # VBench normalises the pixels itself, so the tower is asked, not ``encode_video``
-    embed_video = on_device(network.vision_encoder, device)
-    return _row(row(embed_video=embed_video, embed_text=texts(network, clip_tokenizer(), device)), "viclip")
-
-
-PUBLISHED_ROWS: dict[str, Callable[[Device], LoadedRow]] = {
-    "subject_consistency": _subject_consistency,
-    "background_consistency": _background_consistency,
-    "motion_smoothness": _motion_smoothness,
-    "dynamic_degree": _dynamic_degree,
-    "aesthetic_quality": _aesthetic_quality,
-    "imaging_quality": _imaging_quality,
-    "human_action": _human_action,
-    "appearance_style": _appearance_style,
-    "temporal_style": lambda device: _video_text(TemporalStyle, device),
-    "overall_consistency": lambda device: _video_text(OverallConsistency, device),
-}
-"""Loaders; each raises ``CheckpointError`` where a file is missing, with its address."""
+    return {
+        "subject_consistency": subject_consistency,
+        "background_consistency": background_consistency,
+        "motion_smoothness": motion_smoothness,
+        "dynamic_degree": dynamic_degree,
+        "aesthetic_quality": aesthetic_quality,
+        "imaging_quality": imaging_quality,
+        "human_action": human_action,
+        "appearance_style": appearance_style,
+        "temporal_style": lambda device: video_text(TemporalStyle, device),
+        "overall_consistency": lambda device: video_text(OverallConsistency, device),
+        STATIC: static_filter,
+    }

@@ -13,9 +13,10 @@ from rufous.checkpoints.video_text import WORLD_VIDEO_TEXT, load_video_text
 from rufous.core.errors import CheckpointError
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
 from rufous.evaluation.dimensions.proxy_rows import proxy_rows
-from rufous.evaluation.dimensions.published_rows import PUBLISHED_ROWS
+from rufous.evaluation.dimensions.published_rows import published_rows
 from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
 from rufous.evaluation.dimensions.world import WorldFeatures, WorldMotion, WorldSmoothness, WorldTruth
+from rufous.evaluation.vbench.suite import FLICKERING, UNFILTERED
 from rufous.networks.video_text import VideoTextModel
 from rufous.video.frames import from_uint8
 
@@ -49,16 +50,24 @@ def world_features(device: torch.device, release: str | Path = WORLD_VIDEO_TEXT)
     return LoadedRow(WorldFeatures(embed=embed), identity=Manifest.load(find_release(release)).id)
 
 
-ROWS: Mapping[str, Loader] = {
-    **PUBLISHED_ROWS,
-    **proxy_rows(),
-    "temporal_flickering": lambda device: LoadedRow(TemporalFlickering()),
-    "world_truth": lambda device: LoadedRow(WorldTruth()),
-    "world_motion": lambda device: LoadedRow(WorldMotion()),
-    "world_smoothness": lambda device: LoadedRow(WorldSmoothness()),
-    "world_features": world_features,
-}
-"""How each row is loaded; a loader raises ``CheckpointError`` where a file is missing."""
+def row_loaders() -> dict[str, Loader]:
+    """How each row is loaded; networks are shared between rows of one call.
+
+    A loader raises ``CheckpointError`` where a file is missing.
+    """
+    return {
+        **published_rows(),
+        **proxy_rows(),
+        FLICKERING: lambda device: LoadedRow(TemporalFlickering()),
+        UNFILTERED: lambda device: LoadedRow(TemporalFlickering(name=UNFILTERED)),
+        "world_truth": lambda device: LoadedRow(WorldTruth()),
+        "world_motion": lambda device: LoadedRow(WorldMotion()),
+        "world_smoothness": lambda device: LoadedRow(WorldSmoothness()),
+        "world_features": world_features,
+    }
+
+
+ROW_NAMES = tuple(row_loaders())
 
 
 @dataclass(frozen=True)
@@ -77,12 +86,12 @@ def load_rows(
     Args:
         names: Which ones.
         device: Where networks go.
-        others: Loaders that stand in for those of ``ROWS``, or join them.
+        others: Loaders that stand in for those of ``row_loaders``, or join them.
 
     Raises:
         ValueError: No such row; the message lists those there are.
     """
-    loaders = {**ROWS, **(others or {})}
+    loaders = {**row_loaders(), **(others or {})}
     if unknown := [name for name in names if name not in loaders]:
         raise ValueError(f"no row {', '.join(unknown)}: use {', '.join(loaders)}")
     rows: dict[str, LoadedRow] = {}

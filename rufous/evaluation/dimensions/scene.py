@@ -18,6 +18,7 @@ class Scene:
     name: str = "proxy_scene"
     label: Label = "proxy"
     needs: ClassVar[str | None] = "scene"
+    version: ClassVar[int] = 1
 
     @torch.no_grad()
     def measure(self, clip: DecodedClip) -> ClipScore:

@@ -28,6 +28,7 @@ class SpatialRelationship:
     name: str = "proxy_spatial_relationship"
     label: Label = "proxy"
     needs: ClassVar[str | None] = "spatial_relationship"
+    version: ClassVar[int] = 1
 
     @torch.no_grad()
     def measure(self, clip: DecodedClip) -> ClipScore:

@@ -17,8 +17,9 @@ class SubjectConsistency:
     name: str = "subject_consistency"
     label: Label = "parity-random"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip of two frames or more."""
         at_least(clip, 2, self.name)
-        return consistency(embedded(self.embed, dino_pixels(clip.floats)))
+        return consistency(embedded(self.embed, clip.frames, lambda frames: dino_pixels(frames.float())))

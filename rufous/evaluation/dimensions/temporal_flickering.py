@@ -18,6 +18,7 @@ class TemporalFlickering:
     name: str = "temporal_flickering"
     label: Label = "exact"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip of two frames or more."""
@@ -27,5 +28,7 @@ class TemporalFlickering:
 
 def mean_difference(first: UInt8[Tensor, "n c h w"], second: UInt8[Tensor, "n c h w"]) -> float:
     """Mean over pairs of the mean absolute difference of their bytes, summed in whole numbers."""
-    differences = torch.maximum(first, second) - torch.minimum(first, second)
-    return float(differences.sum(dtype=torch.int64)) / differences.numel()
+    total = 0
+    for one, other in zip(first, second, strict=True):
+        total += int((torch.maximum(one, other) - torch.minimum(one, other)).sum(dtype=torch.int64))
+    return total / first.numel()

@@ -18,6 +18,7 @@ class TemporalStyle:
     name: str = "temporal_style"
     label: Label = "parity-random"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Score a clip that has a prompt."""

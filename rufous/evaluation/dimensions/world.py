@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
-from rufous.evaluation.dimensions.dimension import ClipScore, Label
+from rufous.evaluation.dimensions.dimension import ClipScore, Label, at_least, not_for
 from rufous.world.captions import parse_caption
 from rufous.world.truth import judge
 
@@ -24,12 +24,13 @@ class WorldTruth:
     name: str = "world_truth"
     label: Label = "exact"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Judge a clip of two frames or more."""
         description = parse_caption(clip.prompt)
         if description is None:
-            return ClipScore(value=None, details={"note": "the prompt is outside the world's grammar"})
+            return not_for("the prompt is outside the world's grammar")
         verdict = judge(description, clip.in_world)
         details = {"attributes": dict(verdict.attributes), "reasons": list(dict.fromkeys(verdict.reasons))}
         return ClipScore(value=float(verdict.all_right), details=details)
@@ -42,6 +43,7 @@ class WorldMotion:
     name: str = "world_motion"
     label: Label = "exact"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Measure a clip of two frames or more."""
@@ -55,6 +57,7 @@ class WorldSmoothness:
     name: str = "world_smoothness"
     label: Label = "exact"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Measure a clip of two frames or more."""
@@ -69,15 +72,20 @@ class WorldFeatures:
     name: str = "world_features"
     label: Label = "exact"
     needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 2
 
     @torch.no_grad()
     def measure(self, clip: DecodedClip) -> ClipScore:
-        """Embed a clip.
+        """Embed a clip of two frames or more, and tell its length and rate.
 
         Raises:
+            ValueError: A single frame: it has no rate.
             FloatingPointError: A feature is NaN or infinite.
         """
+        at_least(clip, 2, self.name)
         features = self.embed(clip.frames)
         if not bool(features.isfinite().all()):
             raise FloatingPointError("a feature is NaN or infinite: the weights or the clip are damaged")
-        return ClipScore(value=None, details={"features": [round(value, 6) for value in features.tolist()]})
+        rounded = [round(value, 6) for value in features.tolist()]
+        details = {"features": rounded, "num_frames": len(clip.frames), "fps": clip.fps}
+        return ClipScore(value=None, details=details)

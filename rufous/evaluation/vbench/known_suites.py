@@ -3,21 +3,22 @@
 import importlib.util
 from pathlib import Path
 
-from rufous.evaluation.vbench.suite import SuiteEntry, read_suite
+from rufous.checkpoints.vbench import vbench_cache
+from rufous.evaluation.vbench.suite import UNFILTERED, SuiteEntry, read_suite
 from rufous.world.dataset import WorldClips
 
 WORLD_SEED = 5_000_000
 WORLD_PROMPTS = 50
 _WORLD_ROWS = (
-    *(
-        "temporal_flickering",
-        "subject_consistency",
-        "background_consistency",
-        "motion_smoothness",
-        "dynamic_degree",
-    ),
-    *("aesthetic_quality", "imaging_quality", "overall_consistency"),
+    UNFILTERED,
+    "subject_consistency",
+    "background_consistency",
+    "aesthetic_quality",
+    "imaging_quality",
+    "overall_consistency",
 )
+"""Without those that need flow or interpolation, whose networks cannot read 64 pixels. The clips move, so
+none would be left for temporal_flickering."""
 _FULL_INFO = "VBench_full_info.json"
 
 
@@ -28,12 +29,20 @@ def find_suite(name: str) -> list[SuiteEntry]:
         ValueError: No such suite; says where to get VBench's.
         OSError: The file cannot be read.
     """
+    file = suite_file(name)
+    if file is not None:
+        return read_suite(file)
+    clips = WorldClips(seed=WORLD_SEED, split="any", complete_captions=True)
+    prompts = dict.fromkeys(clips.scene(index)[1] for index in range(2 * WORLD_PROMPTS))
+    return [SuiteEntry(prompt=p, dimensions=_WORLD_ROWS) for p in list(prompts)[:WORLD_PROMPTS]]
+
+
+def suite_file(name: str) -> Path | None:
+    """The file of a suite; None for ``world``, which is made. Errors as ``find_suite``."""
     if Path(name).is_file():
-        return read_suite(name)
+        return Path(name)
     if name == "world":
-        clips = WorldClips(seed=WORLD_SEED, split="any", complete_captions=True)
-        prompts = dict.fromkeys(clips.scene(index)[1] for index in range(2 * WORLD_PROMPTS))
-        return [SuiteEntry(prompt=p, dimensions=_WORLD_ROWS) for p in list(prompts)[:WORLD_PROMPTS]]
+        return None
     if name != "vbench":
         raise ValueError(f"no suite {name!r}: give a file in VBench's layout, or 'vbench' or 'world'")
     found = next((path for path in _vbench_places() if path.is_file()), None)
@@ -43,7 +52,7 @@ def find_suite(name: str) -> list[SuiteEntry]:
             f"the suite of VBench is not here: looked for {places}; get vbench/{_FULL_INFO} from "
             "https://github.com/Vchitect/VBench and give it as --suite FILE"
         )
-    return read_suite(found)
+    return found
 
 
 def _vbench_places() -> list[Path]:
@@ -52,4 +61,4 @@ def _vbench_places() -> list[Path]:
     installed = (
         [] if package is None or package.origin is None else [Path(package.origin).parent / _FULL_INFO]
     )
-    return [*installed, Path.home() / ".cache" / "vbench" / _FULL_INFO]
+    return [*installed, vbench_cache() / _FULL_INFO]

@@ -2,8 +2,9 @@
 
 Read from a file, a folder or a zip file, by the rules of the published script: ``.json`` files at the root or
 one folder deep, names that begin with ``.`` or ``__`` passed over, lists (``full_info``) passed over, and the
-first value of every key. Where that script lets a later file overwrite an earlier one, two different scores
-of one dimension are refused here.
+first value of every key. Files that name their ``format``, as ``results.json`` does, are passed over too.
+Where that script lets a later file overwrite an earlier one, two different scores of one dimension are
+refused here.
 
 Source: VBench (arXiv:2311.17982), scripts/cal_final_score.py of its release.
 """
@@ -115,7 +116,7 @@ def _parse(name: str, text: str) -> dict[str, DimensionResult]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{name} is no JSON: {error.msg} in line {error.lineno}") from error
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or isinstance(content.get("format"), str):
         return {}
     return {key.replace(" ", "_"): _result(name, key, value) for key, value in content.items()}
 

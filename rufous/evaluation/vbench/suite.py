@@ -9,8 +9,8 @@ Source: VBench (arXiv:2311.17982), prompts/README.md of its release.
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ SAMPLES = 5
 """Clips of each prompt, as published."""
 FLICKER_FACTOR = 5
 """So many times more for prompts of temporal_flickering alone, since clips that move are sorted out."""
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".gif", ".webp")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp")
+PROXY, WORLD = "proxy_", "world_"
+FLICKERING, UNFILTERED, STATIC = "temporal_flickering", "unfiltered_temporal_flickering", "static_filter"
+"""The row of VBench, which counts clips that stand still; the same of all clips; and which stand still."""
 _KEYS = ("prompt_en", "dimension", "auxiliary_info", "video_list")
 
 
@@ -36,6 +39,8 @@ class SuiteEntry:
     dimensions: tuple[str, ...] = ()
     auxiliary: Mapping[str, Any] | None = None
     """By dimension, for example ``{"color": {"color": "red"}}``."""
+    others: Mapping[str, Any] = field(default_factory=dict)
+    """What else its file says of it, as the image of VBench's image-to-video suite; kept and not read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +52,7 @@ class ClipFile:
     index: int | None = None
     """Its number among the clips of its prompt; None where the name holds none."""
     dimensions: tuple[str, ...] | None = None
-    """What the suite measures it on; None without a suite: on everything."""
+    """What the suite measures it on; None if it names nothing, or without a suite: on everything."""
     auxiliary: Mapping[str, Any] | None = None
 
 
@@ -65,6 +70,8 @@ class MatchedFolder:
 
     clips: tuple[ClipFile, ...]
     problems: tuple[Problem, ...]
+    passed_over: tuple[str, ...] = ()
+    """Files whose number lies beyond those that the suite counts."""
 
 
 def read_suite(path: Path | str) -> list[SuiteEntry]:
@@ -104,7 +111,7 @@ def write_suite(
     """
     rows = []
     for entry in entries:
-        row: dict[str, Any] = {"prompt_en": entry.prompt, "dimension": list(entry.dimensions)}
+        row: dict[str, Any] = {"prompt_en": entry.prompt, "dimension": list(entry.dimensions), **entry.others}
         if entry.auxiliary is not None:
             row["auxiliary_info"] = to_json_dict(entry.auxiliary)
         if videos is not None:
@@ -121,16 +128,28 @@ def merged(entries: Iterable[SuiteEntry]) -> dict[str, SuiteEntry]:
         if known is not None:
             auxiliary = {**(known.auxiliary or {}), **(entry.auxiliary or {})}
             dimensions = tuple(dict.fromkeys((*known.dimensions, *entry.dimensions)))
-            entry = SuiteEntry(
-                prompt=entry.prompt, dimensions=dimensions, auxiliary=auxiliary if auxiliary else None
-            )
+            others = {**known.others, **entry.others}
+            entry = replace(entry, dimensions=dimensions, auxiliary=auxiliary or None, others=others)
         found[entry.prompt] = entry
     return found
 
 
+def asks_for(dimensions: Collection[str], row: str) -> bool:
+    """Whether a prompt that is measured on some dimensions is measured on a row.
+
+    A proxy stands for its dimension, and rows of the world are for every prompt. A prompt without dimensions
+    is measured on every row.
+    """
+    if not dimensions:
+        return True
+    if row in (UNFILTERED, STATIC) and FLICKERING in dimensions:
+        return True
+    return row.startswith(WORLD) or row.removeprefix(PROXY) in dimensions
+
+
 def samples_of(entry: SuiteEntry, samples: int = SAMPLES) -> int:
     """How many clips of an entry's prompt to make; more of those that temporal_flickering will sort."""
-    return samples * FLICKER_FACTOR if entry.dimensions == ("temporal_flickering",) else samples
+    return samples * FLICKER_FACTOR if entry.dimensions == (FLICKERING,) else samples
 
 
 def clip_name(prompt: str, index: int, suffix: str = ".mp4") -> str:
@@ -161,17 +180,21 @@ def match_folder(
     entries: Iterable[SuiteEntry] | None = None,
     *,
     samples: int = SAMPLES,
+    rows: Collection[str] | None = None,
     told_prompts: Mapping[str, str] | None = None,
 ) -> MatchedFolder:
     """Match the clips of a flat folder to a suite.
 
     With a suite, a clip whose prompt is not in it, two clips for one slot (neither counts), and every missing
-    one of the first ``samples`` are problems. Without one, every clip counts.
+    one of the first ``samples_of`` are problems, and clips of higher numbers are passed over. Without one,
+    every clip counts.
 
     Args:
         folder: Clips; files of other kinds are passed over.
         entries: The suite.
         samples: Clips that each prompt should have.
+        rows: What will be measured; prompts that the suite has for other rows are none of this folder's
+            business. None for all.
         told_prompts: Prompt by file name, before what the names say.
 
     Raises:
@@ -186,20 +209,21 @@ def match_folder(
     clips = [_named(path, told_prompts or {}) for path in paths]
     if entries is None:
         return MatchedFolder(clips=tuple(clips), problems=())
-    return _match(clips, merged(entries), samples)
+    return _match(clips, merged(entries), samples, rows)
 
 
 def _entry(value: Any, where: str) -> SuiteEntry:
     if not isinstance(value, dict) or not isinstance(value.get("prompt_en"), str):
         raise ValueError(f'{where} has no text "prompt_en"')
-    if unknown := sorted(set(value) - set(_KEYS)):
-        raise ValueError(f"{where} has {', '.join(unknown)}: use {', '.join(_KEYS[:3])}")
     dimensions, auxiliary = value.get("dimension", []), value.get("auxiliary_info")
     if not isinstance(dimensions, list) or not all(isinstance(name, str) for name in dimensions):
         raise ValueError(f'{where}: "dimension" is no list of names')
     if auxiliary is not None and not isinstance(auxiliary, dict):
         raise ValueError(f'{where}: "auxiliary_info" is no object with a key for each dimension')
-    return SuiteEntry(prompt=value["prompt_en"], dimensions=tuple(dimensions), auxiliary=auxiliary)
+    others = {key: told for key, told in value.items() if key not in _KEYS}
+    return SuiteEntry(
+        prompt=value["prompt_en"], dimensions=tuple(dimensions), auxiliary=auxiliary, others=others
+    )
 
 
 def _named(path: Path, told: Mapping[str, str]) -> ClipFile:
@@ -207,39 +231,45 @@ def _named(path: Path, told: Mapping[str, str]) -> ClipFile:
     return ClipFile(path=path, prompt=told.get(path.name, prompt), index=index)
 
 
-def _match(clips: Sequence[ClipFile], entries: Mapping[str, SuiteEntry], samples: int) -> MatchedFolder:
+def _match(
+    clips: Sequence[ClipFile],
+    entries: Mapping[str, SuiteEntry],
+    samples: int,
+    rows: Collection[str] | None,
+) -> MatchedFolder:
     problems: list[Problem] = []
-    slots: dict[tuple[str, int | None], list[ClipFile]] = {}
+    passed_over: list[str] = []
+    counts = {
+        prompt: samples_of(entry, samples)
+        for prompt, entry in entries.items()
+        if rows is None or any(asks_for(entry.dimensions, row) for row in rows)
+    }
+    slots: dict[tuple[str, int], list[ClipFile]] = {}
     for clip in clips:
-        if clip.prompt in entries and clip.index is not None:
+        if clip.index is None:
+            problems.append(Problem(clip.path.name, "its name does not end in -NUMBER"))
+        elif clip.prompt not in entries:
+            problems.append(Problem(clip.path.name, "its prompt is not in the suite"))
+        elif clip.prompt in counts and clip.index >= counts[clip.prompt]:
+            passed_over.append(clip.path.name)
+        elif clip.prompt in counts:
             slots.setdefault((clip.prompt, clip.index), []).append(clip)
-        else:
-            reason = (
-                "its name does not end in -NUMBER" if clip.index is None else "its prompt is not in the suite"
-            )
-            problems.append(Problem(clip.path.name, reason))
     found: list[ClipFile] = []
-    for (prompt, index), same in slots.items():
+    for (prompt, _), same in slots.items():
         if len(same) > 1:
             names = ", ".join(clip.path.name for clip in same)
             problems += [Problem(c.path.name, f"two clips for one slot, keep one of: {names}") for c in same]
             continue
         entry = entries[prompt]
-        found.append(
-            ClipFile(
-                path=same[0].path,
-                prompt=prompt,
-                index=index,
-                dimensions=entry.dimensions,
-                auxiliary=entry.auxiliary,
-            )
-        )
+        found.append(replace(same[0], dimensions=entry.dimensions or None, auxiliary=entry.auxiliary))
     problems += [
         Problem(f"{prompt}-{index}.mp4", "missing")
-        for prompt in entries
-        for index in range(samples)
+        for prompt, count in counts.items()
+        for index in range(count)
         if (prompt, index) not in slots
     ]
     return MatchedFolder(
-        clips=tuple(sorted(found, key=lambda clip: clip.path.name)), problems=tuple(problems)
+        clips=tuple(sorted(found, key=lambda clip: clip.path.name)),
+        problems=tuple(problems),
+        passed_over=tuple(passed_over),
     )

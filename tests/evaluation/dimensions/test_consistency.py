@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import Tensor
 
 from rufous.evaluation.dimensions.consistency import consistency, embedded
 from rufous.evaluation.dimensions.dimension import dataset_score
@@ -28,5 +29,16 @@ def test_consistency_is_a_mean_over_frames_not_clips():
 
 
 def test_features_that_are_no_numbers_are_refused():
+    frames = torch.ones(2, 3, 4, 4, dtype=torch.uint8)
     with pytest.raises(FloatingPointError, match="NaN"):
-        embedded(lambda pixels: pixels.flatten(1)[:, :2] * float("nan"), torch.ones(2, 3, 4, 4))
+        embedded(lambda pixels: pixels.flatten(1)[:, :2] * float("nan"), frames, Tensor.float)
+
+
+def test_frames_are_prepared_a_few_at_a_time():
+    sizes = []
+    frames = torch.arange(40, dtype=torch.uint8).reshape(40, 1, 1, 1).repeat(1, 3, 1, 1)
+    features = embedded(
+        lambda pixels: pixels[:, :, 0, 0], frames, lambda part: sizes.append(len(part)) or part
+    )
+    assert features[:, 0].tolist() == list(range(40))
+    assert sizes == [16, 16, 8]

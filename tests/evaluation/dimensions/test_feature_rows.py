@@ -10,6 +10,7 @@ from rufous.evaluation.dimensions.background_consistency import BackgroundConsis
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
 from rufous.evaluation.dimensions.imaging_quality import ImagingQuality
 from rufous.evaluation.dimensions.overall_consistency import OverallConsistency
+from rufous.evaluation.dimensions.resizing import clip_pixels
 from rufous.evaluation.dimensions.subject_consistency import SubjectConsistency
 from rufous.evaluation.dimensions.temporal_style import TemporalStyle
 from rufous.world import WorldClips
@@ -46,7 +47,7 @@ def test_beauty_is_the_head_on_unit_features_by_ten():
     head = torch.nn.Linear(3, 1)
     row = AestheticQuality(embed=mean_color, head=head)
     clip = colored(RED, BLUE)
-    units = torch.nn.functional.normalize(mean_color(clip.clip_pixels), dim=-1)
+    units = torch.nn.functional.normalize(mean_color(clip_pixels(clip.frames.float())), dim=-1)
     assert row.measure(clip).value == pytest.approx((head(units) / 10).mean().item())
 
 

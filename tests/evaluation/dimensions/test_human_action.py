@@ -31,7 +31,8 @@ def test_only_the_five_likeliest_labels_count():
     assert seen[0].shape == (1, 3, 16, 224, 224)
 
 
-def test_a_name_without_an_action_is_refused():
-    row = HumanAction(classifier=lambda pixels: torch.zeros(1, 400), labels=LABELS)
-    with pytest.raises(ValueError, match="tells no action"):
-        row.measure(blank_clip(name="a dog-0.mp4"))
+def test_a_name_without_an_action_is_not_measured():
+    row = HumanAction(classifier=lambda pixels: pytest.fail("asked"), labels=LABELS)
+    score = row.measure(blank_clip(name="a dog-0.mp4"))
+    assert score.value is None
+    assert score.details == {"note": "its name tells no action that the classifier knows"}

@@ -6,7 +6,7 @@ import torch
 from rufous.core.errors import CheckpointError
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
 from rufous.evaluation.dimensions.proxy_rows import DenseCaptions, proxy_rows
-from rufous.evaluation.dimensions.rows import ROWS, load_rows
+from rufous.evaluation.dimensions.rows import ROW_NAMES, load_rows
 from rufous.perception.detector import Detection
 from rufous.world import WorldClips
 from tests.perception.tiny_hub_models import write_captioner, write_detector
@@ -66,7 +66,7 @@ def test_every_detection_is_captioned_from_its_own_pixels():
 def test_other_loaders_stand_in(loaders):
     loaded = load_rows(["proxy_scene"], CPU, {**loaders})
     assert list(loaded.rows) == ["proxy_scene"]
-    assert set(proxy_rows()) <= set(ROWS)
+    assert set(proxy_rows()) <= set(ROW_NAMES)
 
 
 def test_without_models_the_rows_say_where_to_get_them():

@@ -5,18 +5,19 @@ import hashlib
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel
 
 from rufous.checkpoints.vbench import VBENCH_FILES
 from rufous.core.errors import CheckpointError
 from rufous.evaluation import backbones
-from rufous.evaluation.dimensions import published_rows
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
-from rufous.evaluation.dimensions.published_rows import PUBLISHED_ROWS, on_device
+from rufous.evaluation.dimensions.published_rows import on_device, published_rows
 from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
 from rufous.perception.aesthetic import AestheticHead
 from rufous.perception.clip import CLIP, CLIPConfig
@@ -52,8 +53,8 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch
             parameter.requires_grad_(False)
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"weights")
-    monkeypatch.setattr(published_rows, "find_vbench_file", lambda name: weights)
-    monkeypatch.setattr(published_rows, "clip_tokenizer", lambda: WORDS)
+    monkeypatch.setattr(f"{published_rows.__module__}.find_vbench_file", lambda name: weights)
+    monkeypatch.setattr(f"{published_rows.__module__}.clip_tokenizer", lambda: WORDS)
     monkeypatch.setattr(backbones, "load_clip", lambda name, device: made["clip"])
     monkeypatch.setattr(backbones, "load_dino", lambda device: made["dino"])
     monkeypatch.setattr(backbones, "load_aesthetic_head", lambda: made["head"])
@@ -90,7 +91,7 @@ def loop(features: list[Tensor]) -> float:
 
 
 def measured(row: str, clip: DecodedClip) -> float:
-    loaded = PUBLISHED_ROWS[row](CPU)
+    loaded = published_rows()[row](CPU)
     assert loaded.dimension.name == row
     assert loaded.dimension.label == "parity-random"
     assert loaded.is_large
@@ -121,6 +122,26 @@ def test_the_subject_is_seen_uncropped(networks):
     assert measured("subject_consistency", clip_of()) == pytest.approx(loop(features), abs=1e-4)
 
 
+def test_style_is_what_transformers_and_pillow_give(networks):
+    """On frames that are shrunk, since there Pillow alone antialiases: 336 x 512 to 224 x 341, from 58 on."""
+    frames = WorldClips(seed=4, num_frames=3, height=336, width=512)[0].frames
+    style, network = "a red circle", networks["clip"]
+    pictures = [Image.fromarray(frame.permute(1, 2, 0).numpy()) for frame in frames]
+    small = [np.array(picture.resize((341, 224), Image.Resampling.BICUBIC)) for picture in pictures]
+    plain = F.interpolate(frames.float(), (224, 341), mode="bicubic", align_corners=False)
+    [text] = network.encode_text(*WORDS.encode([style], 24))
+
+    def expected(pixels: Tensor) -> float:
+        mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD))
+        images = transformers_features(network, (pixels[..., 58:282] / 255 - mean) / std)
+        return sum(float(image @ text / image.norm() / text.norm()) for image in images) / len(images)
+
+    clip = DecodedClip(frames=frames, fps=8.0, auxiliary={"appearance_style": {"appearance_style": style}})
+    found = measured("appearance_style", clip)
+    assert found == pytest.approx(expected(torch.from_numpy(np.stack(small)).movedim(-1, 1)), abs=1e-5)
+    assert abs(found - expected(plain)) > 5e-5
+
+
 def test_style_asks_the_text_tower_for_the_style_alone(networks):
     style = {"appearance_style": "a red circle"}
     one = measured("appearance_style", clip_of("moving left", appearance_style=style))
@@ -141,8 +162,21 @@ def test_the_prompt_is_compared_with_eight_frames(row, networks):
     assert measured(row, clip_of("a red circle")) == pytest.approx(expected, abs=1e-4)
 
 
+def test_rows_share_their_networks_and_files_are_hashed_once(networks, monkeypatch):
+    loads, hashed, load = [], [], backbones.load_viclip
+    monkeypatch.setattr(backbones, "load_viclip", lambda **told: loads.append(told) or load(**told))
+    monkeypatch.setattr(
+        f"{published_rows.__module__}.sha256_of", lambda path: hashed.append(path) or "0" * 64
+    )
+    rows = published_rows()
+    for name in ("temporal_style", "overall_consistency", "background_consistency", "appearance_style"):
+        rows[name](CPU)
+    assert len(loads) == 1
+    assert len(hashed) == 2
+
+
 def test_what_a_row_was_loaded_from_is_told(networks):
-    hashes = PUBLISHED_ROWS["aesthetic_quality"](CPU).identity.split()
+    hashes = published_rows()["aesthetic_quality"](CPU).identity.split()
     assert len(hashes) == 2
     assert len(hashes[0]) == 64
 
@@ -155,10 +189,10 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.mark.parametrize("name", PUBLISHED_ROWS)
+@pytest.mark.parametrize("name", published_rows())
 def test_without_its_file_a_row_says_where_to_get_it(name, cache):
     with pytest.raises(CheckpointError, match=r"is missing: looked for .*https?://"):
-        PUBLISHED_ROWS[name](CPU)
+        published_rows()[name](CPU)
 
 
 def test_a_row_is_known_by_its_file_and_measures_with_it(cache):
@@ -166,10 +200,12 @@ def test_a_row_is_known_by_its_file_and_measures_with_it(cache):
     file = cache / VBENCH_FILES["raft"].place
     file.parent.mkdir(parents=True)
     torch.save({f"module.{name}": value for name, value in RAFT(RAFT_THINGS).state_dict().items()}, file)
-    row = PUBLISHED_ROWS["dynamic_degree"](CPU)
+    row = published_rows()["dynamic_degree"](CPU)
     assert row.identity == hashlib.sha256(file.read_bytes()).hexdigest()
     assert row.is_large
-    frames = torch.randint(0, 256, (2, 3, 128, 128), dtype=torch.uint8)
+    small = DecodedClip(frames=torch.zeros(2, 3, 120, 400, dtype=torch.uint8), fps=8.0)
+    assert row.dimension.measure(small).details == {"note": "its network reads frames from 121 pixels a side"}
+    frames = torch.randint(0, 256, (2, 3, 121, 128), dtype=torch.uint8)
     score = row.dimension.measure(DecodedClip(frames=frames, fps=8.0))
     assert len(score.details["motions_px"]) == 1
 

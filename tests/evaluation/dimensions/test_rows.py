@@ -5,10 +5,9 @@ import torch
 
 from rufous.checkpoints import embedded_models
 from rufous.core.errors import CheckpointError
-from rufous.evaluation.dimensions import rows
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
 from rufous.evaluation.dimensions.dimension import Dimension
-from rufous.evaluation.dimensions.rows import ROWS, EmbedWorld, load_rows
+from rufous.evaluation.dimensions.rows import EmbedWorld, load_rows
 from rufous.networks.video_text import VideoTextConfig, VideoTextModel
 from rufous.world import WorldClips
 
@@ -22,12 +21,19 @@ def test_rows_without_networks_are_always_there():
     assert {row.dimension.name for row in loaded.rows.values()} == set(loaded.rows)
 
 
-def test_a_row_whose_weights_are_missing_is_left_out_with_the_reason(monkeypatch):
+def test_what_a_score_depends_on_names_the_version_of_its_row():
+    loaded = load_rows(["temporal_flickering", "world_features"], CPU).rows
+    assert loaded["temporal_flickering"].key == "1 "
+    if "world_features" in loaded:
+        assert loaded["world_features"].key == f"2 {loaded['world_features'].identity}"
+
+
+def test_a_row_whose_weights_are_missing_is_left_out_with_the_reason():
     def missing(device):
         raise CheckpointError("x.pth is missing: get it from https://example.com")
 
-    monkeypatch.setattr(rows, "ROWS", {**ROWS, "subject_consistency": missing})
-    loaded = load_rows(["subject_consistency", "temporal_flickering"], CPU)
+    names = ["subject_consistency", "temporal_flickering"]
+    loaded = load_rows(names, CPU, {"subject_consistency": missing})
     assert list(loaded.rows) == ["temporal_flickering"]
     assert loaded.left_out == {"subject_consistency": "x.pth is missing: get it from https://example.com"}
 

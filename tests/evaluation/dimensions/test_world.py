@@ -39,6 +39,11 @@ def test_a_clip_that_cannot_be_measured_is_refused():
 
 def test_features_are_kept_without_a_score():
     score = WorldFeatures(embed=lambda frames: torch.tensor([0.25, 1 / 3])).measure(decoded())
-    assert (score.value, score.details) == (None, {"features": [0.25, 0.333333]})
+    assert (score.value, score.details) == (
+        None,
+        {"features": [0.25, 0.333333], "num_frames": len(CLIP.frames), "fps": CLIP.fps},
+    )
+    with pytest.raises(ValueError, match="world_features needs 2 frames"):
+        WorldFeatures(embed=lambda frames: frames).measure(DecodedClip(frames=CLIP.frames[:1], fps=0.0))
     with pytest.raises(FloatingPointError, match="NaN"):
         WorldFeatures(embed=lambda frames: torch.tensor([float("nan")])).measure(decoded())

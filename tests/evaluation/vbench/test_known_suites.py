@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rufous.evaluation.vbench import known_suites
-from rufous.evaluation.vbench.known_suites import WORLD_PROMPTS, find_suite
+from rufous.evaluation.vbench.known_suites import WORLD_PROMPTS, find_suite, suite_file
 from rufous.world import parse_caption
 
 
@@ -13,6 +13,9 @@ def test_the_suite_of_the_world_holds_prompts_of_its_grammar():
     assert len({entry.prompt for entry in entries}) == len(entries) == WORLD_PROMPTS
     assert all(parse_caption(entry.prompt) is not None for entry in entries)
     assert find_suite("world") == entries
+    assert suite_file("world") is None
+    asked = {row for entry in entries for row in entry.dimensions}
+    assert not asked & {"dynamic_degree", "motion_smoothness", "temporal_flickering"}
 
 
 def test_a_file_is_a_suite(tmp_path):
@@ -22,6 +25,7 @@ def test_a_file_is_a_suite(tmp_path):
 
 
 def test_vbench_is_looked_for_where_it_is_installed_or_kept(tmp_path, monkeypatch):
+    monkeypatch.delenv("VBENCH_CACHE_DIR", raising=False)
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.setattr(known_suites.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
@@ -32,6 +36,12 @@ def test_vbench_is_looked_for_where_it_is_installed_or_kept(tmp_path, monkeypatc
     kept.parent.mkdir(parents=True)
     kept.write_text(json.dumps([{"prompt_en": "x"}]))
     assert [entry.prompt for entry in find_suite("vbench")] == ["x"]
+    monkeypatch.setenv("VBENCH_CACHE_DIR", str(tmp_path / "cache"))
+    with pytest.raises(ValueError, match=r"looked for .*cache/VBench_full_info\.json;"):
+        find_suite("vbench")
+    (tmp_path / "cache").mkdir()
+    kept.rename(tmp_path / "cache" / kept.name)
+    assert suite_file("vbench") == tmp_path / "cache" / kept.name
 
 
 def test_an_unknown_suite_is_refused():

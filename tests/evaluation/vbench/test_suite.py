@@ -5,6 +5,7 @@ import pytest
 
 from rufous.evaluation.vbench.suite import (
     SuiteEntry,
+    asks_for,
     clip_name,
     match_folder,
     merged,
@@ -54,6 +55,20 @@ def test_a_suite_is_read_and_written_as_published(suite, tmp_path):
     write_suite(again, entries, videos={"alley": [Path("alley-0.mp4")]})
     assert json.loads(again.read_text())[1]["video_list"] == ["alley-0.mp4"]
     assert read_suite(again) == entries
+
+
+def test_what_else_an_entry_says_is_carried(tmp_path):
+    row = {
+        "prompt_en": "a boat",
+        "dimension": ["i2v_subject"],
+        "image_type": "indoor",
+        "image_name": "a boat.jpg",
+    }
+    (tmp_path / "i2v.json").write_text(json.dumps([row]))
+    entries = read_suite(tmp_path / "i2v.json")
+    assert entries[0].others == {"image_type": "indoor", "image_name": "a boat.jpg"}
+    write_suite(tmp_path / "again.json", merged(entries).values())
+    assert json.loads((tmp_path / "again.json").read_text()) == [row]
 
 
 @pytest.mark.parametrize("prompt", [*(row["prompt_en"] for row in SUITE), *STRANGE_PROMPTS])
@@ -108,9 +123,47 @@ def test_what_is_wrong_with_a_folder_is_told_by_file(suite, tmp_path):
         "two clips for one slot": {"alley-1.mp4", "alley-01.mp4"},
         "missing": {
             *(f"a bird and a cat-{i}.mp4" for i in range(2)),
-            *(f"In a still frame, a stop sign-{i}.mp4" for i in range(2)),
+            *(f"In a still frame, a stop sign-{i}.mp4" for i in range(10)),
         },
     }
+
+
+def test_numbers_that_the_suite_does_not_count_are_passed_over(suite, tmp_path):
+    names = [f"alley-{i}.mp4" for i in (0, 1, 2, 7)] + ["In a still frame, a stop sign-9.avi"]
+    matched = match_folder(folder_of(tmp_path, *names), read_suite(suite), samples=2)
+    assert [clip.path.name for clip in matched.clips] == [
+        "In a still frame, a stop sign-9.avi",
+        "alley-0.mp4",
+        "alley-1.mp4",
+    ]
+    assert matched.passed_over == ("alley-2.mp4", "alley-7.mp4")
+
+
+def test_only_prompts_of_the_rows_asked_for_have_to_be_there(suite, tmp_path):
+    folder = folder_of(tmp_path, "alley-0.mp4", "a bird and a cat-0.mp4", "a dog-0.mp4")
+    matched = match_folder(folder, read_suite(suite), samples=2, rows=["proxy_scene"])
+    assert [clip.path.name for clip in matched.clips] == ["alley-0.mp4"]
+    assert [(p.file, p.reason) for p in matched.problems] == [
+        ("a dog-0.mp4", "its prompt is not in the suite"),
+        ("alley-1.mp4", "missing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "row", "asks"),
+    [
+        (("color",), "proxy_color", True),
+        (("color",), "scene", False),
+        (("color",), "world_truth", True),
+        (("color",), "static_filter", False),
+        (("temporal_flickering",), "static_filter", True),
+        (("temporal_flickering",), "unfiltered_temporal_flickering", True),
+        (("unfiltered_temporal_flickering",), "temporal_flickering", False),
+        ((), "color", True),
+    ],
+)
+def test_a_prompt_asks_for_rows(dimensions, row, asks):
+    assert asks_for(dimensions, row) == asks
 
 
 def test_without_a_suite_every_clip_counts_under_its_name_or_what_was_told(tmp_path):
@@ -132,7 +185,6 @@ def test_without_a_suite_every_clip_counts_under_its_name_or_what_was_told(tmp_p
         ('[{"prompt": "x"}]', 'entry 1 has no text "prompt_en"'),
         ('[{"prompt_en": "x", "dimension": "color"}]', "no list of names"),
         ('[{"prompt_en": "x", "auxiliary_info": []}]', "no object"),
-        ('[{"prompt_en": "x", "seed": 1}]', "entry 1 has seed"),
     ],
 )
 def test_a_suite_that_is_none_says_where(text, message, tmp_path):

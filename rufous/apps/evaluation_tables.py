@@ -1,0 +1,104 @@
+"""What ``rufous evaluate`` prints: rows, comparisons, VBench's totals, and what went wrong."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rufous.evaluation.paired import PairedComparison
+    from rufous.evaluation.results_file import Results
+
+SHOWN_PROBLEMS = 20
+
+
+def rows_table(results: "Results") -> str:
+    """Rows as aligned text, and VBench's total if there is one."""
+    lines = [("row", "score", "95 % interval", "clips", "label")]
+    for name, row in results["rows"].items():
+        score, interval = row["score"], row["interval_95"]
+        shown = "" if interval is None else f"{interval[0]:.4f} to {interval[1]:.4f}"
+        value = "-" if score is None else f"{score:.4f}"
+        lines.append((name, value, shown, str(row["num_clips"]), row["label"]))
+    for name, row in results["world"].get("attributes", {}).items():
+        lines.append((f"world right: {name}", f"{row['right']:.4f}", "", str(int(row["count"])), "exact"))
+    if distance := results["world"].get("frechet"):
+        floor = f"real to real {distance['floor']:.4f}"
+        lines.append(
+            ("world Frechet distance", f"{distance['distance']:.4f}", floor, str(distance["num_clips"]), "")
+        )
+    if results["total"] is not None:
+        lines += [(f"VBench {name}", f"{value:.4f}", "", "", "") for name, value in results["total"].items()]
+    return _aligned(lines)
+
+
+def comparison_table(comparison: "PairedComparison") -> str:
+    """A comparison as aligned text."""
+    lines = [("row", "pairs", "first", "second", "")]
+    for row in comparison.rows:
+        lines.append((row.row, str(row.num_pairs), f"{row.first:.4f}", f"{row.second:.4f}", row.sentence))
+    lines += [(row, "", "", "", f"left out: {reason}") for row, reason in comparison.left_out.items()]
+    return _aligned(lines)
+
+
+def _aligned(lines: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def print_comparison(first: Path, second: Path, *, as_json: bool) -> None:
+    """Compare two ``results.json`` and print what differs."""
+    from rufous.core.config import to_json_dict
+    from rufous.evaluation.paired import compare_results
+    from rufous.evaluation.results_file import read_results
+
+    comparison = compare_results(read_results(first), read_results(second))
+    if as_json:
+        rows = [{**to_json_dict(row), "in_words": row.sentence} for row in comparison.rows]
+        typer.echo(json.dumps({"rows": rows, "left_out": dict(comparison.left_out)}, indent=1))
+    else:
+        typer.echo(comparison_table(comparison))
+
+
+def print_totals(path: Path, *, image_to_video: bool, as_json: bool) -> None:
+    """Print what VBench's score table makes of ``eval_results.json``, of a folder or of a zip file of them.
+
+    Raises:
+        ValueError: No results, or a dimension is missing.
+    """
+    from rufous.evaluation.vbench.results import read_eval_results, scores_of
+    from rufous.evaluation.vbench.score_table import I2V, T2V, normalized, totals
+
+    table = I2V if image_to_video else T2V
+    scores = scores_of(read_eval_results(path))
+    found = totals(scores, table)
+    if as_json:
+        rows = {name: scores[name] for name in table.rows}
+        typer.echo(json.dumps({"total": found.total, **found.groups, "rows": rows}, indent=1))
+        return
+    lines = [("dimension", "score", "in its range", "group")]
+    for name, row in table.rows.items():
+        lines.append((name, f"{scores[name]:.4f}", f"{normalized(row, scores[name]):.4f}", row.group))
+    lines += [
+        (name, f"{value:.4f}", "", "") for name, value in (*found.groups.items(), ("total", found.total))
+    ]
+    typer.echo(_aligned(lines))
+
+
+def say_what_is_wrong(results: "Results") -> None:
+    """Print on stderr what was left out, what does not count, and the first problems."""
+    from rufous.evaluation.report_page import not_counted
+
+    for row, reason in results["left_out"].items():
+        typer.echo(f"left out {row}: {reason}", err=True)
+    for row, reason in not_counted(results):
+        typer.echo(f"not counted in {row}: {reason}", err=True)
+    if results["num_passed_over"]:
+        typer.echo(f"passed over: {results['num_passed_over']} clips beyond --samples", err=True)
+    problems = results["problems"]
+    for problem in problems[:SHOWN_PROBLEMS]:
+        typer.echo(f"{problem['file']}: {problem['reason']}", err=True)
+    if len(problems) > SHOWN_PROBLEMS:
+        typer.echo(f"and {len(problems) - SHOWN_PROBLEMS} more problems, in results.json", err=True)

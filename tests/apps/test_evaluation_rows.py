@@ -1,0 +1,48 @@
+import pytest
+
+from rufous.apps.evaluation_rows import check_outside, outside_rows, row_names, without_unsorted_flickering
+from rufous.evaluation.dimensions.rows import ROW_NAMES
+from rufous.evaluation.vbench.known_suites import find_suite
+from rufous.evaluation.vbench.results import DimensionResult, write_eval_results
+from rufous.evaluation.vbench.suite import SuiteEntry
+from tests.evaluation.results_of import loaded_rows
+
+FLICKER = [SuiteEntry(prompt="a lake", dimensions=("temporal_flickering",))]
+
+
+def test_without_a_suite_every_row_is_measured_but_those_for_suites():
+    assert set(ROW_NAMES) - set(row_names(None, None)) == {"static_filter", "unfiltered_temporal_flickering"}
+    assert row_names("temporal_flickering, world_truth", None) == ["temporal_flickering", "world_truth"]
+
+
+def test_a_suite_brings_the_rows_that_it_asks_for():
+    names = row_names(None, find_suite("world"))
+    assert "unfiltered_temporal_flickering" in names
+    assert not {"temporal_flickering", "static_filter", "dynamic_degree", "proxy_color"} & set(names)
+    assert row_names("temporal_flickering", FLICKER) == [
+        "temporal_flickering",
+        "static_filter",
+        "unfiltered_temporal_flickering",
+    ]
+    with pytest.raises(ValueError, match="--suite asks for none of --rows color"):
+        row_names("color", FLICKER)
+
+
+def test_flickering_needs_the_filter():
+    kept = without_unsorted_flickering(loaded_rows("temporal_flickering", "unfiltered_temporal_flickering"))
+    assert list(kept.rows) == ["unfiltered_temporal_flickering"]
+    assert "clips that move are not sorted out" in kept.left_out["temporal_flickering"]
+    both = loaded_rows("temporal_flickering", "static_filter")
+    assert without_unsorted_flickering(both) is both
+
+
+def test_rows_from_outside_are_those_of_the_table_and_not_measured_here(tmp_path):
+    outside = {"color": DimensionResult(score=0.5)}
+    write_eval_results(tmp_path / "good.json", outside)
+    assert outside_rows(tmp_path / "good.json") == outside
+    write_eval_results(tmp_path / "bad.json", {"colour": DimensionResult(score=0.5)})
+    with pytest.raises(ValueError, match="colour is no row of VBench's table"):
+        outside_rows(tmp_path / "bad.json")
+    check_outside(outside, loaded_rows("temporal_flickering"))
+    with pytest.raises(ValueError, match="color would be measured here too"):
+        check_outside(outside, loaded_rows("color"))
