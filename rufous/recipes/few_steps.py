@@ -39,7 +39,7 @@ from rufous.pipelines.loading import component_names
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
-from rufous.recipes.recovery import load_denoiser
+from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
 from rufous.recipes.releases import manifest_of, save_student
 from rufous.recipes.text_tower import Text
 from rufous.rewards.feedback import RewardFeedback
@@ -199,20 +199,7 @@ def few_step_settings(diffusion: DiffusionConfig, config: FewStepsConfig) -> Dif
         timestep_spacing="lcm",
         num_origin_points=config.num_points,
     )
-    middle = (config.guidance.lowest + config.guidance.highest) / 2
-    told = None if config.guidance.embed_dim is None else middle - 1.0
-    return replace(diffusion, sampling=sampling, embedded_guidance_scale=told)
-
-
-def with_guidance_embedding(student: Denoiser, embed_dim: int | None) -> Denoiser:
-    """The same student with a guidance embedding that starts at zero, so that it changes nothing yet."""
-    network = student.network
-    assert isinstance(network, UNet3D)
-    if embed_dim is None or network.config.guidance_embed_dim == embed_dim:
-        return student
-    told = UNet3D(replace(network.config, guidance_embed_dim=embed_dim))
-    told.load_state_dict({**told.state_dict(), **network.state_dict()})
-    return replace(student, network=told.to(next(network.parameters()).device))
+    return replace(diffusion, sampling=sampling, embedded_guidance_scale=embedded_scale(config.guidance))
 
 
 def make_objective(
