@@ -9,7 +9,6 @@ student's own figures from before the first step.
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -40,7 +39,7 @@ from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
 from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
-from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
 from rufous.recipes.text_tower import Text
 from rufous.rewards.feedback import RewardFeedback
 from rufous.training.batches import BatchSource
@@ -95,7 +94,7 @@ class Watching(Protocol):
         ...
 
     def parents(self) -> Mapping[str, Path]:
-        """Releases that shape the student, by role."""
+        """Releases and published files that shape the student besides teacher and critic, by role."""
         ...
 
 
@@ -121,8 +120,15 @@ def distil(
         watching: Rewards and measurements.
         run_dir: Folder of the run.
         processes: Those that share it.
+
+    Raises:
+        CheckpointError: What shapes the student is missing or damaged, or was exchanged during the run.
     """
     device, teacher = processes.device, find_release(config.teacher)
+    places = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
+    if config.critic is not None:
+        places["critic"] = find_release(config.critic)
+    ancestors = ancestry(places)
     original = load_denoiser(teacher, device)
     student = with_guidance_embedding(load_denoiser(config.student, device), config.guidance.embed_dim)
     network = student.network
@@ -137,23 +143,20 @@ def distil(
     processes.spread(objective.networks)
 
     def save(step: int, folder: Path) -> None:
-        parents = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
-        if config.critic is not None:
-            parents["critic"] = find_release(config.critic)
-        record = partial(
-            manifest_of,
-            config=config,
+        manifest = manifest_of(
+            name,
+            config,
             seeds={"training": config.seed},
-            parents=parents,
+            ancestors=ancestors,
             figures={"steps": step},
         )
         plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))
-        save_student(run_dir / "release", teacher, plain, diffusion, record(name), processes)
+        save_student(run_dir / "release", teacher, plain, diffusion, manifest, processes)
         if config.method == "distribution_matching":
             critic = objective.networks["critic"]
             assert isinstance(critic, UNet3D)
-            theirs = run_dir / "critic"
-            save_student(theirs, teacher, critic, usual.diffusion, record(f"{name}-critic"), processes)
+            beside = replace(manifest, name=f"{name}-critic")
+            save_student(run_dir / "critic", teacher, critic, usual.diffusion, beside, processes)
 
     def validate(step: int) -> Figures:
         found = watching.measure(pipe)
@@ -172,7 +175,7 @@ def distil(
         device=device,
         save=save,
         validate=validate,
-        made_of=made_of(config),
+        made_of={**made_of(config), **file_hashes(ancestors)},
     )
     return run_dir / "release"
 

@@ -25,7 +25,7 @@ from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
-from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.releases import ancestry, manifest_of, save_student
 from rufous.training.batches import BatchSource
 from rufous.training.loop import TrainConfig, train
 
@@ -85,8 +85,12 @@ def recover(
         empty: The empty caption, batch of 1.
         run_dir: Folder of the run.
         processes: Those that share it.
+
+    Raises:
+        CheckpointError: Teacher or student is damaged, or was exchanged during the run.
     """
     teacher = open_teacher(config)
+    ancestors = ancestry({"teacher": teacher, "student": Path(config.student)})
     guidance = config.objective.guidance
     student = with_guidance_embedding(load_denoiser(config.student, processes.device), guidance.embed_dim)
     network = student.network
@@ -107,7 +111,7 @@ def recover(
             name,
             config,
             seeds={"training": config.seed},
-            parents={"teacher": teacher, "student": Path(config.student)},
+            ancestors=ancestors,
             figures={"steps": step},
         )
         save_student(run_dir / "release", teacher, network, plain, manifest, processes)
