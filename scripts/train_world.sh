@@ -38,9 +38,9 @@ if [ "$(cat runs/train_world_start)" = shipped ]; then
   text=rufous/models/world-video-text
   start="init_from=$SHIPPED images=null sparse=null"
 else
-  $TRAIN world_autoencoder --preset "$PRESET" --device "$DEVICE"
-  $TRAIN world_video_text --preset "$PRESET" --device "$DEVICE"
+  $TRAIN world_autoencoder --run-dir runs/world_autoencoder --preset "$PRESET" --device "$DEVICE"
+  $TRAIN world_video_text --run-dir runs/world_video_text --preset "$PRESET" --device "$DEVICE"
 fi
-$TRAIN world_teacher --preset "$PRESET" --device "$DEVICE" \
+$TRAIN world_teacher --run-dir runs/world_teacher --preset "$PRESET" --device "$DEVICE" \
   latents.autoencoder="$autoencoder" text="$text" $start "$@"
 $RUFOUS train world_truth model=runs/world_teacher/release --device "$DEVICE"

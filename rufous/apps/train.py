@@ -14,12 +14,15 @@ if TYPE_CHECKING:
 def train(
     recipe: Annotated[str, typer.Argument(help="Name of a recipe; 'rufous recipes' lists them.")],
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value or group.key=value.")] = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run; runs/RECIPE by default.")] = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of the run; see below.")] = None,
     preset: Annotated[str | None, typer.Option(help="Settings to start from.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the settings and stop.")] = False,
 ) -> None:
-    """Run a recipe; a run that was interrupted goes on where it stopped, with the same command."""
+    """Run a recipe; a run that was interrupted goes on where it stopped, with the same command.
+
+    Its folder is runs/RECIPE, or runs/RECIPE_PRESET with a preset that differs from the usual settings.
+    """
     made = run_recipe(recipe, overrides, preset=preset, run_dir=run_dir, device=device, is_dry_run=dry_run)
     if made is not None:
         typer.echo(str(made))
@@ -34,7 +37,10 @@ def run_recipe(
     device: str,
     is_dry_run: bool,
 ) -> Path | None:
-    """Run a recipe in ``run_dir`` (``runs/NAME`` by default), or print its settings.
+    """Run a recipe in ``run_dir``, or print its settings.
+
+    By default the folder is ``runs/NAME``, or ``runs/NAME_PRESET`` with a preset that differs from the usual
+    settings, so that no preset finds the checkpoints of another.
 
     Returns:
         What it made; None after a dry run, and in all processes of torchrun but the first.
@@ -45,7 +51,8 @@ def run_recipe(
     from rufous.core.config import override, to_json_dict
 
     recipe = _find_recipe(name)
-    config = override(recipe.preset(preset), overrides or [])
+    chosen = recipe.preset(preset)
+    config = override(chosen, overrides or [])
     if is_dry_run:
         typer.echo(json.dumps(to_json_dict(config), indent=2))
         return None
@@ -53,7 +60,8 @@ def run_recipe(
     from rufous.core.devices import pick_device
 
     show_log()
-    made = recipe.run(config, run_dir or Path("runs") / recipe.name, pick_device(device))
+    folder = recipe.name if chosen == recipe.config else f"{recipe.name}_{preset}"
+    made = recipe.run(config, run_dir or Path("runs") / folder, pick_device(device))
     return made if os.environ.get("RANK", "0") == "0" else None
 
 

@@ -98,12 +98,15 @@ def carry_over(teacher: nn.Module, student: Any) -> nn.Module:
     return network.train(teacher.training)
 
 
-def paired_stages(student: nn.Module, teacher: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+def paired_stages(
+    student: nn.Module, teacher: nn.Module, pruned: Any = None
+) -> list[tuple[nn.Module, nn.Module]]:
     """Stages of two networks whose features can be compared: each of the student's with the one it came from.
 
     Args:
         student: Pruned, or shallower with its stages numbered anew.
         teacher: What it was pruned from.
+        pruned: The student's config when it was pruned, if it has got other inputs since.
 
     Returns:
         A pair for every stage that both run.
@@ -111,7 +114,7 @@ def paired_stages(student: nn.Module, teacher: nn.Module) -> list[tuple[nn.Modul
     Raises:
         ConfigError: As ``plan_carry_over``.
     """
-    pairs = plan_carry_over(teacher.config, student.config).stages.items()
+    pairs = plan_carry_over(teacher.config, pruned or student.config).stages.items()
     return [(student.get_submodule(mine), teacher.get_submodule(its)) for mine, its in pairs]
 
 

@@ -769,7 +769,8 @@ class UNet3D(nn.Module):
             Prediction in the dtype of ``latents``.
 
         Raises:
-            ValueError: A needed field of ``cond`` is None, or a size does not fit.
+            ValueError: A needed field of ``cond`` is None, a guidance scale would be ignored, or a size does
+                not fit.
         """
         self._check(latents, cond)
         assert cond.prompt_embeds is not None
@@ -865,17 +866,14 @@ class UNet3D(nn.Module):
                 f"this U-Net needs {', '.join(f'cond.{name}' for name in missing)}, which is None"
             )
         guidance, motion = self.config.guidance_embed_dim or 0, self.config.motion_embed_dim or 0
-        if (
-            guidance
-            and cond.guidance_embeds is not None
-            and cond.guidance_embeds.shape[1]
-            not in (
-                guidance,
-                guidance + motion,
-            )
-        ):
+        width = 0 if cond.guidance_embeds is None else cond.guidance_embeds.shape[1]
+        if width and not guidance:
             raise ValueError(
-                f"cond.guidance_embeds is {cond.guidance_embeds.shape[1]} wide: use {guidance}"
+                "cond.guidance_embeds is given, and this U-Net has no guidance_embed_dim: leave it out"
+            )
+        if width and width not in (guidance, guidance + motion):
+            raise ValueError(
+                f"cond.guidance_embeds is {width} wide: use {guidance}"
                 + (f", or {guidance + motion} with the motion weight" if motion else "")
             )
         if latents.shape[1] != self.config.in_channels:

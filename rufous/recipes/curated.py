@@ -18,7 +18,6 @@ from pathlib import Path
 import torch
 
 from rufous.checkpoints.lookup import find_release
-from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config
 from rufous.data.buckets import BucketConfig, BucketRule
 from rufous.diffusion.denoiser import Denoiser
@@ -30,7 +29,7 @@ from rufous.recipes.curated_batches import CuratedDataConfig, open_curated
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe, made_of
 from rufous.recipes.recovery import load_denoiser
-from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.releases import ancestry, manifest_of, save_student
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
 
@@ -70,6 +69,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
         CheckpointError: No such release, or a cache of other clips.
     """
     start = find_release(config.start)
+    ancestors = ancestry({"start": start})
     with joined(device) as processes:
         data = open_curated(config.data, start, processes, seed=config.seed)
         denoiser = _denoiser(config, start, processes.device)
@@ -81,10 +81,10 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
 
         def save(step: int, folder: Path) -> None:
             manifest = manifest_of(
-                f"{Manifest.load(start).name}-curated",
+                f"{ancestors[0].parent.name}-curated",
                 config,
                 seeds={"training": config.seed},
-                parents={"start": start},
+                ancestors=ancestors,
                 figures={"steps": step, "clips": len(data.clips)},
             )
             save_student(run_dir / "release", start, network, diffusion, manifest, processes)

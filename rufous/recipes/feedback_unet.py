@@ -34,7 +34,7 @@ from rufous.recipes.recipe import Recipe
 from rufous.recipes.video_batches import VideoDataConfig, VideoSet, alternating_videos, open_videos
 from rufous.rewards.decoding import sliced_decoder
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
-from rufous.rewards.loading import load_reward
+from rufous.rewards.loading import load_reward, reward_place
 from rufous.rewards.reward import FrameChoice, Mixture, Weighted
 from rufous.training.loop import TrainConfig
 from rufous.training.optim import OptimizerConfig
@@ -123,8 +123,8 @@ class _Watching:
         return {**student, "frame_change": teacher["frame_change"]}
 
     def parents(self) -> Mapping[str, Path]:
-        """Published rewards are no releases."""
-        return {}
+        """What each reward is read from; one that is held out decides the guard."""
+        return {f"reward {each.name}": reward_place(each.name) for each in self.config.rewards}
 
 
 def run(config: FeedbackUNetConfig, run_dir: Path, device: torch.device) -> Path:
@@ -142,7 +142,7 @@ def run(config: FeedbackUNetConfig, run_dir: Path, device: torch.device) -> Path
         with alternating_videos(config.data, data, config.seed) as batches:
             return distil(
                 config,
-                name=Path(config.student).parent.name.removeprefix("distil_") + "-4-steps",
+                name=_name(config),
                 batches=batches,
                 empty=data.empty,
                 text=data.text,
@@ -150,6 +150,11 @@ def run(config: FeedbackUNetConfig, run_dir: Path, device: torch.device) -> Path
                 run_dir=run_dir,
                 processes=processes,
             )
+
+
+def _name(config: FeedbackUNetConfig) -> str:
+    """Of the release: that of the run which made the student, and the number of steps."""
+    return f"{Path(config.student).parent.name.removeprefix('distil_')}-{config.num_inference_steps}-steps"
 
 
 def _mixture(chosen: Sequence[RewardChoice], device: torch.device) -> Mixture | None:

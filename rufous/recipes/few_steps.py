@@ -9,7 +9,6 @@ student's own figures from before the first step.
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -39,8 +38,8 @@ from rufous.pipelines.loading import component_names
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
-from rufous.recipes.recovery import load_denoiser
-from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
+from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
 from rufous.recipes.text_tower import Text
 from rufous.rewards.feedback import RewardFeedback
 from rufous.training.batches import BatchSource
@@ -95,7 +94,7 @@ class Watching(Protocol):
         ...
 
     def parents(self) -> Mapping[str, Path]:
-        """Releases that shape the student, by role."""
+        """Releases and published files that shape the student besides teacher and critic, by role."""
         ...
 
 
@@ -121,8 +120,15 @@ def distil(
         watching: Rewards and measurements.
         run_dir: Folder of the run.
         processes: Those that share it.
+
+    Raises:
+        CheckpointError: What shapes the student is missing or damaged, or was exchanged during the run.
     """
     device, teacher = processes.device, find_release(config.teacher)
+    places = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
+    if config.critic is not None:
+        places["critic"] = find_release(config.critic)
+    ancestors = ancestry(places)
     original = load_denoiser(teacher, device)
     student = with_guidance_embedding(load_denoiser(config.student, device), config.guidance.embed_dim)
     network = student.network
@@ -137,23 +143,20 @@ def distil(
     processes.spread(objective.networks)
 
     def save(step: int, folder: Path) -> None:
-        parents = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
-        if config.critic is not None:
-            parents["critic"] = find_release(config.critic)
-        record = partial(
-            manifest_of,
-            config=config,
+        manifest = manifest_of(
+            name,
+            config,
             seeds={"training": config.seed},
-            parents=parents,
+            ancestors=ancestors,
             figures={"steps": step},
         )
         plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))
-        save_student(run_dir / "release", teacher, plain, diffusion, record(name), processes)
+        save_student(run_dir / "release", teacher, plain, diffusion, manifest, processes)
         if config.method == "distribution_matching":
             critic = objective.networks["critic"]
             assert isinstance(critic, UNet3D)
-            theirs = run_dir / "critic"
-            save_student(theirs, teacher, critic, usual.diffusion, record(f"{name}-critic"), processes)
+            beside = replace(manifest, name=f"{name}-critic")
+            save_student(run_dir / "critic", teacher, critic, usual.diffusion, beside, processes)
 
     def validate(step: int) -> Figures:
         found = watching.measure(pipe)
@@ -172,7 +175,7 @@ def distil(
         device=device,
         save=save,
         validate=validate,
-        made_of=made_of(config),
+        made_of={**made_of(config), **file_hashes(ancestors)},
     )
     return run_dir / "release"
 
@@ -199,20 +202,7 @@ def few_step_settings(diffusion: DiffusionConfig, config: FewStepsConfig) -> Dif
         timestep_spacing="lcm",
         num_origin_points=config.num_points,
     )
-    middle = (config.guidance.lowest + config.guidance.highest) / 2
-    told = None if config.guidance.embed_dim is None else middle - 1.0
-    return replace(diffusion, sampling=sampling, embedded_guidance_scale=told)
-
-
-def with_guidance_embedding(student: Denoiser, embed_dim: int | None) -> Denoiser:
-    """The same student with a guidance embedding that starts at zero, so that it changes nothing yet."""
-    network = student.network
-    assert isinstance(network, UNet3D)
-    if embed_dim is None or network.config.guidance_embed_dim == embed_dim:
-        return student
-    told = UNet3D(replace(network.config, guidance_embed_dim=embed_dim))
-    told.load_state_dict({**told.state_dict(), **network.state_dict()})
-    return replace(student, network=told.to(next(network.parameters()).device))
+    return replace(diffusion, sampling=sampling, embedded_guidance_scale=embedded_scale(config.guidance))
 
 
 def make_objective(

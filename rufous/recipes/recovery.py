@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.lookup import find_release
@@ -19,12 +20,12 @@ from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.schedules import make_schedule
 from rufous.distillation.denoising import LatentBatch
 from rufous.distillation.structural import StructuralConfig, StructuralObjective
-from rufous.distillation.teaching import network_of
+from rufous.distillation.teaching import GuidanceRange, network_of
 from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
-from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.releases import ancestry, manifest_of, save_student
 from rufous.training.batches import BatchSource
 from rufous.training.loop import TrainConfig, train
 
@@ -75,6 +76,8 @@ def recover(
 ) -> Path:
     """Train and write ``run_dir/release``: the teacher's release with the student's U-Net, without guidance.
 
+    A student that is told the scale is sampled at the middle one of its range.
+
     Args:
         config: Settings of the recipe, all of which must be equal when the run is resumed.
         name: Of the release.
@@ -82,26 +85,33 @@ def recover(
         empty: The empty caption, batch of 1.
         run_dir: Folder of the run.
         processes: Those that share it.
+
+    Raises:
+        CheckpointError: Teacher or student is damaged, or was exchanged during the run.
     """
     teacher = open_teacher(config)
-    student = load_denoiser(config.student, processes.device)
+    ancestors = ancestry({"teacher": teacher, "student": Path(config.student)})
+    guidance = config.objective.guidance
+    student = with_guidance_embedding(load_denoiser(config.student, processes.device), guidance.embed_dim)
     network = student.network
     assert isinstance(network, UNet3D)
     original = load_denoiser(teacher, processes.device)
-    blocks = (
-        paired_stages(network, network_of(original, "teacher")) if config.objective.feature_weight else []
-    )
+    blocks = _blocks(network, network_of(original, "teacher")) if config.objective.feature_weight else []
     processes.spread(network)
     objective = StructuralObjective(student, original, empty, config.objective, blocks=blocks)
     diffusion = load_config(teacher, component_name(teacher, "diffusion"))
-    plain = replace(diffusion, sampling=replace(diffusion.sampling, guidance_scale=1.0))
+    plain = replace(
+        diffusion,
+        sampling=replace(diffusion.sampling, guidance_scale=1.0),
+        embedded_guidance_scale=embedded_scale(guidance),
+    )
 
     def save(step: int, folder: Path) -> None:
         manifest = manifest_of(
             name,
             config,
             seeds={"training": config.seed},
-            parents={"teacher": teacher, "student": Path(config.student)},
+            ancestors=ancestors,
             figures={"steps": step},
         )
         save_student(run_dir / "release", teacher, network, plain, manifest, processes)
@@ -118,8 +128,42 @@ def recover(
     return run_dir / "release"
 
 
+def _blocks(student: UNet3D, teacher: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """Pairs to compare, whether the student has a guidance embedding of its own or not."""
+    assert isinstance(teacher, UNet3D)
+    embed_dim = teacher.config.guidance_embed_dim
+    return paired_stages(student, teacher, replace(student.config, guidance_embed_dim=embed_dim))
+
+
 def load_denoiser(release: str | Path, device: torch.device) -> Denoiser:
     """The U-Net of a release in float32 with its schedule; its weights are trainable."""
     diffusion: DiffusionConfig = load_config(release, component_name(release, "diffusion"))
     network = load_component(release, component_name(release, "unet"), dtype=torch.float32, device=device)
     return Denoiser(network, make_schedule(diffusion.schedule), diffusion.prediction_type)
+
+
+def with_guidance_embedding(pupil: Denoiser, embed_dim: int | None) -> Denoiser:
+    """The same U-Net with a guidance embedding that starts at zero, so that it changes nothing yet.
+
+    Raises:
+        ConfigError: It has one of another width, or none is wanted.
+    """
+    network = pupil.network
+    assert isinstance(network, UNet3D)
+    has = network.config.guidance_embed_dim
+    if has == embed_dim:
+        return pupil
+    if has is not None:
+        raise ConfigError(
+            f"guidance.embed_dim={embed_dim}: the network to train has a guidance embedding already, "
+            f"so use guidance.embed_dim={has}"
+        )
+    told = UNet3D(replace(network.config, guidance_embed_dim=embed_dim))
+    told.load_state_dict({**told.state_dict(), **network.state_dict()})
+    return replace(pupil, network=told.to(next(network.parameters()).device))
+
+
+def embedded_scale(guidance: GuidanceRange) -> float | None:
+    """What a student is told when sampled: the weight w = g - 1 of the middle scale, if it reads one."""
+    middle = (guidance.lowest + guidance.highest) / 2
+    return None if guidance.embed_dim is None else middle - 1.0

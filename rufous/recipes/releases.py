@@ -1,16 +1,50 @@
 """What recipes write: manifests that name every parent, and releases of students."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
-from rufous.checkpoints.release import component_kinds, save_release
+from rufous.checkpoints.release import component_kinds, save_release, verify_release
+from rufous.core.errors import CheckpointError
+from rufous.core.files import sha256_of
 from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import portable_config
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A release or a published file that shapes a release, as it was when the run began."""
+
+    place: Path
+    parent: Parent
+    licences: Mapping[str, str] | None
+    """None of a file, which names none."""
+
+
+def ancestry(places: Mapping[str, Path]) -> tuple[Ancestor, ...]:
+    """What shapes a release, by role: release folders and files. All of it is hashed.
+
+    Raises:
+        CheckpointError: A release is missing or damaged.
+    """
+    return tuple(_ancestor(role, place) for role, place in places.items())
+
+
+def _ancestor(role: str, place: Path) -> Ancestor:
+    if place.is_file():
+        return Ancestor(place, Parent(name=place.name, sha256=sha256_of(place), role=role), None)
+    manifest = verify_release(place)
+    return Ancestor(place, Parent(name=manifest.name, manifest_id=manifest.id, role=role), manifest.licences)
+
+
+def file_hashes(ancestors: Sequence[Ancestor]) -> dict[str, str | None]:
+    """Of the published files by role: what a run is made of besides the releases that its settings name."""
+    return {f"{each.parent.role}.sha256": each.parent.sha256 for each in ancestors if each.parent.sha256}
 
 
 def manifest_of(
@@ -18,29 +52,52 @@ def manifest_of(
     config: Any,
     *,
     seeds: Mapping[str, int],
-    parents: Mapping[str, Path],
+    ancestors: Sequence[Ancestor],
     figures: Mapping[str, float | int],
 ) -> Manifest:
-    """The manifest of what a recipe made.
+    """The manifest of what a recipe made, under the licences of the releases that it was made of.
 
     Args:
         name: Of the release.
         config: Settings of the recipe.
         seeds: By what they were for.
-        parents: Releases that shaped it, by role; named by the hashes that they have now.
+        ancestors: What shaped it, read when the run began; all of it is hashed again.
         figures: What was measured.
+
+    Raises:
+        CheckpointError: Something that shaped it has changed since the run began.
     """
-    loaded = {role: Manifest.load(folder) for role, folder in parents.items()}
+    for each in ancestors:
+        if _ancestor(each.parent.role or "", each.place) != each:
+            raise CheckpointError(
+                f"{each.place}, the {each.parent.role} of this run, was exchanged since the run began: "
+                f"put back {each.parent.manifest_id or each.parent.sha256}, and the same command goes on"
+            )
+    licences, notes = _inherited(ancestors)
     return Manifest(
         name=name,
         config=portable_config(config),
         seeds=dict(seeds),
-        parents=tuple(
-            Parent(name=found.name, manifest_id=found.id, role=role) for role, found in loaded.items()
-        ),
-        licences={"weights": "Apache-2.0"},
+        parents=tuple(each.parent for each in ancestors),
+        licences=licences,
         figures=dict(figures),
+        notes=notes,
     )
+
+
+def _inherited(ancestors: Sequence[Ancestor]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Licences by part, all of them where releases disagree; of the weights none if a release names none."""
+    releases = {each.parent: each.licences for each in ancestors if each.licences is not None}
+    named: dict[str, set[str]] = {}
+    for licences in releases.values():
+        for part, licence in licences.items():
+            named.setdefault(part, set()).add(licence)
+    found = {part: ", ".join(sorted(each)) for part, each in named.items()}
+    silent = [f"{parent.role} ({parent.name})" for parent, each in releases.items() if "weights" not in each]
+    if not silent:
+        return found, ()
+    others = found.pop("weights", "no licence either")
+    return found, (f"licence of the weights unknown: none is named by {', '.join(silent)}; others: {others}",)
 
 
 def save_student(

@@ -1,5 +1,5 @@
 """Roads of several stages: each has a folder, resumes by itself and is passed by once it is done; rows of
-figures come last.
+figures come last. A folder that was made with other settings is refused before anything in it is touched.
 
 Processes that torchrun started go the road together.
 """
@@ -12,7 +12,9 @@ from typing import Any
 
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import is_release, load_component
+from rufous.core.config import differences, flattened, to_json_dict
 from rufous.core.console import logger
+from rufous.core.errors import ConfigError
 from rufous.core.files import write_text
 from rufous.pipelines.loading import component_names
 from rufous.recipes.processes import Processes
@@ -55,12 +57,19 @@ class Road:
         return self.root / stage / "release"
 
     def go(self, stages: Sequence[Stage]) -> None:
-        """Carry out what is left, in order."""
+        """Carry out what is left, in order.
+
+        Raises:
+            ConfigError: Stages were made with other settings; nothing is overwritten.
+        """
+        self._check(stages)
         for stage in stages:
             is_done = self.is_done(stage)
-            barrier()  # none may mark it done while another still looks
+            barrier()  # none may mark it begun or done while another still looks
             if not is_done:
                 _log.info("stage %s", stage.name)
+                if self.processes.is_first:
+                    write_text(self._begun(stage), json.dumps(self._settings(stage), indent=1))
                 stage.run()
                 if self.processes.is_first:
                     self.mark_done(stage)
@@ -69,7 +78,9 @@ class Road:
     def is_done(self, stage: Stage) -> bool:
         """Whether the stage ended with these settings and inputs, and its release is still what it wrote."""
         mark, release = self.root / stage.name / "done.json", self.release(stage.name)
-        return mark.is_file() and is_release(release) and json.loads(mark.read_text()) == self._mark(stage)
+        if not (mark.is_file() and is_release(release)):
+            return False
+        return not differences(json.loads(mark.read_text()), self._mark(stage))
 
     def mark_done(self, stage: Stage) -> None:
         """Remember the release that the stage wrote, and of what."""
@@ -93,9 +104,35 @@ class Road:
         barrier()
         return self.root / "table.md"
 
+    def _check(self, stages: Sequence[Stage]) -> None:
+        """Refuse changes to stages that have begun; the last of them may take more or fewer steps."""
+        begun = [stage for stage in stages if self._begun(stage).is_file()]
+        problems: list[str] = []
+        for stage in begun:
+            settings = self._settings(stage)
+            steps = settings.keys() - made_of(stage.config).keys() if stage is begun[-1] else ()
+            changes = differences(json.loads(self._begun(stage).read_text()), settings, may_change=steps)
+            problems += [f"{stage.name}: {change}" for change in changes]
+        if problems:
+            raise ConfigError(
+                f"{self.root} was made with other settings: {'; '.join(problems)}. "
+                "Use the old values, or a new run_dir"
+            )
+
+    def _begun(self, stage: Stage) -> Path:
+        """Where the settings stand with which a stage began."""
+        return self.root / stage.name / "begun.json"
+
+    def _settings(self, stage: Stage) -> dict[str, Any]:
+        """What a stage is made of; releases of this road, which may not be there yet, by their place."""
+        made = _made_of(stage)
+        for name, value in flattened(to_json_dict(stage.config)).items():
+            if name in made and isinstance(value, str) and Path(value).is_relative_to(self.root):
+                made[name] = Path(value).relative_to(self.root).as_posix()
+        return made
+
     def _mark(self, stage: Stage) -> dict[str, Any]:
-        made = made_of(stage.config, leave_out=MAY_CHANGE - {"num_steps"})
-        return {"manifest_id": Manifest.load(self.release(stage.name)).id, "made_of": made}
+        return {"manifest_id": Manifest.load(self.release(stage.name)).id, "made_of": _made_of(stage)}
 
     def _judged(self, row: Row, num_prompts: int, features: str) -> dict[str, Any]:
         """Truth, motion and time of one row; judged once for each release and settings."""
@@ -119,6 +156,11 @@ class Road:
         network = load_component(row.release, component_names(row.release)["unet"])
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return {**{name: found[name] for name in found if name != "config"}, "parameters": parameters}
+
+
+def _made_of(stage: Stage) -> dict[str, Any]:
+    """With the number of steps, which a resumed run may change and a stage that is done may not."""
+    return made_of(stage.config, leave_out=MAY_CHANGE - {"num_steps"})
 
 
 def markdown_table(rows: Sequence[tuple[Row, dict[str, Any]]]) -> str:

@@ -2,22 +2,28 @@
 
     rufous train world_pruning
 
-``rufous prune`` does the same to any release; it measures on the calls of its own sampling.
+``rufous prune`` does the same to any release; it measures on the calls of its own sampling, and times too.
+Here nothing is timed, so that the same settings give the same release.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.release import is_release
 from rufous.compression.calls import noised_calls
 from rufous.compression.prune import PruneConfig
 from rufous.compression.release import prune_release
+from rufous.core.config import differences
+from rufous.core.errors import ConfigError
+from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
 from rufous.distillation.teaching import network_of
 from rufous.recipes.processes import joined
-from rufous.recipes.recipe import Recipe
+from rufous.recipes.recipe import Recipe, made_of
 from rufous.recipes.recovery import load_denoiser
 from rufous.recipes.world_sets import SIXTEEN, WorldSet, open_sets
 from rufous.training.parallel import barrier
@@ -37,7 +43,20 @@ class WorldPruningConfig:
 
 
 def run(config: WorldPruningConfig, run_dir: Path, device: torch.device) -> Path:
-    """Write ``run_dir/release``; of several processes the first one measures."""
+    """Write ``run_dir/release``, if it is not there yet; of several processes the first one measures.
+
+    Raises:
+        ConfigError: It is there, made with other settings.
+    """
+    release, mark = run_dir / "release", run_dir / "made_of.json"
+    if is_release(release):
+        before = json.loads(mark.read_text()) if mark.is_file() else {}
+        if changes := differences(before, made_of(config)):
+            raise ConfigError(
+                f"{release} was made with other settings: {'; '.join(changes)}. "
+                "Use the old values, or a new run_dir"
+            )
+        return release
     teacher = find_release(config.teacher)
     with joined(device) as processes:
         data = open_sets(config.sets[:1], teacher, processes)[0]
@@ -47,8 +66,8 @@ def run(config: WorldPruningConfig, run_dir: Path, device: torch.device) -> Path
             denoiser = load_denoiser(teacher, processes.device)
             prune_release(
                 teacher,
-                run_dir / "release",
-                PruneConfig(budget=config.budget),
+                release,
+                PruneConfig(budget=config.budget, num_latency_calls=0),
                 network=network_of(denoiser, "teacher"),
                 data=lambda: noised_calls(
                     denoiser,
@@ -58,10 +77,10 @@ def run(config: WorldPruningConfig, run_dir: Path, device: torch.device) -> Path
                     generator=generator_from(config.seed, "calibration", device=processes.device),
                 ),
                 seeds={"calibration": config.seed},
-                overwrite=True,
             )
+            write_text(mark, json.dumps(made_of(config), indent=1))
         barrier()
-    return run_dir / "release"
+    return release
 
 
 RECIPE = Recipe(

@@ -26,7 +26,7 @@ from rufous.recipes.stages import Road, Row, Stage
 from rufous.recipes.world_autoencoder import WorldAutoencoderConfig
 from rufous.recipes.world_clips import WorldClipsConfig
 from rufous.recipes.world_feedback import HELD_OUT_IMAGES, FeedbackConfig
-from rufous.recipes.world_few_steps import WorldFewStepsConfig
+from rufous.recipes.world_few_steps import FEEDBACK_TRAIN, WorldFewStepsConfig
 from rufous.recipes.world_pruning import WorldPruningConfig
 from rufous.recipes.world_pruning import run as prune
 from rufous.recipes.world_recovery import WorldRecoveryConfig
@@ -58,18 +58,7 @@ class WorldReproduceConfig:
     few_steps: WorldFewStepsConfig = field(default_factory=WorldFewStepsConfig)
     feedback: FeedbackConfig = HELD_OUT_IMAGES
     """Added to ``few_steps`` in a further stage that starts from its student."""
-    feedback_train: TrainConfig = field(
-        default_factory=lambda: replace(
-            WorldFewStepsConfig().train,
-            num_steps=1_000,
-            optimizer=replace(
-                WorldFewStepsConfig().train.optimizer, learning_rate=2.5e-4, warmup_steps=20, decay_steps=980
-            ),
-            validate_every=100,
-        )
-    )
-    """Its rate falls from the start: at a high one clips get worse for a while, and the guard cannot tell
-    that from cheating."""
+    feedback_train: TrainConfig = FEEDBACK_TRAIN
     num_prompts: int = 400
 
 

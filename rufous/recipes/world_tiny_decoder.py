@@ -8,6 +8,7 @@ both decoders on clips that no run trains on: PSNR, flicker (``distillation.deco
 """
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of
-from rufous.recipes.releases import manifest_of
+from rufous.recipes.releases import Ancestor, ancestry, manifest_of
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.loop import TrainConfig, train
@@ -98,6 +99,7 @@ def run(config: WorldTinyDecoderConfig, run_dir: Path, device: torch.device) -> 
 
 def _train(config: WorldTinyDecoderConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
+    ancestors = ancestry({"autoencoder": Path(config.latents.autoencoder)})
     with processes.first_alone():
         encoded = encode_clips(config.latents, Path(config.latents_dir), device)
         clips = render_clips(config.latents.clips, Path(config.latents.clips_dir))
@@ -124,7 +126,7 @@ def _train(config: WorldTinyDecoderConfig, run_dir: Path, processes: Processes) 
         figures = validate(step)
         whole = processes.whole(network, lambda: TinyDecoder(network.config))
         if processes.is_first:
-            save_tiny_decoder(config, whole, run_dir / "release", figures)
+            save_tiny_decoder(config, whole, run_dir / "release", ancestors, figures)
 
     objective = DecodingObjective(
         network, autoencoder, real_weight=config.real_weight, edge_weight=config.edge_weight
@@ -144,14 +146,18 @@ def _train(config: WorldTinyDecoderConfig, run_dir: Path, processes: Processes) 
 
 
 def save_tiny_decoder(
-    config: WorldTinyDecoderConfig, network: TinyDecoder, folder: Path, figures: dict[str, float]
+    config: WorldTinyDecoderConfig,
+    network: TinyDecoder,
+    folder: Path,
+    ancestors: Sequence[Ancestor],
+    figures: dict[str, float],
 ) -> None:
     """Write a release whose parent is the autoencoder."""
     manifest = manifest_of(
         "world-tiny-decoder",
         config,
         seeds={"training": config.seed, "data": config.latents.clips.seed},
-        parents={"autoencoder": Path(config.latents.autoencoder)},
+        ancestors=ancestors,
         figures=figures,
     )
     save_release(folder, {"tiny_decoder": network}, manifest, overwrite=True)

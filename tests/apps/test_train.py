@@ -33,7 +33,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise RunStoppedError("signal SIGTERM stopped the run: the same command goes on from there")
         return run_dir / "release"
 
-    presets = {"small": Settings(num_steps=2)}
+    presets = {"small": Settings(num_steps=2), "usual": Settings()}
     recipe = Recipe(name="toy", summary="A toy.", config=Settings(), run=run, presets=presets)
     monkeypatch.setattr(recipes, "RECIPES", {"toy": recipe})
     return made
@@ -48,9 +48,11 @@ def test_overrides_preset_folder_and_device_reach_the_recipe(
     assert capsys.readouterr().out.strip() == str(Path("here/release"))
 
 
-def test_the_default_folder_is_named_after_the_recipe(calls: list[Any]):
+def test_the_default_folder_is_named_after_the_recipe_and_a_preset_of_other_settings(calls: list[Any]):
     assert cli.run(["train", "toy", "--device", "cpu"]) == cli.DONE
-    assert calls[0][1] == Path("runs/toy")
+    assert cli.run(["train", "toy", "--preset", "small", "--device", "cpu"]) == cli.DONE
+    assert cli.run(["train", "toy", "--preset", "usual", "--device", "cpu"]) == cli.DONE
+    assert [call[1] for call in calls] == [Path("runs/toy"), Path("runs/toy_small"), Path("runs/toy")]
 
 
 def test_a_dry_run_prints_the_settings_and_trains_nothing(
@@ -68,7 +70,7 @@ def test_a_dry_run_prints_the_settings_and_trains_nothing(
         (["toy", "num_step=1"], "did you mean 'num_steps'?"),
         (["toy", "num_steps"], "has no '='"),
         (["toy", "num_steps=many"], "num_steps='many' does not fit: expected int"),
-        (["toy", "--preset", "tiny"], "has no preset 'tiny': use small"),
+        (["toy", "--preset", "tiny"], "has no preset 'tiny': use small, usual"),
         (["toy", "--device", "tpu"], "device='tpu' is not present"),
         (["toy", "num_steps=13"], "num_steps=13 is not what the run began with"),
     ],
@@ -84,7 +86,7 @@ def test_wrong_settings_are_one_line_and_code_2(
 
 def test_recipes_are_listed_with_their_presets(calls: list[Any], capsys: pytest.CaptureFixture[str]):
     assert cli.run(["recipes"]) == cli.DONE
-    assert capsys.readouterr().out.strip() == "toy: A toy. (presets: small)"
+    assert capsys.readouterr().out.strip() == "toy: A toy. (presets: small, usual)"
     assert cli.run(["recipes", "--json"]) == cli.DONE
     assert json.loads(capsys.readouterr().out)[0]["name"] == "toy"
 

@@ -150,6 +150,11 @@ def test_a_missing_conditioning_field_is_named(field):
         run(unet, cond=replace(cond, **{field: None}))
 
 
+def test_a_guidance_scale_that_would_be_ignored_is_refused():
+    with pytest.raises(ValueError, match="this U-Net has no guidance_embed_dim"):
+        run(tiny_unet(), cond=replace(conditioning(), guidance_embeds=torch.randn(2, 6)))
+
+
 def test_sizes_and_channels_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="use multiples of 2"):
         run(tiny_unet(), torch.zeros(1, 4, 2, 5, 6))

@@ -45,7 +45,13 @@ def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path
     assert pipe.unet.time_cond_proj.weight.abs().sum() > 0
     clip = pipe("a red circle", num_frames=6, generator=torch.Generator().manual_seed(0)).frames[0]
     assert clip.shape == (6, 3, 16, 16)
-    assert {parent.role for parent in Manifest.load(folder).parents} == {"teacher", "student"}
+    manifest = Manifest.load(folder)
+    assert (manifest.name, manifest.licences) == (
+        f"{tmp_path.parent.name}-4-steps",
+        {"weights": "Apache-2.0"},
+    )
+    rewards = {f"reward {each.name}" for each in WORLDS}
+    assert {parent.role for parent in manifest.parents} == {"teacher", "student", *rewards}
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     validated = next(row for row in rows if "frame_change" in row)
     assert {"reward_world_image_text", "reward_world_video_text"} <= set(validated)

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import subprocess
 import sys
@@ -8,12 +9,14 @@ import pytest
 import torch
 
 import rufous
-from rufous.checkpoints.manifest import Manifest
-from rufous.checkpoints.release import load_component, load_config, verify_release
+from rufous.checkpoints.manifest import Manifest, Parent
+from rufous.checkpoints.release import load_component, load_config, save_release, verify_release
+from rufous.core.errors import CheckpointError
+from rufous.networks.text_encoders import WordTokenizer
 from rufous.networks.unet3d import UNet3D
 from rufous.recipes import processes
 from rufous.recipes.processes import Processes
-from rufous.recipes.releases import manifest_of, save_student
+from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -32,10 +35,12 @@ def manifest(road, **changes):
         "toy",
         Settings(str(road.root / "clips")),
         seeds={"training": 3},
-        parents={
-            "teacher": road.root / "teacher" / "release",
-            "rewards": road.root / "video_text" / "release",
-        },
+        ancestors=ancestry(
+            {
+                "teacher": road.root / "teacher" / "release",
+                "rewards": road.root / "video_text" / "release",
+            }
+        ),
         figures={"steps": 7},
     )
 
@@ -49,6 +54,53 @@ def test_the_manifest_names_each_parent_by_role_and_hash(road):
     assert {parent.role: parent.manifest_id for parent in found.parents} == ids
     assert found.config == {"folder": f"{road.root.name}/clips", "seed": 3}  # no path of a machine
     assert (found.seeds, found.figures) == ({"training": 3}, {"steps": 7})
+    assert (found.licences, found.notes) == ({"weights": "Apache-2.0"}, ())
+
+
+def made_of_these(places):
+    return manifest_of("toy", {}, seeds={}, ancestors=ancestry(places), figures={})
+
+
+def labelled(folder, **licences):
+    save_release(folder, {"tokenizer": WordTokenizer(["red"])}, Manifest(name=folder.name, licences=licences))
+    return folder
+
+
+def test_licences_are_those_of_the_releases_that_it_was_made_of(tmp_path):
+    teacher = labelled(tmp_path / "one", weights="RAIL-MS", text_encoder="MIT")
+    own, silent = labelled(tmp_path / "two", weights="Apache-2.0"), labelled(tmp_path / "three")
+    assert made_of_these({"teacher": teacher}).licences == {"weights": "RAIL-MS", "text_encoder": "MIT"}
+    both = made_of_these({"teacher": teacher, "student": own})
+    assert both.licences == {"weights": "Apache-2.0, RAIL-MS", "text_encoder": "MIT"}
+    unknown = made_of_these({"teacher": teacher, "student": silent})
+    assert unknown.licences == {"text_encoder": "MIT"}
+    assert unknown.notes == (
+        "licence of the weights unknown: none is named by student (three); others: RAIL-MS",
+    )
+
+
+def test_a_published_file_is_a_parent_by_its_hash_and_part_of_what_a_run_is_made_of(tmp_path):
+    (tmp_path / "hps.pt").write_bytes(b"weights")
+    ancestors = ancestry({"reward hps": tmp_path / "hps.pt"})
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert [each.parent for each in ancestors] == [Parent(name="hps.pt", sha256=digest, role="reward hps")]
+    assert file_hashes(ancestors) == {"reward hps.sha256": digest}
+    assert file_hashes(ancestry({"teacher": labelled(tmp_path / "one")})) == {}
+
+
+def test_what_was_exchanged_since_the_run_began_stops_it(tmp_path):
+    places = {"teacher": labelled(tmp_path / "one"), "reward hps": tmp_path / "hps.pt"}
+    places["reward hps"].write_bytes(b"weights")
+    ancestors = ancestry(places)
+    manifest_of("toy", {}, seeds={}, ancestors=ancestors, figures={})
+    places["reward hps"].write_bytes(b"others")
+    with pytest.raises(CheckpointError, match="the reward hps of this run, was exchanged"):
+        manifest_of("toy", {}, seeds={}, ancestors=ancestors, figures={})
+    (places["teacher"] / "tokenizer" / "words.json").write_text("[]")  # under the manifest that was there
+    with pytest.raises(CheckpointError, match="is not what its manifest says"):
+        manifest_of("toy", {}, seeds={}, ancestors=ancestors, figures={})
+    with pytest.raises(CheckpointError, match="is not what its manifest says"):
+        ancestry(places)
 
 
 def test_a_student_has_its_teachers_parts_and_its_own_network_and_settings(road, tmp_path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from rufous.checkpoints import Manifest, save_release
+from rufous.core.errors import ConfigError
 from rufous.recipes.processes import Processes
 from rufous.recipes.stages import Road, Row, Stage, markdown_table
 from rufous.training import TrainConfig
@@ -33,16 +34,30 @@ def stage(road: Road, runs: list[str], name: str = "first", **changes: int) -> S
     return Stage(name, Settings(train=TrainConfig(num_steps=changes.pop("num_steps", 5)), **changes), run)
 
 
-def test_a_stage_that_is_done_is_passed_by_until_its_settings_or_its_release_change(road):
+def test_a_stage_that_is_done_is_passed_by_until_its_steps_or_its_release_change(road):
     runs: list[str] = []
     road.go([stage(road, runs)])
     road.go([stage(road, runs)])
     assert runs == ["first"]
     road.go([stage(road, runs, num_steps=6)])
-    road.go([stage(road, runs, num_steps=6, value=2)])
-    assert runs == ["first"] * 3
+    assert runs == ["first"] * 2
     save_release(road.release("first"), tiny_components(), Manifest(name="other"), overwrite=True)
-    assert not road.is_done(stage(road, runs, num_steps=6, value=2))
+    assert not road.is_done(stage(road, runs, num_steps=6))
+
+
+def test_a_road_of_other_settings_is_refused_before_anything_runs(road):
+    runs: list[str] = []
+    road.go([stage(road, runs), stage(road, runs, "second")])
+    before = Manifest.load(road.release("first")).id
+    for changed in (stage(road, runs, value=2), stage(road, runs, num_steps=6)):
+        with pytest.raises(ConfigError, match=r"first: (value|train\.num_steps) was"):
+            road.go([changed, stage(road, runs, "second")])
+    with pytest.raises(ConfigError, match=r"second: value was 1 and is 2\. Use the old values"):
+        road.go([stage(road, runs), stage(road, runs, "second", value=2), stage(road, runs, "third")])
+    assert runs == ["first", "second"]
+    road.go([stage(road, runs), stage(road, runs, "second", num_steps=6), stage(road, runs, "third")])
+    assert runs == ["first", "second", "second", "third"]
+    assert Manifest.load(road.release("first")).id == before
 
 
 def test_a_stage_that_fails_leaves_no_mark_and_those_before_it_done(road):

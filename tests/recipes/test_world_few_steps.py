@@ -1,13 +1,16 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors import safe_open
 
 import rufous
+from rufous.apps import cli
 from rufous.checkpoints import Manifest, save_release, video_text
 from rufous.checkpoints.release import load_component, load_config, verify_release
+from rufous.core.config import to_json_dict
 from rufous.distillation.distribution_matching import DistributionMatchingObjective
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
@@ -142,6 +145,29 @@ def test_what_shaped_a_student_by_feedback_is_among_its_parents(student_road, ro
     }
     found = {parent.role: parent.manifest_id for parent in Manifest.load(folder).parents}
     assert found == {role: Manifest.load(release).id for role, release in expected.items()}
+
+
+def test_feedback_goes_on_from_the_run_before_it_by_the_commands_of_the_documentation(
+    student_road, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(world_few_steps, "measure_model", lambda *args: FIGURES)
+    toy = student_road.few_steps
+    small = ["train.num_steps=1", "train.validate_every=1", "train.dtype=fp32", "num_validation_clips=2"]
+    settings = [*small, f"teacher={toy.teacher}", f"feedback.rewards={toy.feedback.rewards}"]
+    settings.append(f"sets={json.dumps(to_json_dict(toy.sets))}")
+    first = ["train", "world_few_steps", "--device", "cpu", *settings]
+    assert cli.run([*first, f"student={toy.student}"]) == cli.DONE
+    assert cli.run([*first, "--preset", "feedback"]) == cli.DONE
+    parents = {
+        parent.role: parent.manifest_id
+        for parent in Manifest.load("runs/world_few_steps_feedback/release").parents
+    }
+    before = {"student": "release", "critic": "critic"}
+    for role, folder in before.items():
+        assert parents[role] == Manifest.load(Path("runs/world_few_steps") / folder).id
+    rate = RECIPES["world_few_steps"].preset("feedback").train.optimizer.learning_rate
+    assert rate == 0.5 * world_few_steps.SMALL.train.optimizer.learning_rate
 
 
 def test_settings_by_which_the_student_would_never_see_a_set_are_refused():

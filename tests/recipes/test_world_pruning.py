@@ -1,9 +1,12 @@
 import json
+from dataclasses import replace
 
+import pytest
 import torch
 
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component
+from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
 from rufous.recipes.world_pruning import WorldPruningConfig
 
@@ -26,3 +29,9 @@ def test_the_release_is_smaller_and_the_same_each_time(student_road, tmp_path):
     ]
     assert measured[0] == measured[1] != []
     assert [parent.role for parent in Manifest.load(first).parents] == ["teacher"]
+    assert Manifest.load(first).id == Manifest.load(second).id
+    written = (first / "rufous.json").stat().st_mtime_ns
+    assert RECIPES["world_pruning"].run(config, tmp_path / "a", CPU) == first
+    with pytest.raises(ConfigError, match="budget was '-10%' and is '-20%'"):
+        RECIPES["world_pruning"].run(replace(config, budget="-20%"), tmp_path / "a", CPU)
+    assert (first / "rufous.json").stat().st_mtime_ns == written

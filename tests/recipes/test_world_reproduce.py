@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rufous.checkpoints.manifest import Manifest
-from rufous.core.errors import RunStoppedError
+from rufous.core.errors import ConfigError, RunStoppedError
 from rufous.recipes import RECIPES
 from rufous.recipes.processes import Processes
 from rufous.recipes.stages import Road as Stages
@@ -74,13 +74,14 @@ def test_each_release_names_the_one_before_it(reproduced):
 def test_stages_that_are_done_are_passed_by_and_a_lost_one_is_made_again(road, reproduced):
     marks = {stage: (reproduced / stage / "done.json") for stage in STAGES}
     written = {stage: mark.stat().st_mtime_ns for stage, mark in marks.items()}
-    marks["feedback"].unlink()
+    for lost in ("pruned", "feedback"):
+        marks[lost].unlink()
     RECIPES["world_reproduce"].run(toy(road), reproduced, CPU)
     again = {stage for stage, mark in marks.items() if mark.stat().st_mtime_ns != written[stage]}
-    assert again == {"feedback"}
+    assert again == {"pruned", "feedback"}
 
 
-def test_a_stage_of_other_settings_is_made_again_and_so_is_what_comes_after(road, reproduced, tmp_path):
+def test_the_last_stage_may_go_on_and_other_settings_are_refused_untouched(road, reproduced, tmp_path):
     root = tmp_path / "copy"
     shutil.copytree(reproduced, root)
     config = toy(road)
@@ -91,9 +92,9 @@ def test_a_stage_of_other_settings_is_made_again_and_so_is_what_comes_after(road
     )
     assert {stage for stage in STAGES if before[stage] != after[stage]} == {"feedback"}
     assert {row["seen"]["num_clips"] for row in json.loads((root / "table.json").read_text())} == {3.0}
-    stages = Stages(root, Processes(CPU, None))
-    stale = stages_of(replace(config, budget="-5%"), stages)
-    assert [stage.name for stage in stale if not stages.is_done(stage)] == ["pruned", "feedback"]
+    with pytest.raises(ConfigError, match=r"pruned: budget was '-10%' and is '-5%'\. Use the old values"):
+        RECIPES["world_reproduce"].run(replace(longer, budget="-5%"), root, CPU)
+    assert {stage: Manifest.load(root / stage / "release").id for stage in STAGES} == after
 
 
 def test_an_interrupted_stage_is_not_done(road, tmp_path):
