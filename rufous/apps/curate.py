@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rufous.apps.outputs import check_folder
-from rufous.apps.progress import step_bar, timed, timing_line
+from rufous.apps.progress import count_bar, step_bar, timed, timing_line
 
 if TYPE_CHECKING:
     from rufous.data.engine import Curated, Progress
@@ -53,7 +53,9 @@ def curate(
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     address: Annotated[str | None, typer.Option(help="For ray: of a cluster; else one starts here.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Workers; else one a core.")] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that the stages of one clip may take.")] = 600.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds for the stages of one clip, or to find a film's shots.")
+    ] = 600.0,
     export: Annotated[
         list[str] | None,
         typer.Option(help="Also write the kept clips as jsonl, csv, hummingbird, open-sora or webvid."),
@@ -84,11 +86,11 @@ def curate(
     plan = _plan(preset, stages, also, settings or [], filters or [])
     with timed(seconds, "scan"):
         found = scan(source, root=root)
-    workers = _executor(executor, address, min(jobs or os.cpu_count() or 1, len(found.clips)), timeout)
+    workers = _executor(executor, address, jobs or os.cpu_count() or 1, timeout)
     if not quiet:
         _say_left_out(plan)
     made_with = _made_with(plan, preset if stages is None else None)
-    not_cut: Mapping[str, str] = {}
+    manifest, not_cut = output / "manifest.parquet", dict[str, str]()
     # 2. the work
     with locked(output), _stopped_by_signal():
         with timed(seconds, "journal"):
@@ -104,9 +106,12 @@ def curate(
                     is_dry_run=dry_run,
                     on_progress=on_progress,
                 )
+            summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
+            told = output / ("dry_run.json" if dry_run else "run.json")
             if not dry_run:
                 with timed(seconds, "write"):
-                    write_manifest(output / "manifest.parquet", curated.clips, metadata=made_with)
+                    write_manifest(manifest, curated.clips, metadata=made_with)
+                    _write_json(told, summary)  # whoever trains from the one reads the root in the other
             if shards and not dry_run:
                 with (
                     timed(seconds, "shards"),
@@ -119,17 +124,14 @@ def curate(
                         executor=workers,
                         on_progress=lambda clip: advance(clip.source[-40:]),
                     )
-                not_cut = packed.failed
+                not_cut |= packed.failed
         finally:
             journal.close()
             workers.close()
         # 3. report
         with timed(seconds, "report"):
-            if not dry_run:
-                _write_exports(output, curated, export or [])
-            summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
-            summary["not_in_shards"] = dict(not_cut)
-            _write_json(output / ("dry_run.json" if dry_run else "run.json"), summary)
+            summary["not_in_shards"] = not_cut
+            _write_json(told, summary)
             page = output / ("dry_run.html" if dry_run else "report.html")
             write_report(
                 page,
@@ -140,15 +142,18 @@ def curate(
                 left_out=plan.left_out,
                 is_dry_run=dry_run,
             )
+            not_exported = {} if dry_run else _write_exports(output, curated, export or [])
     if as_json:
         typer.echo(json.dumps(summary, indent=1))
     elif not quiet:
         typer.echo(_table(curated))
-        typer.echo("\n".join(map(str, [*([] if dry_run else [output / "manifest.parquet"]), page])))
+        typer.echo("\n".join(map(str, [*([] if dry_run else [manifest]), page])))
     if not quiet:
+        for kind, reason in not_exported.items():
+            typer.echo(f"--export {kind} was not written: {reason}", err=True)
         _say_what_is_wrong(found, curated, not_cut)
         typer.echo(timing_line(seconds), err=True)
-    if found.problems or not_cut or any(clip.errors for clip in curated.clips):
+    if found.problems or not_cut or not_exported or any(clip.errors for clip in curated.clips):
         raise typer.Exit(1)
 
 
@@ -211,18 +216,18 @@ def _stopped_by_signal() -> Iterator[None]:
 
 @contextmanager
 def _progress(num_clips: int, *, quiet: bool) -> "Iterator[Callable[[Progress], None]]":
-    """A bar on a terminal; elsewhere a line now and then."""
+    """A bar on a terminal, which each pass fills; elsewhere a line now and then."""
     last = time.monotonic()
 
     def tell(progress: "Progress") -> None:
         nonlocal last
-        advance(progress.source[-40:])
+        show(progress.source[-40:], progress.num_done, progress.num_clips)
         if not quiet and not is_terminal and time.monotonic() - last >= LINE_EVERY_S:
             last = time.monotonic()
             typer.echo(_progress_line(progress), err=True)
 
     is_terminal = sys.stderr.isatty()
-    with step_bar(num_clips, visible=not quiet, what="curate") as advance:
+    with count_bar(num_clips, visible=not quiet, what="curate") as show:
         yield tell
 
 
@@ -242,15 +247,21 @@ def _check_exports(exports: list[str]) -> None:
         raise ValueError(f"--export {wrong[0]} is unknown: use {', '.join(known)}")
 
 
-def _write_exports(output: Path, curated: "Curated", exports: list[str]) -> None:
+def _write_exports(output: Path, curated: "Curated", exports: list[str]) -> dict[str, str]:
+    """Write what can be written; of the others, the reason."""
     from rufous.data.manifest import write_manifest
     from rufous.data.published_csv import write_published_csv
 
+    failed: dict[str, str] = {}
     for each in exports:
         if each in ("jsonl", "csv"):
             write_manifest(output / f"clips.{each}", curated.kept)
-        else:
+            continue
+        try:
             write_published_csv(output / f"{each}.csv", curated.kept, layout=each)
+        except ValueError as error:  # the layout cannot hold these clips
+            failed[each] = str(error)
+    return failed
 
 
 def _made_with(plan: "Plan", preset: str | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Progress bars and timings on stderr."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,22 @@ def step_bar(total: int, *, visible: bool, what: str = "denoise") -> Iterator[Ca
         visible: False shows nothing, as where stderr is no terminal.
         what: The label until the first step.
     """
+    done = itertools.count(1)
+    with count_bar(total, visible=visible, what=what) as tell:
+        yield lambda description: tell(description, next(done), total)
+
+
+@contextmanager
+def count_bar(total: int, *, visible: bool, what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal; the yielded function is told its label, how many steps are done, and of how many.
+
+    There may turn out to be more steps. When all are done, further ones begin at 0.
+
+    Args:
+        total: Steps until it is full.
+        visible: False shows nothing, as where stderr is no terminal.
+        what: The label until the first step.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -36,7 +53,13 @@ def step_bar(total: int, *, visible: bool, what: str = "denoise") -> Iterator[Ca
         *columns, console=console, transient=True, disable=not (visible and console.is_terminal)
     ) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda description: bar.update(task, advance=1, description=description)
+
+        def tell(description: str, num_done: int, num_steps: int) -> None:
+            if bar.finished:
+                bar.reset(task)
+            bar.update(task, completed=num_done, total=num_steps, description=description)
+
+        yield tell
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Files that are whole or absent: atomic replacement, and hashes for manifests."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import tempfile
@@ -42,3 +43,22 @@ def sha256_of(path: Path | str) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def state_of(path: Path | str) -> tuple[int, int]:
+    """A file's bytes (-1: there is none) and when it changed last, in ns: the same while it is as it was."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return -1, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def cached_sha256_of(path: Path | str) -> str:
+    """As ``sha256_of``; this process does not read a file again while its ``state_of`` is the same."""
+    return _sha256_in(Path(path), state_of(path))
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256_in(path: Path, state: tuple[int, int]) -> str:
+    return sha256_of(path)

@@ -1,4 +1,7 @@
-"""One clip through its stages, depth first, doing only what no earlier run has done.
+"""One clip through its stages in one task, doing only what no earlier run has done.
+
+A stage that cuts a clip ends its task: each piece is a task of its own, so that one bad shot costs a film
+nothing else, and all workers share in the film.
 
 What a stage made of a clip is kept as its changes, under a key: what the clip is (``content_id``, or before
 ``probe`` its file's name, size and time), its original caption, the stage's settings and those of the stages
@@ -16,9 +19,10 @@ from typing import Any
 from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError
+from rufous.core.files import state_of
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia, MediaSettings
-from rufous.data.stage import SetStage, Stage, settings_key
+from rufous.data.stage import LeavesFiles, SetStage, Stage, settings_key
 from rufous.data.stages.probe import Probe
 
 Changes = dict[str, Any]
@@ -48,13 +52,31 @@ class Task:
     clip: Clip
     file_key: str
     known: Known
+    position: int = 0
+    """Of the stage that it goes on with."""
+    unsure: frozenset[str] = frozenset()
+    """Stages that failed for a reason that may pass, and those after them: not to be kept."""
+    may_be_moved: bool = False
+    """Whether other results may be known by its content id: it comes back when a stage has found that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """A clip that is to become a task."""
+
+    clip: Clip
+    position: int = 0
+    unsure: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChainResult:
     """What became of one clip; comes from a worker."""
 
-    clips: tuple[Clip, ...]
+    clips: tuple[Clip, ...] = ()
+    """Those that are done."""
+    pieces: tuple[Piece, ...] = ()
+    """Those that go on."""
     fresh: Mapping[str, Sequence[Changes]] = field(default_factory=dict)
     """By key, what was found out now and will hold in later runs."""
     content_id: str = ""
@@ -86,23 +108,17 @@ def stage_keys(stages: Iterable[Stage | SetStage], media: MediaSettings) -> dict
 
 def file_key(clip: Clip, root: Path) -> tuple[str, int]:
     """What tells a clip of a file apart without opening it, and the file's bytes (-1: there is no file)."""
-    try:
-        status = (root / clip.source).stat()
-        size, changed = status.st_size, status.st_mtime_ns
-    except OSError:
-        size, changed = -1, 0
+    size, changed = state_of(root / clip.source)
     told = [clip.source, size, changed, clip.start_s, clip.end_s, clip.captions.get("original", "")]
     return _digest(told), size
 
 
 def replay(task: Task, chain: Chain) -> ChainResult | None:
     """What earlier runs know of a clip; None if a stage is still to be done."""
-    walk = _Walk(task, chain, may_work=False)
     try:
-        clips = walk.through(task.clip, 0, None, frozenset())
+        return _Walk(task, chain, may_work=False).through()
     except _UnknownError:
         return None
-    return ChainResult(clips=tuple(clips))
 
 
 @dataclass(frozen=True)
@@ -113,25 +129,13 @@ class ChainWork:
 
     def __call__(self, task: Task) -> ChainResult:
         """Carry out the stages that are not known."""
-        clip, walk = task.clip, _Walk(task, self.chain, may_work=True)
-        media = ClipMedia(
-            self.chain.root / clip.source,
-            start_s=clip.start_s,
-            end_s=clip.end_s,
-            settings=self.chain.media,
-        )
+        walk = _Walk(task, self.chain, may_work=True)
         try:
-            clips = walk.through(replace(clip, media=media), 0, media, frozenset())
+            return walk.through()
         except (MissingDependencyError, CheckpointError) as error:
-            return ChainResult(clips=(clip,), fatal=str(error))
+            return ChainResult(clips=(task.clip,), fatal=str(error))
         finally:
-            media.release()
-        return ChainResult(
-            clips=tuple(replace(each, media=None) for each in clips),
-            fresh=walk.fresh,
-            content_id=walk.content_id,
-            seconds=walk.seconds,
-        )
+            walk.release()
 
 
 class _UnknownError(LookupError):
@@ -139,58 +143,83 @@ class _UnknownError(LookupError):
 
 
 class _Walk:
-    """One task on its way; owns what was found out on it."""
+    """One task on its way; owns what was found out on it, and the media of its clip."""
 
     def __init__(self, task: Task, chain: Chain, *, may_work: bool) -> None:
         self._task, self._chain, self._may_work = task, chain, may_work
-        self.fresh: dict[str, list[Changes]] = {}
-        self.seconds: dict[str, float] = {}
-        self.content_id = ""
+        self._unsure, self._content_id = task.unsure, task.clip.content_id
+        self._fresh: dict[str, list[Changes]] = {}
+        self._seconds: dict[str, float] = {}
+        self._media: ClipMedia | None = None
 
-    def through(
-        self, clip: Clip, position: int, media: ClipMedia | None, unsure: frozenset[str]
-    ) -> list[Clip]:
-        """The clip after all stages from ``position`` on.
+    def through(self) -> ChainResult:
+        """The clip after all stages, or after the first that cuts it.
 
-        Args:
-            clip: As the stages before left it.
-            position: Of the next stage.
-            media: Of the clip, or of the longer one that it was cut out of.
-            unsure: Stages that failed for a reason that may pass, and those after them: not to be kept.
+        Raises:
+            _UnknownError: A stage is not known, and none may be carried out.
         """
-        if not self.content_id:
-            self.content_id = clip.content_id
-        if position == len(self._chain.stages) or clip.dropped is not None:
-            return [clip]
-        stage, key = self._chain.stages[position], self._key(clip, position)
-        if unsure.intersection(stage.after):
-            unsure |= {stage.name}
-        if stage.name not in unsure and key in self._task.known:
-            outputs = [_changed(clip, changes) for changes in self._task.known[key]]
-        elif not self._may_work:
-            raise _UnknownError(key)
-        else:
-            clip = self._with_media(clip, media)
-            outputs, is_sure = self._carried_out(stage, clip)
-            if not is_sure:
-                unsure |= {stage.name}
-            elif stage.name not in unsure:
-                self.fresh[key] = [_changes(clip, output) for output in outputs]
-        results: list[Clip] = []
-        for output in outputs:
-            results += self.through(output, position + 1, clip.media or media, unsure)
-            if output.media is not None and output.media is not clip.media:
-                output.media.release()
-        return results
+        clip, end = self._task.clip, len(self._chain.stages)
+        for position in range(self._task.position, end):
+            if clip.dropped is not None:
+                break
+            outputs = self._outputs(clip, position)
+            if len(outputs) > 1:
+                return self._result(outputs, position + 1)
+            clip, is_identified = outputs[0], not self._content_id
+            self._content_id = self._content_id or clip.content_id
+            if self._task.may_be_moved and is_identified and self._content_id:
+                return self._result(outputs, position + 1)
+        return self._result([clip], end)
 
-    def _with_media(self, clip: Clip, media: ClipMedia | None) -> Clip:
-        if clip.media is not None:
-            return clip
-        path = self._chain.root / clip.source
-        if media is not None and media.path == path:
-            return replace(clip, media=media.part(clip.start_s, clip.end_s))
-        own = ClipMedia(path, start_s=clip.start_s, end_s=clip.end_s, settings=self._chain.media)
-        return replace(clip, media=own)
+    def release(self) -> None:
+        """Forget what was decoded."""
+        if self._media is not None:
+            self._media.release()
+
+    def _result(self, outputs: Sequence[Clip], position: int) -> ChainResult:
+        outputs = [replace(each, media=None) for each in outputs]
+        is_end = position == len(self._chain.stages)
+        return ChainResult(
+            clips=tuple(each for each in outputs if is_end or each.dropped is not None),
+            pieces=tuple(
+                Piece(clip=each, position=position, unsure=self._unsure)
+                for each in outputs
+                if not is_end and each.dropped is None
+            ),
+            fresh=self._fresh,
+            content_id=self._content_id,
+            seconds=self._seconds,
+        )
+
+    def _outputs(self, clip: Clip, position: int) -> list[Clip]:
+        """What one stage makes of a clip, or made of it in an earlier run."""
+        stage, key = self._chain.stages[position], self._key(clip, position)
+        if self._unsure.intersection(stage.after):
+            self._unsure |= {stage.name}
+        if stage.name not in self._unsure and key in self._task.known:
+            outputs = [_changed(clip, changes) for changes in self._task.known[key]]
+            if not isinstance(stage, LeavesFiles) or all(map(stage.still_holds, outputs)):
+                return outputs
+        if not self._may_work:
+            raise _UnknownError(key)
+        clip = self._with_media(clip)
+        outputs, is_sure = self._carried_out(stage, clip)
+        if not is_sure:
+            self._unsure |= {stage.name}
+        elif stage.name not in self._unsure:
+            self._fresh[key] = [_changes(clip, output) for output in outputs]
+        return outputs
+
+    def _with_media(self, clip: Clip) -> Clip:
+        """The clip with frames; those of another stretch are forgotten."""
+        if clip.media is None:
+            path = self._chain.root / clip.source
+            own = ClipMedia(path, start_s=clip.start_s, end_s=clip.end_s, settings=self._chain.media)
+            clip = replace(clip, media=own)
+        if clip.media is not self._media:
+            self.release()
+            self._media = clip.media
+        return clip
 
     def _carried_out(self, stage: Stage, clip: Clip) -> tuple[list[Clip], bool]:
         """What a stage made of a clip, and whether it would be the same another time."""
@@ -202,8 +231,8 @@ class _Walk:
             ):
                 raise RuntimeError(f"a stage gives one clip or more, at different places, not {outputs}")
             return outputs, True
-        except (MissingDependencyError, CheckpointError):
-            raise  # every clip would fail
+        except (MissingDependencyError, CheckpointError, KeyboardInterrupt, SystemExit):
+            raise  # every clip would fail, or the run is to stop
         except (ValueError, OSError) as error:
             reason = str(error).removeprefix(f"{self._chain.root / clip.source}: ")
             failed = clip.with_error(stage.name, reason)
@@ -215,7 +244,7 @@ class _Walk:
             return [clip.with_error(stage.name, reason).drop(stage.name, reason)], False
         finally:
             spent = time.perf_counter() - start
-            self.seconds[stage.name] = self.seconds.get(stage.name, 0.0) + spent
+            self._seconds[stage.name] = self._seconds.get(stage.name, 0.0) + spent
 
     def _key(self, clip: Clip, position: int) -> str:
         what = clip.content_id or [self._task.file_key, clip.start_s, clip.end_s]

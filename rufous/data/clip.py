@@ -47,9 +47,9 @@ class Clip:
             raise ValueError(f"scores[{wrong[0]!r}]={self.scores[wrong[0]]} is no number")
 
     @property
-    def place(self) -> tuple[str, float]:
-        """What tells clips of a run apart, and orders them."""
-        return self.source, self.start_s
+    def place(self) -> tuple[str, float, float]:
+        """What tells clips of a run apart, and orders them: source, start, and end (infinite for None)."""
+        return self.source, self.start_s, math.inf if self.end_s is None else self.end_s
 
     @property
     def key(self) -> str:

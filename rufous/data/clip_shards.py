@@ -39,7 +39,7 @@ class ClipShards:
     num_shards: int
     num_clips: int
     failed: Mapping[str, str]
-    """Why, by the source of each clip that is in no shard, and its start where it is not the file's."""
+    """Why, by the source of each clip that is in no shard, and its times where they are not the file's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def write_clip_shards(
     ]
     folder.mkdir(parents=True, exist_ok=True)
     waiting = [shard for shard in shards if not shard.is_done]
-    home = {clip.place: shard for shard in waiting for clip in shard.clips}
+    home = {clip.key: shard for shard in waiting for clip in shard.clips}
     cut: dict[Path, dict[str, Path | str]] = {shard.path: {} for shard in waiting}
     for left in folder.glob(f"{SCRATCH}*"):  # by a run that was killed
         shutil.rmtree(left)
@@ -121,7 +121,7 @@ def write_clip_shards(
         for clip, outcome in executor.run((clip for shard in waiting for clip in shard.clips), work):
             if isinstance(outcome, OSError):
                 raise outcome
-            shard = home[clip.place]
+            shard = home[clip.key]
             cut[shard.path][clip.key] = outcome.reason if isinstance(outcome, Failure) else outcome
             on_progress(clip)
             if len(cut[shard.path]) == len(shard.clips):
@@ -163,7 +163,8 @@ def _write(shard: _Shard, cut: Mapping[str, Path | str]) -> None:
 
 def _place_of(clip: Clip) -> str:
     """What tells a clip from others of its file, for a reader."""
-    return f"{clip.source} from {clip.start_s:g} s" if clip.start_s else clip.source
+    start = f" from {clip.start_s:g} s" if clip.start_s else ""
+    return clip.source + start + ("" if clip.end_s is None else f" to {clip.end_s:g} s")
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

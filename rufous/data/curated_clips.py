@@ -128,7 +128,10 @@ class CuratedClips:
     @property
     def fingerprint(self) -> str:
         """A hash of what is trained on: places, contents, sizes and captions, in their order."""
-        told = [[*clip.place, clip.end_s, clip.content_id, dict(clip.captions)] for clip in self.clips]
+        told = [
+            [clip.source, clip.start_s, clip.end_s, clip.content_id, dict(clip.captions)]
+            for clip in self.clips
+        ]
         shapes = [self.shapes.num_frames.tolist(), self.shapes.height.tolist(), self.shapes.width.tolist()]
         return hashlib.sha256(json.dumps([told, shapes], sort_keys=True).encode()).hexdigest()
 

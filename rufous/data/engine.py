@@ -1,19 +1,21 @@
 """Clips through stages and filters in their order; whoever carries the stages out knows no video.
 
 Consecutive stages that look at one clip are one pass: a clip goes through all of them in one worker, on one
-decoded media. Set stages and filters look at all clips, in this process, and end a pass.
+decoded media. What a stage cuts out of it goes on as tasks of their own, and may go to other workers. Set
+stages and filters look at all clips, in this process, and end a pass.
 """
 
 import itertools
+import json
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rufous.core.errors import MissingDependencyError
-from rufous.core.files import sha256_of
-from rufous.data.chain import Chain, ChainResult, ChainWork, Task, file_key, replay, stage_keys
+from rufous.data.chain import Chain, ChainResult, ChainWork, Piece, Task, file_key, replay, stage_keys
 from rufous.data.clip import Clip
 from rufous.data.executor import Executor, Failure
 from rufous.data.filters import AnyFilter, FilterOutcome, Limits, apply_filter, weigh_filters
@@ -33,6 +35,7 @@ class Progress:
     stages: tuple[str, ...]
     num_done: int
     num_clips: int
+    """As far as is known: what is cut is several from then on."""
     num_known: int
     """Of those done: known from earlier runs."""
     clips_per_s: float
@@ -51,10 +54,10 @@ class Curated:
     """What a run gives."""
 
     clips: tuple[Clip, ...]
-    """All rows, kept and dropped, by source and start."""
+    """All rows, kept and dropped, by source, start and end."""
     filters: tuple[FilterOutcome, ...] = ()
     num_worked_on: int = 0
-    """Clips that a worker was asked about, summed over the passes; the others were known."""
+    """Rows that a worker was asked about, summed over the passes; the others were known."""
     num_known: int = 0
     seconds: float = 0.0
     """Wall time."""
@@ -91,7 +94,7 @@ def curate(
         journal: What earlier runs found out; what this one does is added.
         media: How much of a clip is decoded; the defaults when None.
         is_dry_run: Filters drop nothing, and stages after the last filter are left out.
-        on_progress: Called after each clip of a pass.
+        on_progress: Called after each task of a pass.
 
     Raises:
         ConfigError: A stage stands before one that it reads, or twice.
@@ -99,17 +102,17 @@ def curate(
         ValueError: A set stage cannot do its work.
         OSError: The journal cannot be written.
     """
-    if len({clip.place for clip in clips}) < len(clips):
-        places = [clip.place for clip in clips]
-        twice = next(place for place in places if places.count(place) > 1)
-        raise ValueError(f"two clips begin at {twice[1]} s of {twice[0]}: a place is curated once")
+    starts = Counter((clip.source, clip.start_s) for clip in clips)
+    if len(starts) < len(clips):
+        ((source, start_s), _), *_ = starts.most_common(1)
+        raise ValueError(f"two clips begin at {start_s} s of {source}: a place is curated once")
     run = _Run(steps, root=root, executor=executor, journal=journal, media=media or MediaSettings())
     started = time.perf_counter()
     rows, used = list(clips), list[tuple[AnyFilter, Mapping[str, Limits]]]()
     wanted = _until_last_filter(steps) if is_dry_run else steps
     for step in _passes(wanted, gpu_apart=executor.has_gpu_workers()):
         if isinstance(step, tuple):
-            rows = run.carry_out(step, rows, on_progress)
+            rows = _merged(run.carry_out(step, rows, on_progress))
         elif isinstance(step, SetStage):
             rows = _compared(step, rows)
         else:
@@ -140,6 +143,18 @@ def _passes(steps: Iterable[Step], *, gpu_apart: bool) -> Iterator[tuple[Stage, 
             yield tuple(step for step in group if isinstance(step, Stage))
         else:
             yield from (step for step in group if not isinstance(step, Stage))
+
+
+def _merged(rows: Iterable[Clip]) -> list[Clip]:
+    """One row for each stretch, in order: clips that overlap may be cut into equal pieces."""
+    merged = list[Clip]()
+    for _, group in itertools.groupby(sorted(rows, key=lambda clip: clip.place), key=lambda clip: clip.place):
+        first, *others = group
+        if others:  # whatever came first: a kept one, else by its text
+            told = {json.dumps(clip.to_dict(), sort_keys=True): clip for clip in (first, *others)}
+            first = told[min(told, key=lambda text: (told[text].dropped is not None, text))]
+        merged.append(first)
+    return merged
 
 
 def _until_last_filter(steps: Sequence[Step]) -> Sequence[Step]:
@@ -189,52 +204,88 @@ class _Run:
             reads_sets=tuple(self._reads_sets[stage.name] for stage in stages),
             media=self._media,
         )
-        results = [clip for clip in rows if clip.dropped is not None]
-        done = _Count(chain, sum(clip.dropped is None for clip in rows), on_progress)
-
-        def unknown() -> Iterator[Task]:
-            for clip in rows:
-                if clip.dropped is not None:
-                    continue
-                task = self._task(clip)
-                replayed = replay(task, chain)
-                if replayed is None:
-                    yield task
-                else:
-                    results.extend(replayed.clips)
-                    done.known(clip)
-
-        work = ChainWork(chain)
+        kept = [clip for clip in rows if clip.dropped is None]
+        one = _Pass(chain, kept, self._journal, on_progress)
         needs_gpu = any(stage.needs_gpu for stage in stages)
-        with closing(self._executor.run(unknown(), work, needs_gpu=needs_gpu)) as outcomes:  # type: ignore[type-var]
-            for task, outcome in outcomes:
-                results.extend(self._taken(task, outcome))
-                done.worked_on(task.clip)
-        self.num_worked_on += done.num_worked_on
-        self.num_known += done.num_known
-        return results
+        while one.is_left:  # an executor may have ended while there was none for the moment
+            outcomes = self._executor.run(one, ChainWork(chain), needs_gpu=needs_gpu)
+            with closing(outcomes):  # type: ignore[type-var]
+                for task, outcome in outcomes:
+                    one.take(task, outcome)
+        self.num_worked_on += one.done.num_worked_on
+        self.num_known += one.done.num_known
+        for stage, seconds in one.stage_seconds.items():
+            self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+        return [clip for clip in rows if clip.dropped is not None] + one.rows
 
-    def _task(self, clip: Clip) -> Task:
-        key, size = file_key(clip, self._root)
-        content_id = clip.content_id
-        if not content_id and self._journal.may_know(key, size):
-            with suppress(OSError):  # whatever is wrong with the file, its own stages will tell
-                sha256 = sha256_of(self._root / clip.source)
-                content_id = clip.with_info(sha256=sha256).identified().content_id
-        return Task(clip=clip, file_key=key, known=self._journal.known(key, content_id))
 
-    def _taken(self, task: Task, outcome: ChainResult | Failure) -> Sequence[Clip]:
-        """The clips of a result, which is kept; a failure is told in the clip's row and tried again."""
+class _Pass:
+    """One pass on its way; owns its rows. Iterates over what a worker is needed for.
+
+    There may be no such task for the moment, and more as soon as a result was taken in.
+    """
+
+    def __init__(
+        self, chain: Chain, clips: Sequence[Clip], journal: Journal, on_progress: Callable[[Progress], None]
+    ) -> None:
+        self._chain, self._journal = chain, journal
+        self._waiting = deque(Piece(clip=clip) for clip in clips)
+        self.rows: list[Clip] = []
+        self.done = _Count(chain, len(clips), on_progress)
+        self.stage_seconds: dict[str, float] = {}
+
+    @property
+    def is_left(self) -> bool:
+        """Whether anything waits for a worker, or to be looked up."""
+        return bool(self._waiting)
+
+    def __iter__(self) -> Iterator[Task]:
+        return self
+
+    def __next__(self) -> Task:
+        while self._waiting:
+            task = self._task(self._waiting.popleft())
+            replayed = replay(task, self._chain)
+            if replayed is None:
+                return task
+            self._accept(task, replayed, is_known=True)
+        raise StopIteration
+
+    def take(self, task: Task, outcome: ChainResult | Failure) -> None:
+        """Keep a result; a failure is told in the clip's row and tried again in the next run.
+
+        Raises:
+            MissingDependencyError: A stage lacks its package or weights.
+            OSError: The journal cannot be written.
+        """
         if isinstance(outcome, Failure):
-            return [task.clip.with_error(WORKER, outcome.reason).drop(WORKER, outcome.reason)]
+            lost = task.clip.with_error(WORKER, outcome.reason).drop(WORKER, outcome.reason)
+            outcome = ChainResult(clips=(lost,))
         if outcome.fatal is not None:
             raise MissingDependencyError(outcome.fatal)
         for stage, seconds in outcome.seconds.items():
             self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
         if outcome.fresh:
-            size = file_key(task.clip, self._root)[1]
+            size = file_key(task.clip, self._chain.root)[1]
             self._journal.keep(task.file_key, size=size, content_id=outcome.content_id, results=outcome.fresh)
-        return outcome.clips
+        self._accept(task, outcome, is_known=False)
+
+    def _task(self, piece: Piece) -> Task:
+        key, size = file_key(piece.clip, self._chain.root)
+        content_id = piece.clip.content_id
+        return Task(
+            clip=piece.clip,
+            file_key=key,
+            known=self._journal.known(key, content_id),
+            position=piece.position,
+            unsure=piece.unsure,
+            may_be_moved=not content_id and self._journal.may_know(key, size),
+        )
+
+    def _accept(self, task: Task, result: ChainResult, *, is_known: bool) -> None:
+        self.rows += result.clips
+        self._waiting.extendleft(reversed(result.pieces))  # of one file while it is at hand
+        self.done.add(task.clip, result, is_known=is_known)
 
 
 class _Count:
@@ -246,15 +297,13 @@ class _Count:
         self._started = time.perf_counter()
         self.num_known = self.num_worked_on = 0
 
-    def known(self, clip: Clip) -> None:
-        self.num_known += 1
-        self._tell(clip)
-
-    def worked_on(self, clip: Clip) -> None:
-        self.num_worked_on += 1
-        self._tell(clip)
-
-    def _tell(self, clip: Clip) -> None:
+    def add(self, clip: Clip, result: ChainResult, *, is_known: bool) -> None:
+        """What became of a clip: rows that are done, and others that are still to come."""
+        self._num_clips += len(result.clips) + len(result.pieces) - 1
+        if is_known:
+            self.num_known += len(result.clips)
+        else:
+            self.num_worked_on += len(result.clips)
         spent = time.perf_counter() - self._started
         self._on_progress(
             Progress(

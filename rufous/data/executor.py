@@ -27,7 +27,10 @@ class Executor(Protocol):
     def run(
         self, tasks: Iterable[T], work: Callable[[T], R], *, needs_gpu: bool = False
     ) -> Iterator[tuple[T, R | Failure]]:
-        """Tasks with their results as they come, in no order; tasks are drawn as workers become free."""
+        """Tasks with their results as they come, in no order; tasks are drawn as workers become free.
+
+        An iterator that has no more is asked again after each result, which may have given it some.
+        """
         ...
 
     def close(self) -> None:

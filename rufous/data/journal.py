@@ -31,6 +31,7 @@ class Journal:
         self.path = path
         self._places: dict[str, list[int]] = {}
         self._sizes: set[int] = set()
+        """Of files that earlier runs looked at."""
         self._file: BinaryIO | None = None
         num_damaged = 0
         if path.is_file():
@@ -42,6 +43,7 @@ class Journal:
                         num_damaged += 1
                     else:
                         self._note(entry, place)
+                        self._sizes.add(entry["size"])
                     place += len(line)
         if num_damaged:
             _log.warning("%s: %d lines were cut off; what they held is done again", path, num_damaged)
@@ -58,7 +60,7 @@ class Journal:
         return found
 
     def may_know(self, file_key: str, size: int) -> bool:
-        """Whether a file of another name, or touched since, may be one of those that were looked at."""
+        """Whether a file of another name, or touched since, may be one that an earlier run looked at."""
         return size > 0 and file_key not in self._places and size in self._sizes
 
     def keep(
@@ -73,8 +75,12 @@ class Journal:
         line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
         file = self._opened()
         place = file.seek(0, os.SEEK_END)
-        file.write(line)
-        file.flush()
+        try:
+            while line:
+                line = line[file.write(line) :]
+        except OSError:
+            file.truncate(place)  # so that the next entry begins a line
+            raise
         self._note(entry, place)
 
     def close(self) -> None:
@@ -98,7 +104,6 @@ class Journal:
         for key in (entry["file"], entry["content"]):
             if key:
                 self._places.setdefault(key, []).append(place)
-        self._sizes.add(entry["size"])
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

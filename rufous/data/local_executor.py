@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -104,36 +105,35 @@ class _Pool:
         self._workers: list[_Worker] = []
 
     def run(self, tasks: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-        upcoming = next(tasks, None)
-        while upcoming is not None or any(worker.task is not None for worker in self._workers):
-            # 1. a task for whoever is free, and a process for a task that nobody is free for
-            if (
-                upcoming is not None
-                and len(self._workers) < self._settings.num_workers
-                and not any(worker.is_idle for worker in self._workers)
-            ):
+        drawn = deque[Any]()
+        while True:
+            num_starting = sum(not worker.is_ready for worker in self._workers)
+            if len(drawn) <= num_starting and (task := next(tasks, None)) is not None:
+                drawn.append(task)
+            if not drawn and all(worker.task is None for worker in self._workers):
+                return
+            idle = next((worker for worker in self._workers if worker.is_idle), None)
+            if drawn and idle is not None:
+                try:
+                    idle.give(drawn[0], self._settings.timeout_s)
+                except OSError:  # it died between two tasks: the task goes to another
+                    self._remove(idle)
+                else:
+                    drawn.popleft()
+            elif len(drawn) > num_starting and len(self._workers) < self._settings.num_workers:
                 self._workers.append(_Worker(self._work, self._settings.start_timeout_s))
-            for worker in [each for each in self._workers if each.is_idle]:
-                if upcoming is not None:
-                    try:
-                        worker.give(upcoming, self._settings.timeout_s)
-                    except OSError:  # it died between two tasks: the task goes to another
-                        self._remove(worker)
-                        continue
-                    upcoming = next(tasks, None)
-            # 2. what they say
-            missing = len(self._workers) < self._settings.num_workers and upcoming is not None
-            yield from self._heard(0.0 if missing else self._patience_s())
+            else:
+                yield from self._heard()
 
     def end(self) -> None:
         for worker in self._workers:
             worker.end()
         self._workers = []
 
-    def _heard(self, timeout_s: float) -> Iterator[tuple[Any, Any]]:
+    def _heard(self) -> Iterator[tuple[Any, Any]]:
         """Results and failures of all workers that have something to say."""
         by_connection = {worker.connection: worker for worker in self._workers}
-        speaking = wait(list(by_connection), timeout_s)
+        speaking = wait(list(by_connection), self._patience_s())
         for connection in speaking:
             worker = by_connection[connection]  # type: ignore[index]
             said = worker.received()

@@ -1,5 +1,6 @@
 """The frames of a clip, decoded once for all stages: every frame small, a few at the file's own size."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from rufous.core.files import state_of
 from rufous.video.read import Timeline, stream_frames, timeline_of
 
 Found = TypeVar("Found")
@@ -74,12 +76,12 @@ class ClipMedia:
 
     @cached_property
     def timeline(self) -> Timeline:
-        """When the frames of the whole file are shown.
+        """When the frames of the whole file are shown; clips of one file read its index once.
 
         Raises:
             ValueError: The file is missing, empty, truncated, damaged, or holds no video.
         """
-        return self._once(lambda: timeline_of(self.path, num_threads=1))
+        return self._once(lambda: _timeline(self.path, state_of(self.path)))
 
     @cached_property
     def frame_numbers(self) -> range:
@@ -194,3 +196,8 @@ class ClipMedia:
         self._shared.clear()
         for name in ("decoded", "gray"):
             self.__dict__.pop(name, None)
+
+
+@functools.lru_cache(maxsize=4)
+def _timeline(path: Path, state: tuple[int, int]) -> Timeline:
+    return timeline_of(path, num_threads=1)

@@ -8,6 +8,7 @@ share a machine with Ray's own tasks; work for a GPU asks for part of one.
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -148,16 +149,21 @@ class _Pool:
         self._idle: list[Any] = []
 
     def run(self, tasks: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
-        upcoming = next(tasks, None)
-        while upcoming is not None or any(task is not None for _, task, _ in self._busy.values()):
-            while upcoming is not None and self._idle:
-                actor = self._idle.pop()
+        drawn = deque[Any]()
+        while True:
+            num_starting = sum(task is None for _, task, _ in self._busy.values())
+            if len(drawn) <= num_starting and (task := next(tasks, None)) is not None:
+                drawn.append(task)
+            if not drawn and num_starting == len(self._busy):
+                return
+            if drawn and self._idle:
+                actor, task = self._idle.pop(), drawn.popleft()
                 deadline = time.monotonic() + self._settings.timeout_s
-                self._busy[actor.carry_out.remote(upcoming)] = (actor, upcoming, deadline)
-                upcoming = next(tasks, None)
-            while upcoming is not None and len(self._busy) + len(self._idle) < self._size:
+                self._busy[actor.carry_out.remote(task)] = (actor, task, deadline)
+            elif len(drawn) > num_starting and len(self._busy) + len(self._idle) < self._size:
                 self._begin()
-            yield from self._heard()
+            else:
+                yield from self._heard()
 
     def end(self) -> None:
         for actor in [*self._idle, *(actor for actor, _, _ in self._busy.values())]:

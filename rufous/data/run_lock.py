@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 NAME = ".lock"
 
@@ -27,13 +28,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / NAME
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RuntimeError(
-                f"{folder} is being written by {_owner(path)}: wait for it, or choose another --output"
-            ) from error
+    with _locked_file(path) as file:
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         file.flush()
@@ -41,6 +36,24 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+def _locked_file(path: Path) -> TextIO:
+    """The lock's file, locked; a run that ends deletes it, maybe after it was opened here."""
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except FileNotFoundError:
+            pass  # deleted, and nobody has made another
+        except BlockingIOError as error:
+            file.close()
+            raise RuntimeError(
+                f"{path.parent} is being written by {_owner(path)}: wait for it, or choose another --output"
+            ) from error
+        file.close()
 
 
 def _owner(path: Path) -> str:

@@ -63,13 +63,13 @@ def scan(path: Path | str, *, root: Path | str | None = None) -> Scan:
         found = list(_of_list(path, root))
     else:
         raise ValueError(f"{path}: give a folder, or a list that ends in {' or '.join(LIST_SUFFIXES)}")
-    clips: dict[tuple[str, float], Clip] = {}
+    clips: dict[tuple[str, float], Clip] = {}  # by source and start
     problems: list[ScanProblem] = []
     for each in found:
         if isinstance(each, ScanProblem):
             name = each.source.encode("utf-8", "backslashreplace").decode()
             problems.append(ScanProblem(source=name, reason=each.reason))
-        elif clips.setdefault(each.place, each) is not each:
+        elif clips.setdefault((each.source, each.start_s), each) is not each:
             reason = f"named twice from {each.start_s} s on: the first one counts"
             problems.append(ScanProblem(source=each.source, reason=reason))
     if not clips:
@@ -153,6 +153,8 @@ def _of_record(record: ClipRecord, root: Path, real_root: Path) -> Clip | ScanPr
     reason = _problem(record.source, real_root) or _unwritable(source)
     if reason is not None:
         return ScanProblem(source=source, reason=reason)
+    if not _is_utf8(record.caption):
+        return ScanProblem(source=source, reason="its caption is not UTF-8: correct it")
     return Clip(
         source=source,
         start_s=record.start_s,
@@ -174,11 +176,16 @@ def _problem(path: Path, real_root: Path) -> str | None:
 
 def _unwritable(source: str) -> str | None:
     """Why a manifest cannot hold a name; None if it can."""
+    return None if _is_utf8(source) else "its name is not UTF-8: rename it"
+
+
+def _is_utf8(text: str) -> bool:
+    """False of half a character, which JSON can spell."""
     try:
-        source.encode()
+        text.encode()
     except UnicodeEncodeError:
-        return "its name is not UTF-8: rename it"
-    return None
+        return False
+    return True
 
 
 def _wrong_line(path: Path, line: int, reason: str) -> ScanProblem:

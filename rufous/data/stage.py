@@ -10,10 +10,14 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from rufous.core.config import to_json_dict
+from rufous.core.errors import CheckpointError
+from rufous.core.files import cached_sha256_of
 from rufous.data.clip import Clip
 
 COST: Mapping[str, bool] = MappingProxyType({"cost": True})
@@ -60,13 +64,38 @@ class NeedsFiles(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsWeights(Protocol):
+    """A stage whose results change with the bytes of files besides the videos."""
+
+    def weight_files(self) -> Sequence[Path]:
+        """Those files.
+
+        Raises:
+            CheckpointError: One is missing.
+        """
+        ...
+
+
+@runtime_checkable
+class LeavesFiles(Protocol):
+    """A stage that writes files: it is done again where they are gone."""
+
+    def still_holds(self, clip: Clip) -> bool:
+        """Whether what it wrote of this clip, which is as the stage left it, is there."""
+        ...
+
+
 def settings_key(stage: Stage | SetStage) -> str:
-    """A short hash of a stage's name, version and settings, alike in every process.
+    """A short hash of a stage's name, version, settings and weights, alike in every process.
 
     Settings that change what a run costs and not what it finds are left out: their fields have ``COST`` as
-    metadata.
+    metadata. Weights that are missing are left out too: that stage finds nothing.
     """
     told: dict[str, Any] = {"name": stage.name, "version": stage.version, "settings": _that_count(stage)}
+    if isinstance(stage, ReadsWeights):
+        with suppress(CheckpointError):
+            told["weights"] = [cached_sha256_of(path) for path in stage.weight_files()]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -120,7 +120,7 @@ WORLD = CuratedConfig(
         buckets=BucketConfig(
             rules=(BucketRule(resolution="64x64", num_frames=16, batch_size=4),), aspects=("1:1",), multiple=8
         ),
-        cache_dir="runs/curated_cache",
+        cache_dir="runs/curated_cache/{set}",
     ),
     train=TrainConfig(
         num_steps=500, optimizer=OptimizerConfig(learning_rate=1e-4, warmup_steps=20), ema_decay=0.99

@@ -7,6 +7,7 @@ encoded into shards before training, and trained on in turn: epoch e shows what 
 show without the cache.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,8 @@ class CuratedDataConfig:
     """``multiple`` is 8 of the autoencoder times 8 of the U-Net's stages."""
     order: SamplerConfig = field(default_factory=SamplerConfig)
     cache_dir: str | None = None
-    """Folder of the shards; None encodes clips as they are read."""
+    """Folder of the shards; None encodes clips as they are read. ``{set}`` in it stands for a hash of the
+    clips and of all that encodes them, so that each set has a folder of its own."""
     cache: CacheConfig = field(default_factory=CacheConfig)
     prefetch: int = 2
     """Batches that are read ahead."""
@@ -218,7 +220,7 @@ def open_curated(config: CuratedDataConfig, release: Path, processes: Processes,
     shards = None
     if config.cache_dir is not None:
         weights = sha256_of(release / name / "model.safetensors")
-        shards = _cached(config, Path(config.cache_dir), clips, encoder, weights, seed)
+        shards = _cached(config, config.cache_dir, clips, encoder, weights, seed)
     return CuratedData(config, clips, encoder, processes, shards)
 
 
@@ -240,7 +242,7 @@ def root_of(config: CuratedDataConfig) -> Path:
 
 
 def _cached(
-    config: CuratedDataConfig, folder: Path, clips: CuratedClips, encoder: Encoder, weights: str, seed: int
+    config: CuratedDataConfig, named: str, clips: CuratedClips, encoder: Encoder, weights: str, seed: int
 ) -> Shards:
     """The shards, each process having written those of its share that were missing."""
     made_of = {
@@ -253,6 +255,8 @@ def _cached(
         "views": config.cache.views,
         "dtype": config.cache.dtype,
     }
+    made_of_hash = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    folder = Path(named.replace("{set}", made_of_hash[:16]))
     planned = dict(_shards_of(config, clips, seed))
     own = {name: list(keys) for name, keys in list(planned.items())[rank() :: world_size()]}
 

@@ -113,6 +113,35 @@ def test_a_list_keeps_its_captions_and_can_be_exported(videos):
     assert list(read_manifest("out/clips.jsonl")) == list(read_manifest("out/clips.csv")) == kept
 
 
+def test_an_export_that_cannot_be_written_costs_nothing_else(videos, capsys):
+    exports = ("--export", "hummingbird", "--export", "jsonl")
+    assert run(videos, "-o", "out", *STAGED, *exports) == cli.FAILURE
+    assert "--export hummingbird was not written: 0.mp4 has no caption" in capsys.readouterr().err
+    names = {path.name for path in Path("out").iterdir()}
+    assert names == {
+        *("clips.jsonl", "journal.jsonl", "manifest.parquet", "report.html", "run.json", "shards")
+    }
+
+
+def test_a_run_that_is_stopped_at_its_shards_leaves_a_manifest_with_its_root(videos, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rufous.data.clip_shards.write_clip_shards", stopped)
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.STOPPED
+    assert Path("out/manifest.parquet").exists()
+    assert json.loads(Path("out/run.json").read_text())["root"] == str(videos)
+
+
+def test_one_file_may_use_all_workers(videos, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "rufous.data.local_executor.LocalExecutor", lambda **how: asked.append(how) or InlineExecutor()
+    )
+    assert run(videos, "-o", "out", *STAGED, "--quiet", "--jobs", "64") == cli.DONE
+    assert asked == [{"num_workers": 64, "timeout_s": 600.0}]
+
+
 def test_a_stage_can_be_added_to_a_preset(videos):
     arguments = ("--preset", "probe", "--with", "brightness", "--filter", "brightness>=50", "--quiet")
     assert run(videos, "-o", "out", *arguments) == cli.DONE

@@ -1,8 +1,13 @@
 """Progress and timings."""
 
-import pytest
+import io
 
-from rufous.apps.progress import step_bar, timed, timing_line
+import pytest
+from rich.console import Console
+from rich.progress import Progress as Bar
+
+from rufous.apps import progress
+from rufous.apps.progress import count_bar, step_bar, timed, timing_line
 
 
 def test_times_add_up_even_when_the_block_fails():
@@ -20,3 +25,18 @@ def test_an_invisible_bar_writes_nothing(capsys: pytest.CaptureFixture[str]):
     with step_bar(2, visible=False) as advance:
         advance("clip 1 of 1")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_follows_passes_of_other_lengths(monkeypatch: pytest.MonkeyPatch):
+    shown = io.StringIO()
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=shown, force_terminal=True, width=100))
+    bars = []
+    monkeypatch.setattr(progress, "Progress", lambda *a, **k: bars.append(Bar(*a, **k)) or bars[0])
+    with count_bar(2, visible=True, what="curate") as show:
+        for done in (1, 2):
+            show("first pass", done, 2)
+        assert bars[0].tasks[0].finished
+        show("second pass", 1, 5)
+        task = bars[0].tasks[0]
+        assert (task.completed, task.total, task.finished) == (1, 5, False)
+    assert "1/5" in shown.getvalue()

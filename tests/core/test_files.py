@@ -1,8 +1,9 @@
 import hashlib
+import os
 
 import pytest
 
-from rufous.core.files import atomic_path, sha256_of, write_text
+from rufous.core.files import atomic_path, cached_sha256_of, sha256_of, state_of, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -32,3 +33,14 @@ def test_a_finished_write_replaces_the_file_and_makes_folders(tmp_path):
 def test_the_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "x").write_bytes(b"rufous")
     assert sha256_of(tmp_path / "x") == hashlib.sha256(b"rufous").hexdigest()
+
+
+def test_a_file_is_hashed_again_when_it_has_changed(tmp_path):
+    path = tmp_path / "x"
+    assert state_of(path)[0] == -1
+    for second, content in enumerate((b"one", b"two")):
+        path.write_bytes(content)
+        os.utime(path, (second, second))
+        assert cached_sha256_of(path) == sha256_of(path)
+    with pytest.raises(FileNotFoundError):
+        cached_sha256_of(tmp_path / "absent")

@@ -47,6 +47,41 @@ class Halves:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shatter:
+    """Cuts a clip into pieces of equal length."""
+
+    name: ClassVar[str] = "shatter"
+    after: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    needs_gpu: ClassVar[bool] = False
+
+    each_s: float = 0.25
+    count: int = 4
+
+    def process(self, clip: Clip) -> list[Clip]:
+        starts = [clip.start_s + i * self.each_s for i in range(self.count)]
+        return [replace(clip, start_s=start_s, end_s=start_s + self.each_s) for start_s in starts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine:
+    """Takes its process down at one place, as long as the fuse is there."""
+
+    name: ClassVar[str] = "mine"
+    after: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    needs_gpu: ClassVar[bool] = False
+
+    at_s: float
+    fuse: str
+
+    def process(self, clip: Clip) -> list[Clip]:
+        if clip.start_s == self.at_s and Path(self.fuse).exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [clip.with_tags(mine="passed")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contrast:
     """Reads brightness."""
 

@@ -1,12 +1,14 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from rufous.core.errors import ConfigError
-from rufous.data.chain import Chain, ChainWork, Task, file_key, replay, stage_keys
+from rufous.data.chain import Chain, ChainWork, Piece, Task, file_key, replay, stage_keys
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia, MediaSettings
+from rufous.data.stages.cut import Cut
 from rufous.data.stages.probe import Probe
 from tests.data.small_stages import AfterRank, Brightness, Contrast, Halves, Rank, Trouble, notes
 
@@ -31,6 +33,14 @@ def chain_of(tmp_path):
 def carried_out(chain: Chain, source: str, known=None, **values):
     clip = Clip(source=source, **values)
     return ChainWork(chain)(Task(clip=clip, file_key=file_key(clip, chain.root)[0], known=known or {}))
+
+
+def gone_on(chain: Chain, piece: Piece, known=None):
+    key = file_key(piece.clip, chain.root)[0]
+    task = Task(
+        clip=piece.clip, file_key=key, known=known or {}, position=piece.position, unsure=piece.unsure
+    )
+    return ChainWork(chain)(task)
 
 
 def test_stages_follow_each_other_on_one_decoded_clip(chain_of, write_clip, monkeypatch):
@@ -86,25 +96,81 @@ def test_another_clip_of_the_same_file_or_another_caption_is_another_clip(chain_
     assert len(carried_out(chain, "a.mkv", known, captions={"original": "A"}).fresh) == 2
 
 
-def test_a_cut_clip_goes_on_as_its_parts(chain_of, write_clip, tmp_path):
+def test_a_cut_clip_goes_on_as_its_pieces(chain_of, write_clip, tmp_path):
     write_clip("a.mkv", num_frames=8, fps=8)
     log = tmp_path / "log"
     chain = chain_of(Probe(), Halves(), Brightness(log=str(log)))
-    result = carried_out(chain, "a.mkv")
-    assert [(clip.start_s, clip.end_s) for clip in result.clips] == [(0.0, 0.5), (0.5, None)]
-    first, second = (clip.scores["brightness"] for clip in result.clips)
-    assert second - first == pytest.approx(3.0, abs=0.3)  # four frames later, and half of the picture half
-    assert len({clip.content_id for clip in result.clips}) == 2
+    cut = carried_out(chain, "a.mkv")
+    assert (cut.clips, notes(log)) == ((), [])
+    assert [(each.clip.start_s, each.clip.end_s) for each in cut.pieces] == [(0.0, 0.5), (0.5, None)]
+    assert len({each.clip.content_id for each in cut.pieces}) == 2
+    assert all(each.clip.media is None and each.position == 2 for each in cut.pieces)
+    first, second = (gone_on(chain, each) for each in cut.pieces)
+    difference = second.clips[0].scores["brightness"] - first.clips[0].scores["brightness"]
+    assert difference == pytest.approx(3.0, abs=0.3)  # four frames later, and half of the picture half
     assert notes(log) == ["brightness a.mkv 0", "brightness a.mkv 0.5"]
-    again = carried_out(chain, "a.mkv", json.loads(json.dumps(result.fresh)))
-    assert (again.clips, notes(log)) == (result.clips, [])
-    # a part that is as it was is known, though it was cut by another setting
-    moved = carried_out(
-        chain_of(Probe(), Halves(log=str(tmp_path / "other")), Brightness(log=str(log))),
-        "a.mkv",
-        result.fresh,
-    )
-    assert (moved.clips, notes(log)) == (result.clips, [])
+    again = carried_out(chain, "a.mkv", json.loads(json.dumps(cut.fresh)))
+    assert (again.pieces, again.fresh) == (cut.pieces, {})
+    # a piece that is as it was is known, though it was cut by another setting
+    others = chain_of(Probe(), Halves(log=str(tmp_path / "other")), Brightness(log=str(log)))
+    other = gone_on(others, carried_out(others, "a.mkv").pieces[1], second.fresh)
+    assert (other.clips, notes(log)) == (second.clips, [])
+
+
+def test_a_cut_at_the_end_makes_rows(chain_of, write_clip):
+    write_clip("a.mkv")
+    result = carried_out(chain_of(Brightness(), Halves()), "a.mkv")
+    assert (len(result.clips), result.pieces) == (2, ())
+
+
+def test_pieces_know_what_may_pass(chain_of, write_clip):
+    class OnTrouble(Contrast):
+        after = ("trouble",)
+
+        def process(self, clip):
+            return [clip]
+
+    write_clip("timeout.mkv")
+    chain = chain_of(Trouble(), Halves(), OnTrouble(), Brightness())
+    piece = carried_out(chain, "timeout.mkv").pieces[0]
+    assert piece.unsure == {"trouble"}
+    assert len(gone_on(chain, piece).fresh) == 1  # brightness alone
+
+
+def test_a_clip_that_may_be_known_comes_back_with_its_content(chain_of, write_clip, tmp_path):
+    write_clip("a.mkv")
+    log = tmp_path / "log"
+    chain = chain_of(Probe(), Brightness(log=str(log)))
+    clip = Clip(source="a.mkv")
+    task = Task(clip=clip, file_key="", known={}, may_be_moved=True)
+    (piece,) = ChainWork(chain)(task).pieces
+    assert (piece.position, bool(piece.clip.content_id), notes(log)) == (1, True, [])
+
+
+def test_a_stage_whose_files_are_gone_is_carried_out_again(chain_of, write_clip, tmp_path):
+    write_clip("a.mkv")
+    chain = chain_of(Probe(), Cut(folder=str(tmp_path / "cut")))
+    first = carried_out(chain, "a.mkv")
+    clip = Clip(source="a.mkv")
+    task = Task(clip=clip, file_key=file_key(clip, chain.root)[0], known=first.fresh)
+    replayed = replay(task, chain)
+    assert replayed is not None
+    assert replayed.clips == first.clips
+    shutil.rmtree(tmp_path / "cut")
+    assert replay(task, chain) is None
+    assert ChainWork(chain)(task).clips == first.clips
+    assert (tmp_path / "cut" / str(first.clips[0].info["cut_file"])).is_file()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_a_stop_is_no_fault_of_a_stage(chain_of, write_clip, stop):
+    class Stopped(Brightness):
+        def process(self, clip):
+            raise stop
+
+    write_clip("a.mkv")
+    with pytest.raises(stop):
+        carried_out(chain_of(Stopped()), "a.mkv")
 
 
 def test_a_stage_that_cannot_is_told_and_the_others_go_on(chain_of, write_clip):

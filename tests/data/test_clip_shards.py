@@ -109,6 +109,18 @@ def test_a_clip_that_cannot_be_cut_out_is_told_and_costs_no_other(root, tmp_path
     assert made == ClipShards(num_shards=1, num_clips=0, failed=failed)
 
 
+def test_clips_that_begin_together_are_told_apart(root, tmp_path):
+    clips = [
+        Clip(source="0.mp4", end_s=1.0),
+        Clip(source="0.mp4", end_s=2.0),
+        Clip(source="gone.mp4", end_s=1.0),
+    ]
+    clips.append(Clip(source="gone.mp4", end_s=2.0))
+    made = write_clip_shards(tmp_path, clips, root=root, executor=INLINE, clips_a_shard=3)
+    assert (made.num_shards, made.num_clips) == (2, 2)
+    assert set(made.failed) == {"gone.mp4 to 1 s", "gone.mp4 to 2 s"}
+
+
 def test_a_full_disk_ends_the_run(root, tmp_path):
     class Full(InlineExecutor):
         def run(self, tasks, work, *, needs_gpu=False):

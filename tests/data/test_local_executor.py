@@ -85,6 +85,38 @@ def test_tasks_are_drawn_as_workers_become_free_and_workers_end_with_the_run(tmp
     assert not any(map(alive, pids))
 
 
+class MoreLater:
+    """One task, and two more as soon as its result was told."""
+
+    def __init__(self) -> None:
+        self.waiting = ["film"]
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> str:
+        if not self.waiting:
+            raise StopIteration
+        return self.waiting.pop()
+
+    def results_of(self, executor, work) -> list[str]:
+        told = []
+        for _, result in executor.run(self, work):
+            told.append(result)
+            if result == "film done":
+                self.waiting = ["shot 2", "shot 1"]
+        return told
+
+
+@pytest.mark.slow
+def test_tasks_that_a_result_brings_are_done_and_no_worker_starts_for_nothing(tmp_path):
+    work = Work(str(tmp_path / "log"))
+    told = MoreLater().results_of(LocalExecutor(num_workers=8), work)
+    assert (told[0], sorted(told[1:])) == ("film done", ["shot 1 done", "shot 2 done"])
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert len({line.split()[0] for line in lines}) <= 2
+
+
 def test_no_tasks_start_no_worker(monkeypatch):
     monkeypatch.setattr("rufous.data.local_executor._Worker", lambda *_: pytest.fail("a worker was started"))
     assert list(LocalExecutor(num_workers=2).run([], Work())) == []

@@ -18,6 +18,17 @@ def test_small_and_full_frames_come_of_one_pass(write_clip):
     assert media.small_fps == media.fps == pytest.approx(8.0)
 
 
+def test_clips_of_one_file_read_its_index_once(write_clip, monkeypatch):
+    path, read = write_clip("a.mkv"), []
+    monkeypatch.setattr(
+        "rufous.data.media.timeline_of", lambda *a, **k: read.append(a[0]) or timeline_of(*a, **k)
+    )
+    assert ClipMedia(path, end_s=0.5).timeline is ClipMedia(path, start_s=0.5).timeline
+    assert read == [path]
+    path = write_clip("a.mkv", num_frames=12)
+    assert len(ClipMedia(path).timeline.times_s) == 12
+
+
 def test_small_files_keep_their_size_and_grey_is_luma(write_clip):
     media = ClipMedia(write_clip("a.mkv", grey=200, num_frames=4))
     assert media.small.shape == (4, 32, 32, 3)

@@ -14,7 +14,7 @@ from rufous.data.manifest import write_manifest
 from rufous.data.ray_executor import RayExecutor
 from rufous.data.stages.probe import Probe
 from tests.data.small_stages import AfterRank, Brightness, Halves, Rank
-from tests.data.test_local_executor import Unpicklable, Work
+from tests.data.test_local_executor import MoreLater, Unpicklable, Work
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="the extra ray is not installed"
@@ -49,6 +49,12 @@ def test_an_actor_that_dies_or_hangs_loses_its_task_alone(executor, tmp_path):
     }
     assert {outcomes[name] for name in "abcd"} == {f"{name} done" for name in "abcd"}
     assert len((tmp_path / "log").read_text().splitlines()) == len(tasks)  # each once
+
+
+@limited
+def test_tasks_that_a_result_brings_are_done(executor):
+    told = MoreLater().results_of(executor, Work())
+    assert (told[0], sorted(told[1:])) == ("film done", ["shot 1 done", "shot 2 done"])
 
 
 @limited

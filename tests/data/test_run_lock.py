@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import signal
@@ -6,6 +7,7 @@ import sys
 
 import pytest
 
+from rufous.data import run_lock
 from rufous.data.run_lock import NAME, locked
 
 HOLD = """
@@ -56,3 +58,20 @@ def test_a_run_that_fails_lets_go(tmp_path):
         raise KeyError
     with locked(tmp_path), pytest.raises(RuntimeError, match="is being written by process"), locked(tmp_path):
         pass
+
+
+def test_a_lock_that_its_owner_deletes_meanwhile_is_not_taken_for_held(tmp_path, monkeypatch):
+    """This run opens the file, then the other one ends and deletes it, and only then this one locks it."""
+    real, opened = fcntl.flock, []
+
+    def late(file, how):
+        opened.append(file.name)
+        if len(opened) == 1:
+            (tmp_path / NAME).unlink()
+        real(file, how)
+
+    monkeypatch.setattr(run_lock.fcntl, "flock", late)
+    with locked(tmp_path):
+        assert len(opened) == 2
+        with pytest.raises(RuntimeError, match="is being written by process"), locked(tmp_path):
+            pass

@@ -79,6 +79,7 @@ def test_a_list_gives_clips_with_their_captions(folder):
         {"source": "/etc/x.mp4", "caption": "elsewhere"},
         {"source": "a", "caption": "a folder"},
         {"source": "b.mp4", "caption": " "},
+        {"source": "a/z.MKV", "caption": "half a character: \ud83d"},
     ]
     text = "\n".join(map(json.dumps, lines)) + "\nno json\n"
     (folder / "list.jsonl").write_text(text)
@@ -94,7 +95,8 @@ def test_a_list_gives_clips_with_their_captions(folder):
     assert told["a"] == "a folder, not a video file"
     assert told["b.mp4"] == "named twice from 1.0 s on: the first one counts"
     assert "no caption" in told["list.jsonl, line 8"]
-    assert "no JSON" in told["list.jsonl, line 9"]
+    assert "no JSON" in told["list.jsonl, line 10"]
+    assert told["a/z.MKV"] == "its caption is not UTF-8: correct it"
 
 
 def test_a_list_may_have_another_root_and_a_published_layout(folder, tmp_path):

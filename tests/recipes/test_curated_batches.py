@@ -65,6 +65,13 @@ def test_a_cache_of_other_settings_is_refused_and_an_equal_one_not_written_again
         opened(**folder, cache=CacheConfig(dtype="fp32"))
 
 
+def test_each_set_may_have_a_cache_of_its_own(opened, tmp_path):
+    for dtype in ("fp16", "fp32", "fp16"):
+        opened(cache_dir=str(tmp_path / "c" / "{set}"), cache=CacheConfig(dtype=dtype))
+    assert len(list((tmp_path / "c").iterdir())) == 2
+    assert all((folder / "made-of.json").is_file() for folder in (tmp_path / "c").iterdir())
+
+
 def test_clips_that_cannot_be_encoded_are_told_and_others_stand_in(tiny_release, tmp_path):
     manifest = write_curated(tmp_path / "set")
     (manifest.parent / "0.mkv").write_bytes(b"no video")

@@ -6,7 +6,9 @@ the linear head.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -55,6 +57,10 @@ class Aesthetic:
         return missing_files(
             lambda: find_aesthetic_head(self.head, self.head_file), lambda: find_clip(self.clip_file)
         )
+
+    def weight_files(self) -> Sequence[Path]:
+        """What its scores come from; ``CheckpointError`` where a file is missing."""
+        return find_aesthetic_head(self.head, self.head_file), find_clip(self.clip_file)
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its score.

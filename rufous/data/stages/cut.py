@@ -41,6 +41,11 @@ class Cut:
         """What keeps it from running."""
         return None if self.folder else "no folder to write to: set cut.folder"
 
+    def still_holds(self, clip: Clip) -> bool:
+        """Whether the clip's file is there; true of one that could not be cut."""
+        name = clip.info.get("cut_file")
+        return name is None or (Path(self.folder) / str(name)).is_file()
+
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with what was written.
 

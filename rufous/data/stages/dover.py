@@ -5,7 +5,9 @@ clips by it and drops the tail, with no published threshold.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -48,6 +50,10 @@ class Dover:
     def missing(self) -> str | None:
         """What is missing and how to get it; None if nothing is."""
         return missing_files(lambda: find_weights(DOVER_FILE, self.weights))
+
+    def weight_files(self) -> Sequence[Path]:
+        """What its scores come from; ``CheckpointError`` where a file is missing."""
+        return (find_weights(DOVER_FILE, self.weights),)
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its scores.

@@ -105,7 +105,7 @@ class Duplicates:
         return originals[originals], distances
 
 
-def _preference(clip: Clip) -> tuple[float, float, tuple[str, float]]:
+def _preference(clip: Clip) -> tuple[float, float, tuple[str, float, float]]:
     width, height = clip.info.get("width", 0), clip.info.get("height", 0)
     return -float(width) * float(height), -clip.scores.get("technical", 0.0), clip.place
 

@@ -1,7 +1,9 @@
 """How fast the picture moves: the length of optical flow, whatever the frame size and the frame rate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -74,12 +76,16 @@ class RaftFlow:
         Raises:
             CheckpointError: The file is missing, or does not fit.
         """
-        path = find_vbench_file("raft", self.weights)
+        (path,) = self.weight_files()
         return load_published(
             lambda tensors: (RAFT(self.config), from_published_names(tensors)),
             path,
             device=pick_device(self.device),
         )
+
+    def weight_files(self) -> Sequence[Path]:
+        """What its scores come from; ``CheckpointError`` where a file is missing."""
+        return (find_vbench_file("raft", self.weights),)
 
     @torch.inference_mode()
     def process(self, clip: Clip) -> list[Clip]:

@@ -5,7 +5,9 @@ times the logit scale (about 100).
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -48,6 +50,10 @@ class Match:
     def missing(self) -> str | None:
         """What is missing and how to get it; None if nothing is."""
         return missing_files(lambda: find_clip(self.clip_file), lambda: find_clip_tokenizer(self.tokenizer))
+
+    def weight_files(self) -> Sequence[Path]:
+        """What its scores come from; ``CheckpointError`` where a file is missing."""
+        return (find_clip(self.clip_file),)
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its score.

@@ -7,7 +7,7 @@ file may claim more frames, or larger ones, than any memory holds.
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rufous.core.files import sha256_of
+from rufous.core.files import cached_sha256_of
 from rufous.data.clip import Clip, Value
 from rufous.data.media import ClipMedia
 from rufous.video.read import describe, stated_size
@@ -38,8 +38,7 @@ class Probe:
         media = clip.frames()
         try:
             self._weigh(media)
-            sha256 = sha256_of(media.path)
-            clip = clip.with_info(**_info(media), sha256=sha256)
+            clip = clip.with_info(**_info(media), sha256=cached_sha256_of(media.path))
             _check_times(clip, media)
         except ValueError as error:
             reason = str(error).removeprefix(f"{media.path}: ")

@@ -6,9 +6,10 @@ were there, of 255 levels: higher is smoother. Hummingbird drops clips that scor
 Source: VBench (Huang et al. 2024, arXiv:2311.17982), motion smoothness.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -78,10 +79,14 @@ class AmtSmoothness:
         Raises:
             CheckpointError: The file is missing, or does not fit.
         """
-        path = find_vbench_file("amt_s", self.weights)
+        (path,) = self.weight_files()
         return load_published(
             lambda tensors: (AMT(self.config), tensors), path, device=pick_device(self.device)
         )
+
+    def weight_files(self) -> Sequence[Path]:
+        """What its scores come from; ``CheckpointError`` where a file is missing."""
+        return (find_vbench_file("amt_s", self.weights),)
 
     @torch.inference_mode()
     def process(self, clip: Clip) -> list[Clip]:

@@ -5,12 +5,15 @@ with ``rufous train world_video_text``. For footage of any kind there is ``match
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import torch
 
 from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.manifest import MANIFEST_NAME
 from rufous.checkpoints.release import load_component
 from rufous.checkpoints.video_text import WORLD_VIDEO_TEXT, load_video_text
 from rufous.core.devices import pick_device
@@ -44,6 +47,15 @@ class VideoMatch:
         except CheckpointError as error:
             return str(error)
         return None
+
+    def weight_files(self) -> Sequence[Path]:
+        """What its scores come from; ``CheckpointError`` where a file is missing."""
+        folder = find_release(self.release)
+        parts = ("video_text", "tokenizer")
+        return [
+            folder / MANIFEST_NAME,
+            *(path for name in parts for path in sorted((folder / name).iterdir())),
+        ]
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its score: every so-manieth frame is read, as in the model's training.

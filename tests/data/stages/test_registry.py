@@ -10,7 +10,7 @@ import pytest
 import rufous.data.stages
 from rufous.core.config import override
 from rufous.data.presets import PRESETS
-from rufous.data.stage import NeedsFiles, SetStage, Stage, settings_key
+from rufous.data.stage import NeedsFiles, ReadsWeights, SetStage, Stage, settings_key
 from rufous.data.stages.registry import STAGES
 
 FOLDER = Path(rufous.data.stages.__file__).parent
@@ -43,6 +43,11 @@ def test_a_stage_has_its_name_its_hash_and_a_place_in_the_docs(name):
         assert setting.default is not dataclasses.MISSING or (
             setting.default_factory is not dataclasses.MISSING
         )
+
+
+def test_stages_with_published_weights_name_their_files():
+    found = {name for name, kind in STAGES.items() if isinstance(kind(), ReadsWeights)}
+    assert found == {"dover", "aesthetic", "flow_raft", "smoothness_amt", "match", "video_match"}
 
 
 def test_presets_name_stages_that_there_are():

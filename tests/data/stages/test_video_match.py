@@ -1,10 +1,14 @@
 """The embedded video-text model as a stage."""
 
+import shutil
+
 import numpy as np
 import pytest
 
+from rufous.checkpoints.lookup import find_release
 from rufous.core.errors import ConfigError
 from rufous.data.presets import make_plan
+from rufous.data.stage import settings_key
 from rufous.data.stages.video_match import VideoMatch
 from rufous.rewards.world import world_video_text
 from rufous.video.frames import from_uint8
@@ -40,3 +44,14 @@ def test_what_cannot_be_scored_is_told():
     with pytest.raises(ConfigError, match=r"cannot run here: .*none-such"):
         make_plan(["video_match"], settings=["video_match.release=none-such"])
     assert "video_match" in make_plan(["video_match"]).stages[0].name
+
+
+def test_a_release_that_is_trained_anew_scores_anew(tmp_path):
+    stage = VideoMatch(release=str(tmp_path / "release"))
+    keys = [settings_key(stage)]
+    shutil.copytree(find_release("world-video-text"), tmp_path / "release")
+    keys.append(settings_key(stage))
+    weights = tmp_path / "release" / "video_text" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    keys.append(settings_key(stage))
+    assert len(set(keys)) == 3
