@@ -8,7 +8,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rufous.core.errors import MissingDependencyError
@@ -16,7 +16,14 @@ from rufous.core.files import sha256_of
 from rufous.data.chain import Chain, ChainResult, ChainWork, Task, file_key, replay, stage_keys
 from rufous.data.clip import Clip
 from rufous.data.executor import Executor, Failure
-from rufous.data.filters import AnyFilter, FilterOutcome, Limits, apply_filter, weigh_filters
+from rufous.data.filters import (
+    AnyFilter,
+    FilterOutcome,
+    Limits,
+    apply_filter,
+    check_known,
+    weigh_filters,
+)
 from rufous.data.journal import Journal
 from rufous.data.media import MediaSettings
 from rufous.data.stage import SetStage, Stage
@@ -90,11 +97,13 @@ def curate(
         executor: Who carries out the stages.
         journal: What earlier runs found out; what this one does is added.
         media: How much of a clip is decoded; the defaults when None.
-        is_dry_run: Filters drop nothing, and stages after the last filter are left out.
+        is_dry_run: Filters drop nothing, and stages after the last filter are left out. Set stages and
+            percentiles look at the clips that the filters before them would leave, as in a real run.
         on_progress: Called after each clip of a pass.
 
     Raises:
-        ConfigError: A stage stands before one that it reads, or twice.
+        ConfigError: A stage stands before one that it reads, or twice; or a filter would drop all clips, as
+            none has its value.
         MissingDependencyError: A stage lacks its package or weights.
         ValueError: A set stage cannot do its work.
         OSError: The journal cannot be written.
@@ -106,17 +115,27 @@ def curate(
     run = _Run(steps, root=root, executor=executor, journal=journal, media=media or MediaSettings())
     started = time.perf_counter()
     rows, used = list(clips), list[tuple[AnyFilter, Mapping[str, Limits]]]()
+    spared = list[Clip]()  # what filters would have dropped in a dry run
     wanted = _until_last_filter(steps) if is_dry_run else steps
     for step in _passes(wanted, gpu_apart=executor.has_gpu_workers()):
         if isinstance(step, tuple):
             rows = run.carry_out(step, rows, on_progress)
+            spared = run.carry_out(step, spared, on_progress) if spared else []
         elif isinstance(step, SetStage):
             rows = _compared(step, rows)
         else:
+            if not is_dry_run:
+                check_known(step, rows)
             filtered, limits = apply_filter(step, rows)
             used.append((step, limits))
-            rows = rows if is_dry_run else filtered
+            if is_dry_run:
+                both = list(zip(rows, filtered, strict=True))
+                spared += [before for before, after in both if after is not before]
+                filtered = [before for before, after in both if after is before]
+            rows = filtered
         rows.sort(key=lambda clip: clip.place)
+    rows += [replace(clip, dropped=None) for clip in spared]
+    rows.sort(key=lambda clip: clip.place)
     return Curated(
         clips=tuple(rows),
         filters=tuple(weigh_filters(used, rows)),

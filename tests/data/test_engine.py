@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rufous.core.errors import MissingDependencyError
+from rufous.core.errors import ConfigError, MissingDependencyError
 from rufous.data import engine
 from rufous.data.clip import Clip
 from rufous.data.engine import Curated, Progress
@@ -146,6 +146,35 @@ def test_a_dry_run_measures_all_and_drops_nothing(curate):
     assert len(curated.kept) == 3
     assert [each.num_alone for each in curated.filters] == [1, 1]
     assert all("contrast" in clip.scores and "trouble" not in clip.tags for clip in curated.kept)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Filter(value="brightness", min_percentile=10.0),),
+        (Rank(), Filter(value="rank", min=1.0)),
+        (Contrast(), Filter(value="contrast", max=1.0)),
+    ],
+)
+def test_a_dry_run_foretells_a_real_one(steps, curate):
+    steps = (Probe(), Brightness(), Filter(value="brightness", min=60.0), *steps)
+    dry, real = (curate(*steps, is_dry_run=is_dry_run) for is_dry_run in (True, False))
+    for one, other in zip(dry.filters, real.filters, strict=True):
+        assert (one.limits, one.num_in_order, one.num_left) == (
+            other.limits,
+            other.num_in_order,
+            other.num_left,
+        )
+    assert real.filters[-1].num_left == len(real.kept)
+    if steps[-1] == Filter(value="contrast", max=1.0):
+        assert [each.filters[-1].num_alone for each in (dry, real)] == [0, 0]
+
+
+def test_a_filter_whose_value_nothing_found_drops_nothing(curate):
+    steps = (Probe(), Contrast(), Filter(value="contrast", min=1.0))
+    with pytest.raises(ConfigError, match=r"drop all 3 clips .* \(contrast: brightness was not measured\)"):
+        curate(*steps)
+    assert curate(*steps, is_dry_run=True).filters[0].num_in_order == 3
 
 
 def test_a_death_costs_its_clip_and_is_tried_again(curate, tmp_path):
