@@ -62,6 +62,9 @@ def curate(
     shards: Annotated[
         bool, typer.Option(help="Write the kept clips into tar files as well, as WebDataset has them.")
     ] = True,
+    redo: Annotated[
+        str | None, typer.Option(help="Stages with commas between that are done again, with what reads them.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure; say what filters would take.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, tables or timings.")] = False,
@@ -103,6 +106,7 @@ def curate(
                     executor=workers,
                     journal=journal,
                     is_dry_run=dry_run,
+                    redo=_names(redo),
                     on_progress=on_progress,
                 )
             if not dry_run:

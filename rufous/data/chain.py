@@ -39,6 +39,8 @@ class Chain:
     reads_sets: tuple[bool, ...]
     """Whether a stage reads, by whatever way, what a set stage found: its key then holds all of the clip."""
     media: MediaSettings
+    redo: frozenset[str] = frozenset()
+    """Names of stages whose known results do not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,8 @@ class _Walk:
         stage, key = self._chain.stages[position], self._key(clip, position)
         if unsure.intersection(stage.after):
             unsure |= {stage.name}
-        if stage.name not in unsure and key in self._task.known:
+        is_known = key in self._task.known and stage.name not in self._chain.redo
+        if stage.name not in unsure and is_known:
             outputs = [_changed(clip, changes) for changes in self._task.known[key]]
         elif not self._may_work:
             raise _UnknownError(key)

@@ -6,12 +6,12 @@ decoded media. Set stages and filters look at all clips, in this process, and en
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rufous.core.errors import MissingDependencyError
+from rufous.core.errors import ConfigError, MissingDependencyError
 from rufous.core.files import sha256_of
 from rufous.data.chain import Chain, ChainResult, ChainWork, Task, file_key, replay, stage_keys
 from rufous.data.clip import Clip
@@ -83,6 +83,7 @@ def curate(
     journal: Journal,
     media: MediaSettings | None = None,
     is_dry_run: bool = False,
+    redo: Collection[str] = (),
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Curated:
     """Carry out stages and filters.
@@ -99,6 +100,7 @@ def curate(
         media: How much of a clip is decoded; the defaults when None.
         is_dry_run: Filters drop nothing, and stages after the last filter are left out. Set stages and
             percentiles look at the clips that the filters before them would leave, as in a real run.
+        redo: Names of stages that are done again, with what is after them, whatever the journal knows.
         on_progress: Called after each clip of a pass.
 
     Raises:
@@ -112,7 +114,9 @@ def curate(
         places = [clip.place for clip in clips]
         twice = next(place for place in places if places.count(place) > 1)
         raise ValueError(f"two clips begin at {twice[1]} s of {twice[0]}: a place is curated once")
-    run = _Run(steps, root=root, executor=executor, journal=journal, media=media or MediaSettings())
+    run = _Run(
+        steps, root=root, executor=executor, journal=journal, media=media or MediaSettings(), redo=redo
+    )
     started = time.perf_counter()
     rows, used = list(clips), list[tuple[AnyFilter, Mapping[str, Limits]]]()
     spared = list[Clip]()  # what filters would have dropped in a dry run
@@ -186,11 +190,17 @@ class _Run:
         executor: Executor,
         journal: Journal,
         media: MediaSettings,
+        redo: Collection[str],
     ) -> None:
         stages = [step for step in steps if isinstance(step, Stage | SetStage)]
         self._keys = stage_keys(stages, media)
+        if unknown := sorted(set(redo) - self._keys.keys()):
+            raise ConfigError(f"no stage of this run is named {unknown[0]!r}: it has {', '.join(self._keys)}")
+        self._redo = set(redo)
         self._reads_sets: dict[str, bool] = {}
         for stage in stages:
+            if not self._redo.isdisjoint(stage.after):
+                self._redo.add(stage.name)
             inherits = any(self._reads_sets.get(name, False) for name in stage.after)
             self._reads_sets[stage.name] = inherits or isinstance(stage, SetStage)
         self._root, self._executor, self._journal, self._media = root, executor, journal, media
@@ -207,6 +217,7 @@ class _Run:
             keys=tuple(self._keys[stage.name] for stage in stages),
             reads_sets=tuple(self._reads_sets[stage.name] for stage in stages),
             media=self._media,
+            redo=frozenset(self._redo),
         )
         results = [clip for clip in rows if clip.dropped is not None]
         done = _Count(chain, sum(clip.dropped is None for clip in rows), on_progress)

@@ -92,6 +92,23 @@ def test_other_filters_measure_nothing_again(curate, tmp_path):
     assert ([clip.source for clip in curated.kept], notes(tmp_path / "log")) == (["0.mkv"], [])
 
 
+def test_a_stage_is_done_again_on_request_with_what_reads_it(curate, tmp_path):
+    log = str(tmp_path / "log")
+    steps = (Probe(), Brightness(log=log), Contrast(log=log), Trouble(log=log))
+    first = curate(*steps)
+    notes(tmp_path / "log")
+    assert curate(*steps, redo=["brightness"]).clips == first.clips
+    told = notes(tmp_path / "log")
+    assert {line.split()[0] for line in told} == {"brightness", "contrast"}
+    assert len(told) == 6
+    assert curate(*steps, redo=["contrast"]).num_known == 1  # the file that cannot be read
+    assert len(notes(tmp_path / "log")) == 3
+    curate(*steps)
+    assert notes(tmp_path / "log") == []
+    with pytest.raises(ConfigError, match="no stage of this run is named 'colour': it has probe, brightness"):
+        curate(*steps, redo=["colour"])
+
+
 def test_a_new_file_is_all_that_is_done(curate, write_clip, tmp_path):
     log = str(tmp_path / "log")
     curate(Probe(), Brightness(log=log))
