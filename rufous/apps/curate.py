@@ -40,7 +40,8 @@ def curate(
     ] = DEFAULT_OUTPUT,
     preset: Annotated[str, typer.Option(help="hummingbird, open-sora-1.2 or probe.")] = "hummingbird",
     stages: Annotated[
-        str | None, typer.Option(help="Stages with commas between, in place of the preset.")
+        str | None,
+        typer.Option(help="Stages and filters with commas between, in place of the preset, in their order."),
     ] = None,
     also: Annotated[
         str | None, typer.Option("--with", help="Stages with commas between, besides the preset's: dover.")
@@ -63,6 +64,9 @@ def curate(
     shards: Annotated[
         bool, typer.Option(help="Write the kept clips into tar files as well, as WebDataset has them.")
     ] = True,
+    redo: Annotated[
+        str | None, typer.Option(help="Stages with commas between that are done again, with what reads them.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Measure; say what filters would take.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print run.json.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, tables or timings.")] = False,
@@ -83,7 +87,7 @@ def curate(
         from rufous.data.run_lock import locked
         from rufous.data.scan import scan
     _check_exports(export or [])
-    plan = _plan(preset, stages, also, settings or [], filters or [])
+    plan = _plan(preset, stages, also, settings or [], filters or [], timeout)
     with timed(seconds, "scan"):
         found = scan(source, root=root)
     workers = _executor(executor, address, jobs or os.cpu_count() or 1, timeout)
@@ -104,6 +108,7 @@ def curate(
                     executor=workers,
                     journal=journal,
                     is_dry_run=dry_run,
+                    redo=_names(redo),
                     on_progress=on_progress,
                 )
             summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
@@ -158,22 +163,31 @@ def curate(
 
 
 def _plan(
-    preset: str, stages: str | None, also: str | None, settings: list[str], filters: list[str]
+    preset: str,
+    stages: str | None,
+    also: str | None,
+    settings: list[str],
+    filters: list[str],
+    timeout_s: float,
 ) -> "Plan":
     from rufous.data.filters import parse_filter
-    from rufous.data.presets import PRESETS, make_plan, with_stages
+    from rufous.data.presets import PRESETS, make_plan, parse_steps, with_stages
     from rufous.data.stages.registry import STAGES
 
     if preset not in PRESETS:
         raise ValueError(f"--preset {preset} is unknown: use {', '.join(PRESETS)}")
     steps = PRESETS[preset].steps
     if stages is not None:
-        steps = _names(stages)
-        if unknown := [name for name in steps if name not in STAGES]:
-            raise ValueError(f"--stages: {unknown[0]!r} is no stage: use {', '.join(STAGES)}")
+        steps = parse_steps(_names(stages))
+        if unknown := [step for step in steps if isinstance(step, str) and step not in STAGES]:
+            raise ValueError(
+                f"--stages: {unknown[0]!r} is no stage: use {', '.join(STAGES)}, or filters that refuse one "
+                "name each, such as camera_motion!=dolly_zoom"
+            )
     added = _names(also)
     steps = with_stages(steps, added)
-    plan = make_plan(steps, settings=settings, filters=[parse_filter(text) for text in filters])
+    chosen = [parse_filter(text) for text in filters]
+    plan = make_plan(steps, settings=settings, filters=chosen, timeout_s=timeout_s)
     for name, reason in plan.left_out.items():
         if stages is not None or name in added:
             raise ValueError(f"{name} was asked for and cannot run here: {reason}")

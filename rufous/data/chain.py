@@ -43,6 +43,8 @@ class Chain:
     reads_sets: tuple[bool, ...]
     """Whether a stage reads, by whatever way, what a set stage found: its key then holds all of the clip."""
     media: MediaSettings
+    redo: frozenset[str] = frozenset()
+    """Names of stages whose known results do not count."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +198,8 @@ class _Walk:
         stage, key = self._chain.stages[position], self._key(clip, position)
         if self._unsure.intersection(stage.after):
             self._unsure |= {stage.name}
-        if stage.name not in self._unsure and key in self._task.known:
+        is_known = key in self._task.known and stage.name not in self._chain.redo
+        if stage.name not in self._unsure and is_known:
             outputs = [_changed(clip, changes) for changes in self._task.known[key]]
             if not isinstance(stage, LeavesFiles) or all(map(stage.still_holds, outputs)):
                 return outputs

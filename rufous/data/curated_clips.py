@@ -22,6 +22,7 @@ from rufous.core.randomness import generator_from
 from rufous.data.buckets import Bucket, ClipShapes
 from rufous.data.clip import Clip
 from rufous.data.records import ClipRecord
+from rufous.data.score_suffix import some_of, suffix_of, with_suffix
 from rufous.data.video_clips import ClipSampling, TrainingClip, clip_rate, draw_frames
 from rufous.video.frames import resize
 from rufous.video.read import read_frames, timeline_of
@@ -48,6 +49,9 @@ class CuratedSampling:
         default_factory=lambda: {"rewritten": 1.0, "described": 0.0, "original": 0.0}
     )
     """Weight of each kind, drawn among those that a clip has; if none of these has any, the first counts."""
+    scores: bool = False
+    """Whether the clip's scores are written at the end of its caption, as Open-Sora's training does it: the
+    camera's motion always, aesthetic and motion scores with probability ``score_suffix.KEEP`` each."""
 
     def __post_init__(self) -> None:
         smallest, largest = self.strides
@@ -127,11 +131,13 @@ class CuratedClips:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of what is trained on: places, contents, sizes and captions, in their order."""
+        """A hash of what is trained on: places, contents, sizes, captions and what they say of scores."""
         told = [
             [clip.source, clip.start_s, clip.end_s, clip.content_id, dict(clip.captions)]
             for clip in self.clips
         ]
+        if self.sampling.scores:
+            told += [[str(suffix_of(clip)) for clip in self.clips]]
         shapes = [self.shapes.num_frames.tolist(), self.shapes.height.tolist(), self.shapes.width.tolist()]
         return hashlib.sha256(json.dumps([told, shapes], sort_keys=True).encode()).hexdigest()
 
@@ -144,6 +150,8 @@ class CuratedClips:
         """
         clip, generator = self.clips[index], generator_from(self.seed, "curated", epoch, index)
         caption = choose_caption(clip, self.sampling, generator)
+        if self.sampling.scores:
+            caption = with_suffix(caption, some_of(suffix_of(clip), generator))
         cut = ClipSampling(
             num_frames=bucket.num_frames,
             height=bucket.height,

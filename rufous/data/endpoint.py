@@ -42,6 +42,8 @@ _PASSING = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _WRONG = frozenset({400, 413, 422})
 """Statuses that say that the request itself is wrong, whoever asks and when."""
 _MAX_BYTES = 4 << 20  # of an answer; a caption has a few hundred
+_MAX_TOKENS = 2**40  # of an answer that is believed: what is counted is never taken back
+_LEAST_TRY_S = 0.1  # with less time left no further try is made
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -58,15 +60,17 @@ class Endpoint:
     max_answer_tokens: int = 300
     key_variable: str | None = field(default=None, metadata=COST)
     """Environment variable with the key, such as ``OPENAI_API_KEY``; None sends none."""
-    timeout_s: float = field(default=120.0, metadata=COST)
+    timeout_s: float = field(default=60.0, metadata=COST)
     """For one try, from the first byte sent to the last one read."""
+    patience_s: float = field(default=120.0, metadata=COST)
+    """For one question, with all tries and the waits between them."""
     max_tries: int = field(default=6, metadata=COST)
     first_wait_s: float = field(default=1.0, metadata=COST)
     """Before the second try; it doubles with each further one, less up to half of it by chance."""
     longest_wait_s: float = field(default=60.0, metadata=COST)
     """A longer ``Retry-After`` is waited for as long as this."""
     concurrency: int = field(default=8, metadata=COST)
-    """Requests at a time, of one process."""
+    """Requests at a time of threads that share a client; ``rufous curate`` sends one at a time a worker."""
     max_requests: int | None = field(default=None, metadata=COST)
     """Of all runs that share ``answers``, tries included; None: no limit."""
     max_tokens: int | None = field(default=None, metadata=COST)
@@ -83,6 +87,10 @@ class Endpoint:
         counts = (self.max_tries, self.concurrency, self.max_answer_tokens)
         if min(counts) < 1 or min(self.timeout_s, self.first_wait_s, self.longest_wait_s) <= 0:
             raise ValueError("tries, concurrency, tokens, timeout and waits must be positive")
+        if self.patience_s < self.timeout_s:
+            raise ValueError(
+                f"patience_s={self.patience_s} is shorter than one try, timeout_s={self.timeout_s}: raise it"
+            )
         if self.key_variable and parts.scheme == "http" and parts.hostname not in _LOCAL:
             raise ValueError(f"{self.url} would get the key of {self.key_variable} in the clear: use https")
 
@@ -156,16 +164,18 @@ class EndpointClient:
     def _try_until_answered(self, body: bytes) -> Answer:
         asked = self.endpoint
         tries = 1 if self._is_down else asked.max_tries  # after one patient failure, the next ones are quick
+        deadline = time.monotonic() + asked.patience_s
         for number in range(tries):
             self.answers.take_request(max_requests=asked.max_requests, max_tokens=asked.max_tokens)
             try:
-                answer = self._try_once(body)
+                left_s = max(_LEAST_TRY_S, deadline - time.monotonic())
+                answer = self._try_once(body, min(asked.timeout_s, left_s))
             except _PassingError as error:
-                if number + 1 == tries:
-                    self._is_down = True
-                    raise error.last from None
                 wait_s = min(asked.longest_wait_s, asked.first_wait_s * 2**number) * random.uniform(0.5, 1.0)
                 wait_s = max(wait_s, min(asked.longest_wait_s, error.wait_s))
+                if number + 1 == tries or time.monotonic() + wait_s >= deadline - _LEAST_TRY_S:
+                    self._is_down = True
+                    raise error.last from None
                 _log.debug("%s; again in %.1f s", error.last, wait_s)
                 time.sleep(wait_s)
             else:
@@ -173,7 +183,7 @@ class EndpointClient:
                 return answer
         raise AssertionError("max_tries is positive")
 
-    def _try_once(self, body: bytes) -> Answer:
+    def _try_once(self, body: bytes, timeout_s: float) -> Answer:
         """One request.
 
         Raises:
@@ -184,24 +194,22 @@ class EndpointClient:
         key = _secret_of(self.endpoint)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         request = urllib.request.Request(where, body, headers)
-        deadline = time.monotonic() + self.endpoint.timeout_s
+        deadline, late = time.monotonic() + timeout_s, f"{where} did not answer within {timeout_s:.3g} s"
         try:
-            with self._opener.open(request, timeout=self.endpoint.timeout_s) as response:
+            with self._opener.open(request, timeout=timeout_s) as response:
                 content = _read(response, deadline)
         except urllib.error.HTTPError as error:
             with error:
-                said = _reason_in(error.read(_MAX_BYTES), hidden=key)
+                said = _reason_in(_read_if_whole(error, deadline), hidden=key)
             problem = f"{where} answers {error.code} {error.reason}: {said}"
             if error.code in _PASSING:
                 raise _PassingError(OSError(problem), _retry_after(error.headers)) from None
             raise (ValueError if error.code in _WRONG else OSError)(problem) from None
         except TimeoutError:
-            problem = f"{where} did not answer within {self.endpoint.timeout_s:g} s"
-            raise _PassingError(TimeoutError(problem)) from None
+            raise _PassingError(TimeoutError(late)) from None
         except (OSError, http.client.HTTPException) as error:
             if isinstance(getattr(error, "reason", None), TimeoutError | socket.timeout):
-                problem = f"{where} did not answer within {self.endpoint.timeout_s:g} s"
-                raise _PassingError(TimeoutError(problem)) from None
+                raise _PassingError(TimeoutError(late)) from None
             raise _PassingError(ConnectionError(f"{where} cannot be reached: {error}")) from None
         return self._answer_in(content, where, asked_bytes=len(body))
 
@@ -212,7 +220,8 @@ class EndpointClient:
             text = choice["message"]["content"]
             if not isinstance(text, str) or not text.strip():
                 raise TypeError("no text")
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+            text.encode()  # half a character is no text, and no file takes it
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             problem = f"{where} answers without a text ({type(error).__name__}: {error})"
             raise _PassingError(OSError(problem)) from None
         finally:
@@ -266,7 +275,7 @@ def _secret_of(endpoint: Endpoint) -> str | None:
     return os.environ.get(endpoint.key_variable, "").strip() if endpoint.key_variable else None
 
 
-def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
+def _read(response: http.client.HTTPResponse | urllib.error.HTTPError, deadline: float) -> bytes:
     """The body, if it comes before the deadline: a server that trickles would otherwise hold a place."""
     content = bytearray()
     while part := response.read1(1 << 16):
@@ -276,6 +285,14 @@ def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:
         if len(content) > _MAX_BYTES:
             raise _PassingError(OSError(f"the answer has more than {_MAX_BYTES >> 20} MB"))
     return bytes(content)
+
+
+def _read_if_whole(error: urllib.error.HTTPError, deadline: float) -> bytes:
+    """What comes with a refusal; nothing if that is broken off as well: the status says enough."""
+    try:
+        return _read(error, deadline)
+    except (OSError, http.client.HTTPException, _PassingError):
+        return b""
 
 
 def _reason_in(content: bytes, *, hidden: str | None) -> str:
@@ -292,8 +309,11 @@ def _retry_after(headers: email.message.Message) -> float:
 
 
 def _tokens_in(content: bytes, asked_bytes: int) -> int:
-    """What the server counted; if it does not say, a token for every four bytes, frames at most 4,000."""
+    """What the server counted; where that is no count, a token for every four bytes, frames at most 4,000."""
     try:
-        return int(json.loads(content)["usage"]["total_tokens"])
-    except (ValueError, KeyError, TypeError):
-        return (min(asked_bytes, 16_000) + len(content)) // 4
+        told = json.loads(content)["usage"]["total_tokens"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        told = None
+    if type(told) is int and 0 <= told <= _MAX_TOKENS:
+        return told
+    return (min(asked_bytes, 16_000) + len(content)) // 4

@@ -9,16 +9,23 @@ import itertools
 import json
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rufous.core.errors import MissingDependencyError
+from rufous.core.errors import ConfigError, MissingDependencyError
 from rufous.data.chain import Chain, ChainResult, ChainWork, Piece, Task, file_key, replay, stage_keys
 from rufous.data.clip import Clip
 from rufous.data.executor import Executor, Failure
-from rufous.data.filters import AnyFilter, FilterOutcome, Limits, apply_filter, weigh_filters
+from rufous.data.filters import (
+    AnyFilter,
+    FilterOutcome,
+    Limits,
+    apply_filter,
+    check_known,
+    weigh_filters,
+)
 from rufous.data.journal import Journal
 from rufous.data.media import MediaSettings
 from rufous.data.stage import SetStage, Stage
@@ -79,6 +86,7 @@ def curate(
     journal: Journal,
     media: MediaSettings | None = None,
     is_dry_run: bool = False,
+    redo: Collection[str] = (),
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Curated:
     """Carry out stages and filters.
@@ -93,11 +101,14 @@ def curate(
         executor: Who carries out the stages.
         journal: What earlier runs found out; what this one does is added.
         media: How much of a clip is decoded; the defaults when None.
-        is_dry_run: Filters drop nothing, and stages after the last filter are left out.
+        is_dry_run: Filters drop nothing, and stages after the last filter are left out. Set stages and
+            percentiles look at the clips that the filters before them would leave, as in a real run.
+        redo: Names of stages that are done again, with what is after them, whatever the journal knows.
         on_progress: Called after each task of a pass.
 
     Raises:
-        ConfigError: A stage stands before one that it reads, or twice.
+        ConfigError: A stage stands before one that it reads, or twice; or a filter would drop all clips, as
+            none has its value.
         MissingDependencyError: A stage lacks its package or weights.
         ValueError: A set stage cannot do its work.
         OSError: The journal cannot be written.
@@ -106,20 +117,32 @@ def curate(
     if len(starts) < len(clips):
         ((source, start_s), _), *_ = starts.most_common(1)
         raise ValueError(f"two clips begin at {start_s} s of {source}: a place is curated once")
-    run = _Run(steps, root=root, executor=executor, journal=journal, media=media or MediaSettings())
+    run = _Run(
+        steps, root=root, executor=executor, journal=journal, media=media or MediaSettings(), redo=redo
+    )
     started = time.perf_counter()
     rows, used = list(clips), list[tuple[AnyFilter, Mapping[str, Limits]]]()
+    spared = list[Clip]()  # what filters would have dropped in a dry run
     wanted = _until_last_filter(steps) if is_dry_run else steps
     for step in _passes(wanted, gpu_apart=executor.has_gpu_workers()):
         if isinstance(step, tuple):
             rows = _merged(run.carry_out(step, rows, on_progress))
+            spared = _merged(run.carry_out(step, spared, on_progress)) if spared else []
         elif isinstance(step, SetStage):
             rows = _compared(step, rows)
         else:
+            if not is_dry_run:
+                check_known(step, rows)
             filtered, limits = apply_filter(step, rows)
             used.append((step, limits))
-            rows = rows if is_dry_run else filtered
+            if is_dry_run:
+                both = list(zip(rows, filtered, strict=True))
+                spared += [before for before, after in both if after is not before]
+                filtered = [before for before, after in both if after is before]
+            rows = filtered
         rows.sort(key=lambda clip: clip.place)
+    rows += [replace(clip, dropped=None) for clip in spared]
+    rows.sort(key=lambda clip: clip.place)
     return Curated(
         clips=tuple(rows),
         filters=tuple(weigh_filters(used, rows)),
@@ -182,11 +205,17 @@ class _Run:
         executor: Executor,
         journal: Journal,
         media: MediaSettings,
+        redo: Collection[str],
     ) -> None:
         stages = [step for step in steps if isinstance(step, Stage | SetStage)]
         self._keys = stage_keys(stages, media)
+        if unknown := sorted(set(redo) - self._keys.keys()):
+            raise ConfigError(f"no stage of this run is named {unknown[0]!r}: it has {', '.join(self._keys)}")
+        self._redo = set(redo)
         self._reads_sets: dict[str, bool] = {}
         for stage in stages:
+            if not self._redo.isdisjoint(stage.after):
+                self._redo.add(stage.name)
             inherits = any(self._reads_sets.get(name, False) for name in stage.after)
             self._reads_sets[stage.name] = inherits or isinstance(stage, SetStage)
         self._root, self._executor, self._journal, self._media = root, executor, journal, media
@@ -203,6 +232,7 @@ class _Run:
             keys=tuple(self._keys[stage.name] for stage in stages),
             reads_sets=tuple(self._reads_sets[stage.name] for stage in stages),
             media=self._media,
+            redo=frozenset(self._redo),
         )
         kept = [clip for clip in rows if clip.dropped is None]
         one = _Pass(chain, kept, self._journal, on_progress)

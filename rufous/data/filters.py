@@ -93,6 +93,11 @@ class Filter:
             return ""
         return clip.source if self.per == "file" else clip.source.rpartition("/")[0].partition("/")[0]
 
+    def is_known(self, clip: Clip) -> bool:
+        """Whether the clip has the value, or need not have it."""
+        looks = fnmatchcase(clip.source, self.sources) and not self.keeps_unmeasured
+        return not looks or value_of(clip, self.value) is not None
+
     def refusal(self, clip: Clip, limits: Mapping[str, Limits]) -> str | None:
         """Why a clip does not pass; None if it does."""
         if not fnmatchcase(clip.source, self.sources):
@@ -131,6 +136,10 @@ class TagFilter:
         """Names have none."""
         return {}
 
+    def is_known(self, clip: Clip) -> bool:
+        """A clip without the tag passes."""
+        return True
+
     def refusal(self, clip: Clip, limits: Mapping[str, Limits]) -> str | None:
         """Why a clip does not pass; None if it does."""
         tag = clip.tags.get(self.value, "")
@@ -148,7 +157,8 @@ class FilterOutcome:
     filter: AnyFilter
     limits: Mapping[str, Limits] = field(default_factory=dict)
     num_alone: int
-    """Clips that it would take if it were the only filter."""
+    """Clips that it would take with these limits if it were the only filter; without those that a filter
+    before it took and whose value is not known: a dry run finds the values of all."""
     num_in_order: int
     """Clips that it took after the filters before it."""
     num_left: int
@@ -179,6 +189,21 @@ def apply_filter(filter_: AnyFilter, clips: Sequence[Clip]) -> tuple[list[Clip],
     return kept, limits
 
 
+def check_known(filter_: AnyFilter, clips: Sequence[Clip]) -> None:
+    """Refuse a filter that would drop all clips because nothing measured them.
+
+    Raises:
+        ConfigError: It looks at a value that none of the clips has which came to it.
+    """
+    coming = [clip for clip in clips if clip.dropped is None]
+    if coming and not any(map(filter_.is_known, coming)):
+        why = next((f" ({stage}: {reason})" for each in coming for stage, reason in each.errors.items()), "")
+        raise ConfigError(
+            f"{filter_.name} would drop all {len(coming)} clips that come to it, for none has "
+            f"{filter_.value}{why}: nothing is written"
+        )
+
+
 def weigh_filters(
     used: Sequence[tuple[AnyFilter, Mapping[str, Limits]]], clips: Sequence[Clip]
 ) -> list[FilterOutcome]:
@@ -191,19 +216,21 @@ def weigh_filters(
     names = {filter_.name for filter_, _ in used}
     measured = [clip for clip in clips if clip.dropped is None or dropped_by(clip) in names]
     outcomes: list[FilterOutcome] = []
-    left = measured
+    left, gone = measured, list[Clip]()
     for filter_, limits in used:
-        stays = [clip for clip in left if filter_.refusal(clip, limits) is None]
+        taken = [clip for clip in left if filter_.refusal(clip, limits) is not None]
+        known = [clip for clip in gone if filter_.is_known(clip)]
+        left = [clip for clip in left if filter_.refusal(clip, limits) is None]
         outcomes.append(
             FilterOutcome(
                 filter=filter_,
                 limits=limits,
-                num_alone=sum(filter_.refusal(clip, limits) is not None for clip in measured),
-                num_in_order=len(left) - len(stays),
-                num_left=len(stays),
+                num_alone=len(taken) + sum(filter_.refusal(clip, limits) is not None for clip in known),
+                num_in_order=len(taken),
+                num_left=len(left),
             )
         )
-        left = stays
+        gone += taken
     return outcomes
 
 
@@ -216,7 +243,7 @@ def parse_filter(text: str) -> AnyFilter:
     """A filter from the command line.
 
     ``technical>=0.3``, ``flow<=20``, ``technical>=10%`` (drops the lowest tenth),
-    ``camera_motion!=dolly_zoom_in,dolly_zoom_out``.
+    ``camera_motion!=dolly_zoom,roll``.
 
     Raises:
         ConfigError: It is none of these.

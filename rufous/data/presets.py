@@ -4,18 +4,29 @@ A preset names its stages; those whose weights or packages are not here are left
 look at their values, and it is told. Thresholds that were published say where; the others are choices.
 """
 
-from collections.abc import Mapping, Sequence
+import difflib
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rufous.core.config import override
 from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError
 from rufous.data.engine import Step
-from rufous.data.filters import LENGTH, AnyFilter, Filter, TagFilter
-from rufous.data.stage import NeedsFiles, SetStage, Stage
+from rufous.data.filters import LENGTH, SIGNS, AnyFilter, Filter, TagFilter, parse_filter
+from rufous.data.stage import Declares, NeedsFiles, SetStage, Stage, Waits
+from rufous.data.stages.probe import Probe
 from rufous.data.stages.registry import STAGES
+from rufous.data.stages.shots import Shots
 
-INFO = (LENGTH, "width", "height", "fps", "num_frames", "duration_s", "rotation", "num_bytes")
-"""Values of ``probe`` that a filter can look at."""
+INFO = (LENGTH, *Probe.gives.numbers)
+"""Values that every clip has, or gets from ``probe``, and that ``shots`` may change."""
+LATE = ("cut", "describe", "describe_locally", "rewrite", "rewrite_locally")
+"""Stages that are for the clips that stay: they write files, or cost money."""
+MOST_WAITING = 0.8
+"""Share of a worker's time for a clip that its stages may wait for other machines."""
+
+PlannedStep = str | Stage | SetStage | AnyFilter
+"""A stage by its name, or as it is where its settings are not the usual ones; or a filter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +34,8 @@ class Preset:
     """A way to curate."""
 
     about: str
-    steps: tuple[str | AnyFilter, ...]
-    """Names of stages, and filters, in the order in which they act; a filter ends a pass over the clips."""
+    steps: tuple[PlannedStep, ...]
+    """Stages and filters in the order in which they act; a filter ends a pass over the clips."""
 
 
 HUMMINGBIRD = Preset(
@@ -45,10 +56,12 @@ HUMMINGBIRD = Preset(
     ),
 )
 OPEN_SORA_1_2 = Preset(
-    about="Open-Sora 1.2 (arXiv:2412.20404): scores are written into captions rather than filtered by; "
-    "2 to 16 s and the aesthetic score of 4.5 are published, the rest are choices.",
+    about="Open-Sora 1.2 (arXiv:2412.20404): few filters, and scores that training writes into captions "
+    "(data.sampling.scores); shots in pieces of at most 15 s, 2 to 16 s and the aesthetic score of 4.5 are "
+    "published, the rest are choices.",
     steps=(
-        *("probe", "shots", "aesthetic"),
+        *("probe", Shots(max_s=15.0)),  # tools/scene_cut/cut.py: 2 to 15 s; it keeps the first 15 s alone
+        "aesthetic",
         Filter(value="num_frames", min=1.0),  # docs/data_processing.md: --fmin 1
         Filter(value=LENGTH, min=2.0, max=16.0),  # report 1.2: clips of 2 to 16 s
         Filter(value="aesthetic", min=4.5),  # Panda-70M in its docs; 5 in the example of its tools
@@ -79,59 +92,164 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, Stage | SetStage))
 
 
+def parse_steps(texts: Iterable[str]) -> tuple[str | AnyFilter, ...]:
+    """Names of stages, and filters as ``parse_filter`` reads them, in their order.
+
+    Raises:
+        ConfigError: A text with a sign of a filter is none.
+    """
+    return tuple(parse_filter(text) if any(sign in text for sign in SIGNS) else text for text in texts)
+
+
 def make_plan(
-    steps: Sequence[str | AnyFilter],
+    steps: Sequence[PlannedStep],
     *,
     settings: Sequence[str] = (),
     filters: Sequence[AnyFilter] = (),
+    timeout_s: float = math.inf,
 ) -> Plan:
     """Stages made, filters replaced, and what cannot be done left out.
 
     Args:
         steps: Of a preset.
         settings: ``stage.setting=value`` texts.
-        filters: Each takes the place of those of the preset that look at the same value, or comes last.
+        filters: Each takes the place of those of the preset that look at the same value; or comes at the end
+            of the pass in which its value is found, and before what is ``LATE`` or for a GPU.
+        timeout_s: What the executor gives a worker for one clip.
 
     Raises:
-        ConfigError: An unknown stage or setting, a setting of a stage that is left out, or a filter for a
-            value that no stage gives.
+        ConfigError: An unknown stage or setting, a setting of a stage that is left out, a filter for a
+            value that no stage gives, or stages that may wait for too long.
     """
-    names = [step for step in steps if isinstance(step, str)]
-    made, left_out = _made(names, _by_stage(settings, names))
+    names = [_name(step) for step in steps if not isinstance(step, Filter | TagFilter)]
+    made, left_out = _made(steps, _by_stage(settings, names))
     chosen: list[Step] = []
     pending = list(filters)
     for step in steps:
-        if isinstance(step, str):
-            chosen += [made[step]] if step in made else []
+        if not isinstance(step, Filter | TagFilter):
+            chosen += [made[_name(step)]] if _name(step) in made else []
             continue
         own = [each for each in filters if each.value == step.value]
         if own:
             chosen += [each for each in own if each in pending]
             pending = [each for each in pending if each not in own]
-        elif (stage := _stage_of(step.value, names)) in left_out:
+        elif (stage := _giver(step, names)) in left_out:
             left_out[step.name] = f"{stage} is left out"
         else:
             chosen.append(step)
-    for each in filters:
-        if _stage_of(each.value, list(made)) is None and each.value not in INFO:
-            known = ", ".join([*made, *INFO])
-            raise ConfigError(f"no stage of this run gives {each.value}: values begin with one of {known}")
-    return Plan(steps=(*chosen, *pending), left_out=left_out)
+    for each in pending:
+        chosen.insert(_place_of_filter(each, chosen, pending), each)
+    for place, step in enumerate(chosen):
+        if isinstance(step, Filter | TagFilter):
+            _check_given(step, chosen[:place], list(made.values()))
+    _check_waiting(list(made.values()), timeout_s)
+    return Plan(steps=tuple(chosen), left_out=left_out)
 
 
-def with_stages(steps: Sequence[str | AnyFilter], names: Sequence[str]) -> tuple[str | AnyFilter, ...]:
-    """The steps of a preset with more stages, carried out before its first filter.
+def with_stages(steps: Sequence[PlannedStep], names: Sequence[str]) -> tuple[PlannedStep, ...]:
+    """The steps of a preset with more stages.
+
+    Each comes before the first filter, after what it reads and before what reads it; those that are ``LATE``,
+    or read what such ones write, after the last filter.
 
     Raises:
         ConfigError: A stage is unknown, or there already.
     """
+    placed = list(steps)
     for name in names:
         if name not in STAGES:
             raise ConfigError(f"{name!r} is no stage: use {', '.join(STAGES)}")
-        if name in steps:
+        if name in map(_name, placed):
             raise ConfigError(f"the preset has the stage {name} already")
-    place = next((i for i, step in enumerate(steps) if not isinstance(step, str)), len(steps))
-    return (*steps[:place], *names, *steps[place:])
+        placed.insert(_place_of_stage(name, placed), name)
+    return tuple(placed)
+
+
+def _name(step: PlannedStep) -> str:
+    return step if isinstance(step, str) else step.name
+
+
+def _place_of_stage(name: str, steps: Sequence[PlannedStep]) -> int:
+    filters = [place for place, step in enumerate(steps) if isinstance(step, Filter | TagFilter)]
+    reads = STAGES[name].after
+    is_late = name in LATE or not set(LATE).isdisjoint(reads)
+    wanted = len(steps)
+    if filters:
+        wanted = filters[-1] + 1 if is_late else filters[0]
+    read = [place + 1 for place, step in enumerate(steps) if _name(step) in reads]
+    readers = [place for place, step in enumerate(steps) if name in _after(step)]
+    return min([max([wanted, *read]), *readers])
+
+
+def _after(step: PlannedStep) -> tuple[str, ...]:
+    kind = STAGES.get(step) if isinstance(step, str) else step
+    return () if kind is None or isinstance(kind, Filter | TagFilter) else kind.after
+
+
+def _place_of_filter(filter_: AnyFilter, steps: Sequence[Step], pending: Sequence[AnyFilter]) -> int:
+    """Behind the stages that find its value, those that share a pass with them, and filters put there."""
+    names = [step.name for step in steps]
+    givers = (Probe.name, Shots.name) if filter_.value in INFO else (_giver(filter_, names),)
+    place = max((place + 1 for place, name in enumerate(names) if name in givers), default=0)
+    while place < len(steps) and (steps[place] in pending or _shares_a_pass(steps[place])):
+        place += 1
+    return place
+
+
+def _shares_a_pass(step: Step) -> bool:
+    return isinstance(step, Stage) and not step.needs_gpu and step.name not in LATE
+
+
+def _giver(filter_: AnyFilter, names: Iterable[str]) -> str | None:
+    """The stage that finds a filter's value."""
+    return max((name for name in names if _gives(name, STAGES.get(name), filter_)), key=len, default=None)
+
+
+def _gives(name: str, stage: object, filter_: AnyFilter) -> bool:
+    """By what the stage declares; else by its name: ``redness_mean`` is ``redness``'s."""
+    if isinstance(stage, Declares):
+        return filter_.value in (
+            stage.gives.numbers if isinstance(filter_, Filter) else tuple(stage.gives.tags)
+        )
+    return filter_.value == name or filter_.value.startswith(f"{name}_")
+
+
+def _check_given(filter_: AnyFilter, before: Sequence[Step], stages: Sequence[Stage | SetStage]) -> None:
+    """Refuse a filter for what no stage finds, or none of those before it."""
+    is_number = isinstance(filter_, Filter)
+    if is_number and filter_.value in INFO:
+        return
+    givers = [stage for stage in stages if _gives(stage.name, stage, filter_)]
+    if not givers:
+        known = list(INFO) if is_number else []
+        for stage in stages:
+            gives = stage.gives if isinstance(stage, Declares) else None
+            known += [stage.name] if gives is None else gives.numbers if is_number else gives.tags
+        what = filter_.value if is_number else f"the tag {filter_.value}"
+        raise ConfigError(f"no stage of this run gives {what}: {_nearest(filter_.value, known)}")
+    if not any(stage in before for stage in givers):
+        raise ConfigError(f"{filter_.name} stands before {givers[0].name}, which finds its value")
+    for stage in givers:
+        if isinstance(filter_, TagFilter) and isinstance(stage, Declares):
+            names = stage.gives.tags[filter_.value]
+            for name in (each for each in filter_.refused if each not in names):
+                raise ConfigError(f"{filter_.value} is never {name!r}: {_nearest(name, names)}")
+
+
+def _nearest(text: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(text, known)
+    return f"did you mean {' or '.join(close)}?" if close else f"use {', '.join(known)}"
+
+
+def _check_waiting(stages: Sequence[Stage | SetStage], timeout_s: float) -> None:
+    """Refuse stages for which a silent server would cost the worker: its clip would be dropped."""
+    waits = {stage.name: stage.longest_wait_s() for stage in stages if isinstance(stage, Waits)}
+    total = sum(waits.values())
+    if total > MOST_WAITING * timeout_s:
+        raise ConfigError(
+            f"{' and '.join(waits)} may wait {total:g} s for one clip, which may take {timeout_s:g} s: raise "
+            f"its limit to {math.ceil(total / MOST_WAITING)} s, or lower {min(waits)}.endpoint.patience_s"
+        )
 
 
 def _by_stage(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[str]]:
@@ -147,18 +265,21 @@ def _by_stage(settings: Sequence[str], names: Sequence[str]) -> dict[str, list[s
 
 
 def _made(
-    names: Sequence[str], settings: Mapping[str, Sequence[str]]
+    steps: Sequence[PlannedStep], settings: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, Stage | SetStage], dict[str, str]]:
     """Stages by name, and why the others are left out: what they need is not here."""
     made: dict[str, Stage | SetStage] = {}
     left_out: dict[str, str] = {}
-    for name in names:
-        reason, stage = None, None
-        if name not in STAGES:
+    for step in steps:
+        if isinstance(step, Filter | TagFilter):
+            continue
+        name, reason, stage = _name(step), None, None
+        if isinstance(step, str) and step not in STAGES:
             reason = "this version has no such stage"
         else:
             try:
-                stage = override(STAGES[name](), settings.get(name, ()))
+                usual = STAGES[name]() if isinstance(step, str) else step
+                stage = override(usual, settings.get(name, ()))
                 reason = stage.missing() if isinstance(stage, NeedsFiles) else None
             except (MissingDependencyError, CheckpointError) as error:
                 reason = str(error)
@@ -169,9 +290,3 @@ def _made(
         else:
             made[name] = stage
     return made, left_out
-
-
-def _stage_of(value: str, names: Sequence[str]) -> str | None:
-    """The stage that gives a value, by the rule of its name: ``technical_sharpness`` is ``technical``'s."""
-    giving = [name for name in names if value == name or value.startswith(f"{name}_")]
-    return max(giving, key=len, default=None)

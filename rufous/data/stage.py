@@ -55,6 +55,35 @@ class SetStage(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gives:
+    """What filters can look at of what a stage finds."""
+
+    numbers: tuple[str, ...] = ()
+    """Scores, and numbers of ``info``."""
+    tags: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """By the name of a tag, the names that it has; it may join several by ``+``."""
+
+
+@runtime_checkable
+class Declares(Protocol):
+    """A stage that says what it gives, so that a mistyped filter is refused.
+
+    Of any other stage, whatever is called ``NAME`` or ``NAME_...`` is believed to come from it.
+    """
+
+    gives: ClassVar[Gives]
+
+
+@runtime_checkable
+class Waits(Protocol):
+    """A stage that asks another machine."""
+
+    def longest_wait_s(self) -> float:
+        """Seconds that it may wait for the answers about one clip."""
+        ...
+
+
 @runtime_checkable
 class NeedsFiles(Protocol):
     """A stage that may lack weights or a package on this machine; presets leave it out then."""

@@ -27,6 +27,7 @@ DEFAULT_FPS = Fraction(25)
 """What ffmpeg takes for image sequences, which seldom say a rate."""
 
 _NUMBER = re.compile(r"%0?(\d*)d")
+_SUFFIXES = ("", ".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")  # of patterns; others are names of videos
 _EXIF_DESCRIPTION = 0x010E  # EXIF tag ImageDescription, ASCII
 _MAX_WEBP_SIDE = 16383  # pixels, VP8's 14 bits
 _WEBP_ANIMATED, _WEBP_HAS_EXIF, _WEBP_NO_BLENDING = 0x02, 0x08, 0x02  # flags of VP8X and of ANMF
@@ -61,8 +62,13 @@ class ImageClip:
 
 
 def is_image_clip(path: Path) -> bool:
-    """Whether ``path`` means an animated WebP, a folder of PNG frames or a pattern of them."""
-    return path.suffix.lower() == ".webp" or path.is_dir() or bool(_NUMBER.search(path.name))
+    """Whether ``path`` means an animated WebP, a folder of PNG frames or a pattern of them.
+
+    The name of a file that is there is no pattern, and neither is that of a video: ``my%20dog.mp4``.
+    """
+    suffix = path.suffix.lower()
+    is_pattern = suffix in _SUFFIXES and _NUMBER.search(path.name) is not None and not path.exists()
+    return suffix == ".webp" or path.is_dir() or is_pattern
 
 
 def write_webp(
@@ -177,6 +183,22 @@ def open_image_clip(path: Path) -> ImageClip:
     """
     try:
         return _open_webp(path) if path.suffix.lower() == ".webp" else _open_png_frames(path)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path}: damaged or not an image ({error})") from error
+
+
+def stated_frames(path: Path) -> tuple[int, int, int]:
+    """Width, height and number of frames as headers say them; nothing is decoded.
+
+    Raises:
+        ValueError: No frames, or a file that Pillow cannot read.
+    """
+    if path.suffix.lower() != ".webp":
+        clip = open_image_clip(path)
+        return clip.width, clip.height, len(clip.files)
+    try:
+        with Image.open(path) as image:
+            return *image.size, getattr(image, "n_frames", 1)
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path}: damaged or not an image ({error})") from error
 

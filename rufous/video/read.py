@@ -149,8 +149,8 @@ def stated_size(path: Path | str) -> StatedSize:
     path = Path(path)
     _check_exists(path)
     if images.is_image_clip(path):
-        clip = images.open_image_clip(path)
-        return StatedSize(width=clip.width, height=clip.height, num_frames=len(clip.timestamps_s))
+        width, height, num_frames = images.stated_frames(path)
+        return StatedSize(width=width, height=height, num_frames=num_frames)
     with _opened(path, num_threads=1) as (_, stream):
         context = stream.codec_context
         return StatedSize(width=context.width, height=context.height, num_frames=stream.frames)

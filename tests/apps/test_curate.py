@@ -1,5 +1,6 @@
 """``rufous curate``: what it writes, what it says, exit codes, and every input that is refused."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -73,6 +74,27 @@ def test_the_same_command_again_measures_nothing(videos):
     assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
     assert json.loads(Path("out/run.json").read_text())["num_worked_on"] == 0
     assert Path("out/manifest.parquet").read_bytes() == before
+
+
+def test_a_stage_can_be_done_again(videos):
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
+    assert run(videos, "-o", "out", *STAGED, "--quiet", "--redo", "contrast") == cli.DONE
+    assert json.loads(Path("out/run.json").read_text())["num_worked_on"] == 3
+
+
+def test_filters_may_stand_among_stages(videos):
+    assert run(videos, "-o", "out", "--stages", "probe,brightness,brightness>=50,contrast", "-q") == cli.DONE
+    clips = list(read_manifest("out/manifest.parquet"))
+    assert ["contrast" in clip.scores for clip in clips] == [False, True, True]
+
+
+def test_a_filter_that_would_drop_all_leaves_what_is_there(videos, capsys):
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
+    before = Path("out/manifest.parquet").read_bytes()
+    assert run(videos, "-o", "out", *STAGED, "--filter", "brightness_sky>=1") == cli.USAGE
+    assert "brightness_sky>=1 would drop all 3 clips that come to it" in capsys.readouterr().err
+    assert Path("out/manifest.parquet").read_bytes() == before
+    assert list(Path("out/shards").glob("*.tar"))
 
 
 def test_settings_reach_their_stages(videos):
@@ -165,6 +187,9 @@ def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
         (("--address", "auto"), "--address is for --executor ray"),
         (("--filter", "brightness"), "is no filter"),
         (("--filter", "flow>=1", *STAGED), "no stage of this run gives flow"),
+        (("--filter", "technical_sharpnes>=3"), "did you mean technical_sharpness"),
+        (("--stages", "probe,camera,camera_motion!=roll,static"), "'static' is no stage"),
+        (("describe.endpoint.model=x", "--timeout", "200"), "describe may wait 240 s for one clip"),
         (("probe.max_frames=many",), "max_frames='many' does not fit"),
         (("--export", "xml"), "--export xml is unknown"),
         (("--root", "."), "is for lists"),
@@ -231,3 +256,24 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(number, tmp_path):
     assert summary["num_known"] >= num_kept
     assert summary["num_known"] + summary["num_worked_on"] == 60
     assert len(list(read_manifest(tmp_path / "out" / "manifest.parquet"))) == 60
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra ray is not installed")
+def test_ray_gives_the_same_manifest_and_shards(tmp_path):
+    """The whole program with a cluster of its own, and with processes."""
+    write_clips(tmp_path / "videos", 3)
+    (tmp_path / "videos" / "empty.mp4").touch()
+    command = [sys.executable, "-m", "rufous", "curate", str(tmp_path / "videos"), "--jobs", "2", "--quiet"]
+    command += ["--stages", "probe,still,still<=1,technical"]
+    found = []
+    for executor in ("ray", "local"):
+        out = tmp_path / executor
+        done = subprocess.run(
+            [*command, "--executor", executor, "-o", str(out)], capture_output=True, text=True
+        )
+        assert done.returncode == cli.FAILURE, done.stderr  # for the empty file
+        found.append([(out / name).read_bytes() for name in ("manifest.parquet", "shards/00000.tar")])
+        assert len(list(read_manifest(out / "manifest.parquet"))) == 4
+    assert found[0] == found[1]

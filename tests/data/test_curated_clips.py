@@ -13,6 +13,7 @@ from rufous.data.curated_clips import (
     cover,
     num_frames_of,
 )
+from rufous.data.score_suffix import ScoreSuffix, with_suffix
 from rufous.video.write import write_video
 
 BUCKET = Bucket("24x32", 4, 24, 32, 2)
@@ -129,3 +130,20 @@ def test_the_fingerprint_tells_captions_and_order(root):
     prints = {CuratedClips(rows, root).fingerprint for rows in (two, two[::-1], two[:1])}
     prints.add(CuratedClips([CLIP.with_captions(original="b"), two[1]], root).fingerprint)
     assert len(prints) == 4
+
+
+def test_scores_are_written_into_captions_on_request(root):
+    clip = CLIP.with_scores(aesthetic=5.5, flow_open_sora=3.21).with_tags(camera_motion="pan_left")
+    assert clips(root, clip).example(0, BUCKET, 0).caption == "a red circle"
+    data = clips(root, clip, scores=True)
+    found = {data.example(0, BUCKET, epoch).caption for epoch in range(30)}
+    assert found <= {
+        str(with_suffix("a red circle", ScoreSuffix(aesthetic=a, motion=m, camera="pan left")))
+        for a in (None, 5.5)
+        for m in (None, 3.21)
+    }
+    assert "a red circle aesthetic score: 5.5. motion score: 3.2. camera motion: pan left." in found
+    assert len(found) > 1
+    assert clips(root, CLIP, scores=True).example(0, BUCKET, 0).caption == "a red circle"
+    assert data.fingerprint != clips(root, clip.with_scores(aesthetic=6.0), scores=True).fingerprint
+    assert clips(root, clip).fingerprint == clips(root, CLIP).fingerprint

@@ -79,8 +79,26 @@ def test_an_answer_is_asked_for_once_and_another_question_is_another_answer(tmp_
         Reply(b"[1, 2]"),
         says("   "),
         Reply(b'{"choices"', headers={"Content-Length": "400"}),
+        Reply(b"[" * 100_000),
+        Reply(b'{"choices": [{"message": {"content": "\\ud83d"}}]}'),
+        Reply(b"5\r\non", 500, {"Transfer-Encoding": "chunked"}),
     ],
-    ids=["429", "500", "503", "html", "no choice", "null", "list", "blank", "cut off"],
+    ids=[
+        *(
+            "429",
+            "500",
+            "503",
+            "html",
+            "no choice",
+            "null",
+            "list",
+            "blank",
+            "cut off",
+            "deep",
+            "half a letter",
+        ),
+        "500 cut off",
+    ],
 )
 def test_what_may_pass_is_tried_again(bad, tmp_path):
     with chat_server(bad, "a cat") as server:
@@ -132,6 +150,17 @@ def test_a_server_that_is_silent_or_trickles_runs_out_of_time(tmp_path):
             assert time.monotonic() - begun < 2.9
 
 
+def test_a_question_has_one_deadline_whatever_its_tries(tmp_path):
+    settings = {"max_tries": 40, "timeout_s": 0.5, "patience_s": 1.2, "longest_wait_s": 0.02}
+    for slow, tries in ((says("late", delay_s=3.0), 3), (fails(503, Retry_After="9"), 60)):
+        with chat_server(slow) as server:
+            begun = time.monotonic()
+            with pytest.raises(OSError, match=r"did not answer within|answers 503"):
+                client(server, tmp_path, **settings).ask(ASKED)
+            assert time.monotonic() - begun < 5.0
+            assert 2 <= len(server.asked) <= tries
+
+
 def test_waits_grow_and_the_server_may_ask_for_longer(tmp_path, monkeypatch):
     waits = []
     clock = SimpleNamespace(sleep=waits.append, monotonic=time.monotonic)  # other threads sleep by their own
@@ -175,8 +204,11 @@ def test_a_spent_budget_stops_before_anything_is_sent_and_kept_answers_stay_free
         assert client(server, tmp_path, max_requests=3).ask(questions[2]).text == "a cat"
 
 
-def test_tokens_are_estimated_where_the_server_does_not_count(tmp_path):
-    with chat_server(says("a cat", tokens=None)) as server:
+@pytest.mark.parametrize("told", ["", "1e999", "1" + 30 * "0", "-1000000", '"many"', "true", "null"])
+def test_tokens_are_estimated_where_the_server_does_not_count(told, tmp_path):
+    usage = f', "usage": {{"total_tokens": {told}}}' if told else ""
+    reply = Reply(f'{{"choices": [{{"message": {{"content": "a cat"}}}}]{usage}}}'.encode())
+    with chat_server(reply) as server:
         asking = client(server, tmp_path)
         asking.ask(ASKED)
     assert 20 < asking.answers.spent().tokens < 200
@@ -229,6 +261,7 @@ def test_a_redirect_is_refused(tmp_path, monkeypatch):
         ({"url": "http://host/v1", "key_variable": "A_KEY"}, "in the clear: use https"),
         ({"max_tries": 0}, "must be positive"),
         ({"timeout_s": 0.0}, "must be positive"),
+        ({"timeout_s": 121.0}, "patience_s=120.0 is shorter than one try"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, message):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rufous.core.errors import MissingDependencyError
+from rufous.core.errors import ConfigError, MissingDependencyError
 from rufous.core.files import sha256_of
 from rufous.data import engine
 from rufous.data.chain import ChainWork
@@ -114,6 +114,23 @@ def test_other_filters_measure_nothing_again(curate, tmp_path):
     assert ([clip.source for clip in curated.kept], notes(tmp_path / "log")) == (["0.mkv"], [])
 
 
+def test_a_stage_is_done_again_on_request_with_what_reads_it(curate, tmp_path):
+    log = str(tmp_path / "log")
+    steps = (Probe(), Brightness(log=log), Contrast(log=log), Trouble(log=log))
+    first = curate(*steps)
+    notes(tmp_path / "log")
+    assert curate(*steps, redo=["brightness"]).clips == first.clips
+    told = notes(tmp_path / "log")
+    assert {line.split()[0] for line in told} == {"brightness", "contrast"}
+    assert len(told) == 6
+    assert curate(*steps, redo=["contrast"]).num_known == 1  # the file that cannot be read
+    assert len(notes(tmp_path / "log")) == 3
+    curate(*steps)
+    assert notes(tmp_path / "log") == []
+    with pytest.raises(ConfigError, match="no stage of this run is named 'colour': it has probe, brightness"):
+        curate(*steps, redo=["colour"])
+
+
 def test_a_new_file_is_all_that_is_done(curate, write_clip, tmp_path):
     log = str(tmp_path / "log")
     curate(Probe(), Brightness(log=log))
@@ -168,6 +185,35 @@ def test_a_dry_run_measures_all_and_drops_nothing(curate):
     assert len(curated.kept) == 3
     assert [each.num_alone for each in curated.filters] == [1, 1]
     assert all("contrast" in clip.scores and "trouble" not in clip.tags for clip in curated.kept)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Filter(value="brightness", min_percentile=10.0),),
+        (Rank(), Filter(value="rank", min=1.0)),
+        (Contrast(), Filter(value="contrast", max=1.0)),
+    ],
+)
+def test_a_dry_run_foretells_a_real_one(steps, curate):
+    steps = (Probe(), Brightness(), Filter(value="brightness", min=60.0), *steps)
+    dry, real = (curate(*steps, is_dry_run=is_dry_run) for is_dry_run in (True, False))
+    for one, other in zip(dry.filters, real.filters, strict=True):
+        assert (one.limits, one.num_in_order, one.num_left) == (
+            other.limits,
+            other.num_in_order,
+            other.num_left,
+        )
+    assert real.filters[-1].num_left == len(real.kept)
+    if steps[-1] == Filter(value="contrast", max=1.0):
+        assert [each.filters[-1].num_alone for each in (dry, real)] == [0, 0]
+
+
+def test_a_filter_whose_value_nothing_found_drops_nothing(curate):
+    steps = (Probe(), Contrast(), Filter(value="contrast", min=1.0))
+    with pytest.raises(ConfigError, match=r"drop all 3 clips .* \(contrast: brightness was not measured\)"):
+        curate(*steps)
+    assert curate(*steps, is_dry_run=True).filters[0].num_in_order == 3
 
 
 def test_a_death_costs_its_clip_and_is_tried_again(curate, tmp_path):

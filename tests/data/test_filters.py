@@ -6,6 +6,7 @@ from rufous.data.filters import (
     Filter,
     TagFilter,
     apply_filter,
+    check_known,
     dropped_by,
     parse_filter,
     value_of,
@@ -88,6 +89,27 @@ def test_filters_are_weighed_alone_and_in_order():
         assert (first.num_alone, first.num_in_order, first.num_left) == (2, 2, 3)
         assert (second.num_alone, second.num_in_order, second.num_left) == (2, 1, 2)
     assert [dropped_by(clip) for clip in filtered] == ["flow>=1", "flow>=1", "sharp>=1", "", "", "probe"]
+
+
+def test_what_an_earlier_filter_took_unmeasured_is_not_taken_alone():
+    rows = clips(0, 0, 9, 9)
+    rows[2:] = [clip.with_scores(sharp=5.0) for clip in rows[2:]]
+    flow, sharp = Filter(value="flow", min=1.0), Filter(value="sharp", min=1.0)
+    first, second = weigh_filters([(flow, {"": (1.0, None)}), (sharp, {"": (1.0, None)})], rows)
+    assert (first.num_alone, second.num_alone, second.num_in_order, second.num_left) == (2, 0, 0, 2)
+    (alone,) = weigh_filters([(sharp, {"": (1.0, None)})], rows)
+    assert alone.num_alone == 2
+
+
+def test_a_filter_of_what_no_clip_has_is_refused():
+    rows = [Clip(source="a.mp4", errors={"flow": "too few frames"}), Clip(source="b.mp4").drop("x", "y")]
+    told = r"flow>=1 would drop all 1 clips that come to it, for none has flow \(flow: too few frames\)"
+    with pytest.raises(ConfigError, match=told):
+        check_known(Filter(value="flow", min=1.0), rows)
+    check_known(Filter(value="flow", min=1.0), [*rows, *clips(0)])
+    check_known(Filter(value="flow", min=1.0), rows[1:])
+    check_known(Filter(value="flow", min=1.0, keeps_unmeasured=True), rows)
+    check_known(TagFilter(value="camera", refused=("pan",)), rows)
 
 
 def test_values_are_scores_then_info_then_the_length():

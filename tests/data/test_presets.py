@@ -5,9 +5,10 @@ import pytest
 
 from rufous.core.errors import CheckpointError, ConfigError
 from rufous.data.filters import Filter, TagFilter
-from rufous.data.presets import PRESETS, make_plan, with_stages
+from rufous.data.presets import PRESETS, make_plan, parse_steps, with_stages
 from rufous.data.stage import SetStage, Stage
 from rufous.data.stages.registry import STAGES
+from rufous.data.stages.shots import Shots
 from tests.data.small_stages import AfterRank, Brightness, Contrast, Rank, Trouble
 
 
@@ -88,6 +89,7 @@ def test_filters_of_the_command_line_take_the_place_of_those_of_the_preset():
         ({"settings": ["weighty.log=x"]}, "weighty cannot run here: no weights"),
         ({"filters": [Filter(value="flow", min=1.0)]}, "no stage of this run gives flow"),
         ({"filters": [Filter(value="weighty", min=1.0)]}, "no stage of this run gives weighty"),
+        ({"filters": [Filter(value="brightnes", min=1.0)]}, "gives brightnes: did you mean brightness"),
     ],
 )
 def test_settings_and_filters_that_fit_nothing_are_refused(changes, told):
@@ -123,3 +125,84 @@ def test_every_stage_is_registered_under_its_name_with_defaults(name):
     made = STAGES[name]()
     assert made.name == name
     assert isinstance(made, Stage | SetStage)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("technical_sharpnes>=3", "gives technical_sharpnes: did you mean technical_sharpness"),
+        ("technical!=bad", "gives the tag technical: use .*camera_motion"),
+        ("camera_motion!=dolly_zoom_in,dolly_zoom_out", "never 'dolly_zoom_in': did you mean dolly_zoom or"),
+        ("camera_motion>=1", "gives camera_motion: "),
+        ("borders!=bars", "borders is never 'bars': use none, letterbox"),
+    ],
+)
+def test_a_filter_of_what_its_stage_does_not_give_is_refused(text, told):
+    with pytest.raises(ConfigError, match=told):
+        make_plan(parse_steps(["technical", "camera", "borders", text]))
+
+
+def test_a_filter_stands_after_its_stage():
+    with pytest.raises(ConfigError, match=r"technical>=0.3 stands before technical, which finds its value"):
+        make_plan(parse_steps(["technical>=0.3", "technical"]))
+    make_plan(parse_steps(["width>=10", "length_s>=1", "technical", "technical>=0.3"]))
+
+
+def test_an_added_filter_acts_at_the_end_of_the_pass_that_finds_its_value():
+    steps = PRESETS["hummingbird"].steps
+    added = parse_steps(["watermark<=0.002", "borders!=letterbox", "width>=320"])
+    settings = ["describe.endpoint.model=x", "rewrite.endpoint.model=x"]
+    found = names(make_plan(steps, filters=added, settings=settings))
+    place = found.index("duplicates")
+    assert found[place - 4 : place] == ["fingerprint", *(each.name for each in added)]
+    assert found.index("text_area<=0.02") < found.index("describe")
+    plan = make_plan(("brightness", "after_rank"), filters=[Filter(value="brightness", min=1.0)])
+    assert names(plan) == ["brightness", "brightness>=1", "after_rank"]  # for a GPU
+
+
+@pytest.mark.parametrize(
+    ("added", "before", "after"),
+    [
+        ("video_match", "rewrite", None),
+        ("rewrite_locally", "describe", "rewrite"),
+        ("describe_locally", "text_area<=0.02", "describe"),
+        ("cut", "text_area<=0.02", "describe"),
+        ("dover", "duplicates", "length_s>=1"),
+    ],
+)
+def test_an_added_stage_comes_after_what_it_reads_and_writes_for_clips_that_stay(added, before, after):
+    steps = with_stages(PRESETS["hummingbird"].steps, [added])
+    placed = [step if isinstance(step, str) else step.name for step in steps]
+    place = placed.index(added)
+    assert placed.index(before) < place
+    assert after is None or place < placed.index(after)
+    read = [placed.index(name) for name in STAGES[added].after if name in placed]
+    assert all(each < place for each in read)
+
+
+def test_the_order_of_added_stages_is_found():
+    assert with_stages(("probe",), ["duplicates", "fingerprint"]) == ("probe", "fingerprint", "duplicates")
+
+
+def test_a_step_may_be_a_stage_with_its_settings():
+    plan = make_plan(("probe", Shots(max_s=15.0)), settings=["shots.min_s=2"])
+    assert plan.stages[1] == Shots(max_s=15.0, min_s=2.0)
+    assert with_stages(("probe", Shots()), ["brightness"]) == ("probe", Shots(), "brightness")
+
+
+def test_long_shots_become_pieces_that_open_sora_keeps():
+    plan = make_plan(PRESETS["open-sora-1.2"].steps)
+    (shots,) = [stage for stage in plan.stages if isinstance(stage, Shots)]
+    (length,) = [step for step in plan.steps if isinstance(step, Filter) and step.value == "length_s"]
+    assert length.min is not None
+    assert length.max is not None
+    assert length.min <= shots.max_s / 2 < shots.max_s <= length.max  # pieces are longer than half of max_s
+
+
+def test_stages_that_may_wait_longer_than_their_worker_are_refused():
+    settings = ["describe.endpoint.model=x", "rewrite.endpoint.model=x"]
+    steps = ("describe", "rewrite")
+    assert len(make_plan(steps, settings=settings, timeout_s=600.0).stages) == 2
+    told = "describe and rewrite may wait 480 s for one clip, which may take 599 s: raise its limit to 600 s"
+    with pytest.raises(ConfigError, match=told):
+        make_plan(steps, settings=settings, timeout_s=599.0)

@@ -6,10 +6,12 @@ import pytest
 from PIL import Image
 
 from rufous.video.images import (
+    is_image_clip,
     metadata_from_json,
     open_image_clip,
     png_pattern,
     stated_fps,
+    stated_frames,
     write_png_frames,
     write_webp,
 )
@@ -60,6 +62,26 @@ def test_png_frames_of_another_size_or_damaged_are_refused(tmp_path):
 def test_a_pattern_has_exactly_one_number(name, tmp_path):
     with pytest.raises(ValueError, match="one number in the name"):
         png_pattern(tmp_path / name)
+
+
+def test_only_names_of_images_that_are_not_there_are_patterns(tmp_path):
+    (tmp_path / "one%02d.png").touch()
+    told = {
+        name: is_image_clip(tmp_path / name) for name in ("f%d.png", "f%d", "f%d.mp4", "one%02d.png", "f.png")
+    }
+    assert told == {"f%d.png": True, "f%d": True, "f%d.mp4": False, "one%02d.png": False, "f.png": False}
+
+
+def test_headers_tell_size_and_frames_without_decoding(tmp_path, monkeypatch):
+    path = tmp_path / "clip.webp"
+    write_webp(path, grey(20), fps=Fraction(8), lossless=True, metadata={})
+    write_png_frames(tmp_path / "frames", grey(3), metadata={"fps": "8"})
+    monkeypatch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", lambda self: pytest.fail("it was decoded"))
+    assert stated_frames(path) == (4, 6, 20)
+    assert stated_frames(tmp_path / "frames") == (4, 6, 3)
+    path.write_bytes(b"RIFF no image")
+    with pytest.raises(ValueError, match=r"clip.webp: damaged or not an image"):
+        stated_frames(path)
 
 
 @pytest.mark.parametrize("lossless", [True, False])

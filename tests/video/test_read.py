@@ -274,6 +274,16 @@ def test_a_header_is_read_without_its_frames(encode, tmp_path):
         stated_size(tmp_path / "absent.mp4")
 
 
+@pytest.mark.parametrize("name", ["my%20dog.mp4", "100%2dogs.mp4", "a%03d.mkv"])
+def test_a_per_cent_sign_in_the_name_of_a_video_is_no_pattern(name, encode):
+    path = encode(name, "libx264", num_frames=5)
+    assert stated_size(path).num_frames in (0, 5)
+    assert len(timeline_of(path).index.pts) == 5
+    assert len(read_video(path)[0]) == 5
+    with pytest.raises(ValueError, match="no such file"):
+        stated_size(path.with_name("no%20dog.mp4"))
+
+
 def test_streaming_tells_frames_that_are_not_there(encode):
     path = encode("a.mp4", "libx264", num_frames=12)
     with pytest.raises(ValueError, match="no frame 12: the file holds frames 0 to 11"):

@@ -25,6 +25,7 @@ from rufous.data.published_models import (
     load_clip,
     missing_files,
 )
+from rufous.data.stage import Gives
 from rufous.perception.clip import CLIP
 from rufous.video.frames import from_uint8
 
@@ -40,6 +41,7 @@ class Aesthetic:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    gives: ClassVar[Gives] = Gives(numbers=("aesthetic",))
 
     head: AestheticKind = "mlp"
     """``mlp``: Open-Sora's; ``linear``: VBench's."""

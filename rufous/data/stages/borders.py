@@ -7,6 +7,7 @@ import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 
 _EDGE_ROWS = 3
 """A bar's edge is lit within so many rows or columns."""
@@ -25,6 +26,10 @@ class Borders:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(
+        numbers=("borders", "content_x", "content_y", "content_width", "content_height"),
+        tags={"borders": ("none", "letterbox", "pillarbox", "windowbox", "black")},
+    )
 
     max_level: int = 28
     """Luma of 255 up to which a pixel is black; compression lifts bars a little above 0."""

@@ -12,9 +12,12 @@ import numpy as np
 from rufous.data.camera_fit import Grid, PairFitter, PairMotions
 from rufous.data.clip import Clip
 from rufous.data.pair_flow import PairFlow, flow_between, pair_flow
+from rufous.data.stage import Gives
 
 NAMES = (("pan_left", "pan_right"), ("tilt_up", "tilt_down"), ("zoom_in", "zoom_out"), ("roll", "roll"))
 """Of each part of a motion: when the picture goes right, down, grows or turns, and when the opposite."""
+MOTIONS = ("static", *dict.fromkeys(name for pair in NAMES for name in pair), "dolly_zoom", "undetermined")
+"""All that a tag may say; a dolly zoom has one name, whether in or out."""
 BLOCKS = 4
 """The frame is so many blocks wide and high; those at its border are where the background is looked for."""
 MIN_FOLLOWING = 0.3
@@ -50,6 +53,10 @@ class Camera:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(
+        numbers=("camera_right", "camera_down", "camera_growth", "camera_turn"),
+        tags={"camera_motion": MOTIONS},
+    )
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with the tag and the scores.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 from rufous.video.excerpt import write_excerpt
 
 
@@ -21,6 +22,7 @@ class Cut:
     after: ClassVar[tuple[str, ...]] = ("shots",)
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("cut_frames",), tags={"cut": ("copied", "encoded")})
 
     folder: str = ""
     """Where to write; made if it is not there."""

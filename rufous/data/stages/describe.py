@@ -19,6 +19,7 @@ from rufous.data.caption_check import CaptionLimits, problems_of
 from rufous.data.clip import Clip
 from rufous.data.endpoint import Endpoint, EndpointClient, Message, jpeg_of, missing_of
 from rufous.data.frame_choice import spread_frames
+from rufous.data.stage import Gives
 from rufous.perception.chat_model import ChatModel, load_chat_model
 from rufous.perception.hub_models import find_hub_model
 
@@ -42,6 +43,7 @@ class Describe:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives()
 
     endpoint: Endpoint = field(default_factory=Endpoint)
     num_frames: int = 4
@@ -53,6 +55,10 @@ class Describe:
     def missing(self) -> str | None:
         """What is missing and how to get it; None if nothing is."""
         return missing_of(self.endpoint)
+
+    def longest_wait_s(self) -> float:
+        """Two questions at most: the second where the first answer will not do."""
+        return 2 * self.endpoint.patience_s
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its caption.
@@ -84,6 +90,7 @@ class DescribeLocally:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    gives: ClassVar[Gives] = Gives()
 
     model: str = ""
     """Repository whose files are in the hub's cache, or a folder; it needs a chat template."""

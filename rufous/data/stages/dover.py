@@ -22,6 +22,7 @@ from rufous.core.randomness import generator_from
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
 from rufous.data.published_models import DOVER_FILE, load_dover, missing_files
+from rufous.data.stage import Gives
 from rufous.perception import dover
 from rufous.video.read import stream_frames
 
@@ -40,6 +41,7 @@ class Dover:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    gives: ClassVar[Gives] = Gives(numbers=("dover", "dover_technical", "dover_aesthetic"))
 
     weights: str | None = None
     """``DOVER.pth``; None: where it is kept (docs/curation_learned.md)."""

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 from rufous.data.stages.fingerprint import (
     COMPARED_CHROMA,
     COMPARED_LUMA,
@@ -49,6 +50,10 @@ class Duplicates:
     name: ClassVar[str] = "duplicates"
     after: ClassVar[tuple[str, ...]] = ("probe", "fingerprint", "technical")
     version: ClassVar[int] = 1
+    gives: ClassVar[Gives] = Gives(
+        numbers=("duplicates", "duplicates_distance"),
+        tags={"duplicates": ("exact", "near", "none")},
+    )
 
     max_distance: float = 0.25
     """From which on two clips are different."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 
 NUM_FRAMES = 6
 LUMA, CHROMA = 10, 5
@@ -40,6 +41,7 @@ class Fingerprint:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives()
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its tag."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 
 _CELLS = (8, 8)
 """Columns and rows of the picture, each of which may flash."""
@@ -31,6 +32,7 @@ class Flashing:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("flashing",))
 
     min_swing: float = 0.1
     """Of relative luminance, whose range is [0, 1]."""

@@ -14,6 +14,7 @@ from rufous.checkpoints.weights import load_published
 from rufous.core.devices import pick_device
 from rufous.data.clip import Clip
 from rufous.data.pair_flow import PairFlow, pair_flow, pair_starts
+from rufous.data.stage import Gives
 from rufous.perception.raft import RAFT, RAFT_THINGS, RAFTConfig, from_published_names
 
 OPEN_SORA_SIZE, OPEN_SORA_GAP = (320, 576), 10
@@ -36,6 +37,7 @@ class Flow:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("flow", "flow_open_sora"))
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with both scores.
@@ -68,6 +70,7 @@ class RaftFlow:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    gives: ClassVar[Gives] = Gives(numbers=("flow_raft",))
 
     @cached_property
     def network(self) -> RAFT:

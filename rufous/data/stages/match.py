@@ -23,6 +23,7 @@ from rufous.data.published_models import (
     load_clip_tokenizer,
     missing_files,
 )
+from rufous.data.stage import Gives
 from rufous.perception.clip import CLIP
 from rufous.perception.prompts import Tokenizer, encode_prompts
 from rufous.video.frames import from_uint8
@@ -36,6 +37,7 @@ class Match:
     after: ClassVar[tuple[str, ...]] = ("describe", "describe_locally", "rewrite", "rewrite_locally")
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    gives: ClassVar[Gives] = Gives(numbers=("match",))
 
     caption: CaptionChoice = "best"
     frames: Literal["middle", "mean"] = "middle"

@@ -10,7 +10,13 @@ from typing import ClassVar
 from rufous.core.files import cached_sha256_of
 from rufous.data.clip import Clip, Value
 from rufous.data.media import ClipMedia
+from rufous.data.stage import Gives
 from rufous.video.read import describe, stated_size
+
+_NUMBERS = (
+    *("width", "height", "fps", "num_frames", "duration_s", "rotation", "num_bytes"),
+    *("is_variable_fps", "has_audio"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +27,7 @@ class Probe:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=_NUMBERS)
 
     max_frame_px: int = 2**25
     """Pixels of a frame; a little over 8K (7680x4320). A few whole frames are held in memory at once."""

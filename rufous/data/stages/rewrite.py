@@ -14,6 +14,7 @@ from rufous.data.answers import Answer
 from rufous.data.caption_check import CaptionLimits, drift_of, problems_of
 from rufous.data.clip import Clip
 from rufous.data.endpoint import Endpoint, Message, missing_of
+from rufous.data.stage import Gives
 from rufous.data.stages.describe import Turns, ask_twice, chat_model_of, client_of, missing_model
 
 REWRITE_PROMPT = (
@@ -43,6 +44,7 @@ class Rewrite:
     after: ClassVar[tuple[str, ...]] = ("describe", "describe_locally")
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives()
 
     endpoint: Endpoint = field(default_factory=Endpoint)
     prompt: str = REWRITE_PROMPT
@@ -51,6 +53,10 @@ class Rewrite:
     def missing(self) -> str | None:
         """What is missing and how to get it; None if nothing is."""
         return missing_of(self.endpoint)
+
+    def longest_wait_s(self) -> float:
+        """Two questions at most: the second where the first answer will not do."""
+        return 2 * self.endpoint.patience_s
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its caption, or with the reason why there is none.
@@ -74,6 +80,7 @@ class RewriteLocally:
     after: ClassVar[tuple[str, ...]] = ("describe", "describe_locally")
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    gives: ClassVar[Gives] = Gives()
 
     model: str = ""
     """Repository whose files are in the hub's cache, or a folder; it needs a chat template."""

@@ -11,11 +11,13 @@ import numpy as np
 from rufous.core.optional import require
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
+from rufous.data.stage import Gives
 from rufous.video.read import stream_frames
 from rufous.video.transitions import Transition, TransitionSettings, find_transitions
 
 _STREAMED_SIDE = 90
 """Pixels of the shorter side of streamed frames: what ``find_transitions`` looks at."""
+_ENDS = ("file", "cut", "dissolve", "fade", "split")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,7 @@ class Shots:
     after: ClassVar[tuple[str, ...]] = ("probe",)
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(tags={"shots_begin": _ENDS, "shots_end": _ENDS})
 
     min_s: float = 1.0
     """Shorter shots are dropped; 16 frames at 16 a second."""

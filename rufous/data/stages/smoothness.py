@@ -23,6 +23,7 @@ from rufous.core.optional import require
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
 from rufous.data.pair_flow import GAP, MAX_PAIRS, PairFlow, pair_flow, pair_starts
+from rufous.data.stage import Gives
 from rufous.perception.amt import AMT, AMT_S, AMTConfig
 
 AMT_LEAST = 128
@@ -40,6 +41,7 @@ class Smoothness:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("smoothness",))
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with the score.
@@ -71,6 +73,7 @@ class AmtSmoothness:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    gives: ClassVar[Gives] = Gives(numbers=("smoothness_amt",))
 
     @cached_property
     def network(self) -> AMT:

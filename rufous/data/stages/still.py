@@ -7,6 +7,7 @@ import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class Still:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("still", "still_longest_s"))
 
     max_step: int = 6
     """Luma steps of 255 up to which a pixel may differ, as compression makes it."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 
 _MAX_SIDE = 1024
 """Of larger frames the middle is looked at, so that 4K costs no more than 1024x1024."""
@@ -70,9 +71,19 @@ class Technical:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 2
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(
+        numbers=(
+            "technical",
+            "technical_sharpness",
+            "technical_noise",
+            "technical_blockiness",
+            "technical_exposure",
+            "technical_edge_width",
+        ),
+    )
 
     half_sharpness: float = 3.0
-    """Sharpness that is worth a half."""
+    """Sharpness that is worth 0.625: half-way from a flat picture, which is worth a quarter, to 1."""
     half_noise: float = 5.0
     """Noise that is worth a half."""
     half_blockiness: float = 40.0

@@ -14,6 +14,7 @@ import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 
 STROKE_PX = 9
 """What is wider than so many pixels, both at full and at a quarter of the size, is no stroke of a letter."""
@@ -41,6 +42,7 @@ class TextArea:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("text_area",))
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with the score, in [0, 1].

@@ -20,6 +20,7 @@ from rufous.core.devices import pick_device
 from rufous.core.errors import CheckpointError
 from rufous.data.best_caption import CaptionChoice, caption_of
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 from rufous.networks.video_text import VideoTextModel
 from rufous.perception.prompts import Tokenizer, encode_prompts
 from rufous.video.frames import from_uint8
@@ -33,6 +34,7 @@ class VideoMatch:
     after: ClassVar[tuple[str, ...]] = ("describe", "describe_locally", "rewrite", "rewrite_locally")
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("video_match",))
 
     release: str = WORLD_VIDEO_TEXT
     """Embedded name or folder with the components ``video_text`` and ``tokenizer``."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.stage import Gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Watermark:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    gives: ClassVar[Gives] = Gives(numbers=("watermark",))
 
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with the score, in [0, 1]; 0 for a single frame."""

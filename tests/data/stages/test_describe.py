@@ -4,15 +4,21 @@ import base64
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from PIL import Image
 
 from rufous.core.errors import CheckpointError
+from rufous.data import engine
 from rufous.data.caption_check import CaptionLimits
+from rufous.data.clip import Clip
 from rufous.data.endpoint import Endpoint
+from rufous.data.journal import Journal
+from rufous.data.local_executor import LocalExecutor
 from rufous.data.stage import Stage
 from rufous.data.stages.describe import DESCRIBE_PROMPT, Describe, DescribeLocally
+from rufous.data.stages.probe import Probe
 from tests.data.chat_server import chat_server, says
 from tests.data.tiny_clips import clip_of, noise, numbered
 from tests.perception.tiny_hub_models import write_seeing_model
@@ -107,3 +113,31 @@ def test_a_local_model_sees_the_frames(tmp_path):
     assert stage.missing() is None
     with pytest.raises(CheckpointError, match="nobody/nothing is missing"):
         DescribeLocally(model="nobody/nothing").process(clip_of(noise()))
+
+
+@pytest.mark.slow
+def test_a_silent_endpoint_costs_captions_and_no_clip(tmp_path, write_clip):
+    """In a real worker, whose time for a clip is shorter than all tries would take."""
+    clips = [Clip(source=write_clip(f"{number}.mkv", grey=60 * number + 20).name) for number in range(2)]
+
+    def curated(server):
+        endpoint = Endpoint(
+            model="tiny",
+            url=server.url,
+            timeout_s=4.0,
+            patience_s=6.0,
+            first_wait_s=0.01,
+            answers=str(tmp_path / "answers.sqlite"),
+        )
+        executor = LocalExecutor(num_workers=1, timeout_s=20.0)
+        with closing(Journal(tmp_path / "journal.jsonl")) as journal:
+            steps = [Probe(), Describe(endpoint=endpoint)]
+            return engine.curate(clips, steps, root=tmp_path / "videos", executor=executor, journal=journal)
+
+    with chat_server(says("late", delay_s=60.0)) as server:
+        silent = curated(server)
+        assert len(server.asked) == 2 + 1  # patience is spent once
+    assert [clip.dropped for clip in silent.clips] == [None, None]
+    assert all("did not answer within" in clip.errors["describe"] for clip in silent.clips)
+    with chat_server(GOOD) as server:
+        assert [clip.captions for clip in curated(server).clips] == [{"described": GOOD}] * 2
