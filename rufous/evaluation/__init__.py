@@ -10,7 +10,7 @@
 * ``dimensions`` - what is measured of a clip, one file each.
 * ``measuring`` - rows over the clips of a folder, resumed and on several processes.
 * ``results_file`` - what was found, as JSON.
-* ``bootstrap`` - intervals by resampling clips.
+* ``bootstrap`` - intervals by resampling prompts.
 * ``paired`` - two results compared clip by clip.
 * ``world_distance`` - how far a set of clips is from the world's own.
 * ``charts`` - radar and bar plots as SVG.
