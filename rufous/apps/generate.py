@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rufous.apps.clips import Clip, made_so, rounded, write_clip
-from rufous.apps.outputs import DEFAULT_FOLDER, check_folder, check_outputs, plan_outputs
+from rufous.apps.outputs import DEFAULT_FOLDER, check_outputs, plan_outputs
 from rufous.apps.progress import step_bar, timed, timing_line
 from rufous.apps.prompt_files import PromptLine, read_prompts
 from rufous.apps.sampled_clips import line_clips, still_to_make, suite_clips
@@ -64,12 +64,14 @@ def generate(
     Options left out take the model's own values. Files that exist are kept unless --overwrite is given; the
     default outputs, out.mp4 and the folder out, are always replaced. A manifest is written beside each clip.
 
-    With --suite or --samples, seeds follow from --seed, prompt and number; clips that are there stay, and the
-    same command again makes those that are missing.
+    With --prompts and an --output, with --suite and with --samples, clips that are there and were made so
+    stay, and the same command again makes those that are missing. With --suite or --samples, seeds follow
+    from --seed, prompt and number.
     """
     seconds: dict[str, float] = {}
     # 1. everything that can be refused without torch
     is_sampled = suite is not None or samples is not None
+    goes_on = is_sampled or (prompts is not None and output is not None)
     if is_sampled:
         clips = _sampled_clips(prompt or [], prompts, suite, output or DEFAULT_FOLDER, samples, seed)
     else:
@@ -80,21 +82,19 @@ def generate(
     with timed(seconds, "import"):
         from rufous.pipelines import load
         from rufous.pipelines.estimate import check_memory
-    if is_sampled:
-        check_folder(paths[0].parent)
-    else:
-        check_outputs(paths, overwrite=overwrite or output is None)
+    check_outputs(paths, overwrite=overwrite or goes_on or output is None)
     # 2. load, and refuse what the model cannot do
     with timed(seconds, "load"):
         pipeline = load(model, device=device, dtype=dtype)
     request = pipeline.resolve([clip.prompt for clip in clips], negative_prompt=negative, **options)
-    if is_sampled:
+    if goes_on:
         clips = still_to_make(clips, made_so(request, pipeline), overwrite=overwrite)
     _check_file_rate(paths, request.written_fps)
     estimate = pipeline.estimate(request)
     check_memory(estimate, request, pipeline.device)
     if not quiet:
-        _say_what_to_expect(pipeline, request, estimate)
+        if clips:
+            _say_what_to_expect(pipeline, request, estimate, clips)
         if len(clips) < len(paths):
             typer.echo(f"{len(paths) - len(clips)} of {len(paths)} clips are there already", err=True)
     # 3. generate and write, clip by clip
@@ -187,9 +187,9 @@ def _check_file_rate(paths: Sequence[Path], fps: float) -> None:
 
 
 def _say_what_to_expect(
-    pipeline: "TextToVideoPipeline", request: "GenerationRequest", estimate: "Estimate"
+    pipeline: "TextToVideoPipeline", request: "GenerationRequest", estimate: "Estimate", clips: Sequence[Clip]
 ) -> None:
-    """Predicted memory and time, and a line for prompts that the model has no words for."""
+    """Predicted memory and time of clips, and a line for prompts that the model has no words for."""
     from rufous.core.devices import matmul_flop_per_s
     from rufous.pipelines.estimate import memory_text
 
@@ -198,27 +198,30 @@ def _say_what_to_expect(
         f"{pipeline.manifest.name} on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}: "
         f"{request.num_frames} frames of {request.width}x{request.height}, "
         f"{request.sampling.num_inference_steps} steps, predicted {memory_text(estimate.peak_bytes)} and "
-        f"about {max(1, round(len(request.prompts) * estimate.seconds(rate)))} s",
+        f"about {max(1, round(len(clips) * estimate.seconds(rate)))} s",
         err=True,
     )
-    for prompt in request.prompts:
-        if note := _grammar_note(pipeline, prompt):
-            typer.echo(note, err=True)
+    if note := _grammar_note(pipeline, [clip.prompt for clip in clips]):
+        typer.echo(note, err=True)
 
 
-def _grammar_note(pipeline: "TextToVideoPipeline", prompt: str) -> str | None:
-    """What the embedded models know, if the prompt is outside of it; None for every other model."""
+def _grammar_note(pipeline: "TextToVideoPipeline", prompts: Sequence[str]) -> str | None:
+    """What the embedded models know, if a prompt is outside of it; None for every other model."""
     from rufous.networks.text_encoders import WordTokenizer
     from rufous.pipelines.prompts import shortened
     from rufous.world.captions import MOTION_PHRASES, parse_caption
     from rufous.world.scene import COLORS
     from rufous.world.shapes import SHAPES
 
-    if not isinstance(pipeline.tokenizer, WordTokenizer) or parse_caption(prompt) is not None:
+    if not isinstance(pipeline.tokenizer, WordTokenizer):
         return None
+    outside = [prompt for prompt in dict.fromkeys(prompts) if parse_caption(prompt) is None]
+    if not outside:
+        return None
+    others = f", as {len(outside) - 1} other prompts are" if len(outside) > 1 else ""
     return (
-        f"note: {shortened(prompt)} is outside this model's small world, so the clip may show anything; "
-        f"it knows the shapes {', '.join(SHAPES)}; the colours {', '.join(COLORS)}; the motions "
+        f"note: {shortened(outside[0])} is outside this model's small world{others}, so the clip may show "
+        f"anything; it knows the shapes {', '.join(SHAPES)}; the colours {', '.join(COLORS)}; the motions "
         f"{', '.join(MOTION_PHRASES)}; for example 'a red circle moving left on a white background'"
     )
 

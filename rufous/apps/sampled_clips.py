@@ -1,7 +1,6 @@
-"""Several clips of each prompt, named and seeded by prompt and number, and those of them that are made
-already.
+"""Several clips of each prompt, named and seeded by prompt and number; and the clips that are made already.
 
-The folder holds clips alone, as VBench's tools want it; manifests lie in a folder beside it.
+A folder of sampled clips holds clips alone, as VBench's tools want it; manifests lie in a folder beside it.
 """
 
 import hashlib
@@ -11,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rufous.apps.clips import Clip
+from rufous.apps.outputs import existing_files
 from rufous.apps.prompt_files import PromptLine
 
 if TYPE_CHECKING:
     from rufous.evaluation.vbench.suite import SuiteEntry
+
+_WAYS_OUT = "add --overwrite, or choose another --output"
 
 
 def seed_of(prompt: str, index: int, base: int) -> int:
@@ -66,14 +68,18 @@ def still_to_make(clips: Sequence[Clip], how: Mapping[str, Any], *, overwrite: b
         overwrite: Make all again.
 
     Raises:
-        ValueError: A clip is there that was made otherwise, or whose manifest is missing.
+        ValueError: A clip is there that was made otherwise, was changed, or whose manifest is missing; or the
+            place of its manifest is taken.
     """
     if overwrite:
         return list(clips)
-    missing = [clip for clip in clips if not clip.path.exists()]
+    missing: list[Clip] = []
     for clip in clips:
-        if clip.path.exists():
+        if existing_files(clip.path):
             _check_made_so(clip, {"prompt": clip.prompt, "seed": clip.seed, **how})
+        else:
+            _check_place(clip)
+            missing.append(clip)
     return missing
 
 
@@ -86,16 +92,36 @@ def _clip(prompt: str, index: int, folder: Path, base: int) -> Clip:
 
 
 def _check_made_so(clip: Clip, wanted: Mapping[str, Any]) -> None:
-    try:
-        found = json.loads((clip.manifest or clip.path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ValueError(
-            f"{clip.path} is there without its manifest {clip.manifest}: add --overwrite, or choose another "
-            "--output"
-        ) from None
+    from rufous.core.files import sha256_of
+
+    found = _manifest_of(clip)
+    if found is None:
+        raise ValueError(f"{clip.path} is there without its manifest {_manifest_path(clip)}: {_WAYS_OUT}")
     for key, value in wanted.items():
         if found.get(key) != value:
             raise ValueError(
-                f"{clip.path} was made with {key}={found.get(key)!r}, now it is {value!r}: add --overwrite, "
-                "or choose another --output"
+                f"{clip.path} was made with {key}={found.get(key)!r}, now it is {value!r}: {_WAYS_OUT}"
             )
+    if found.get("sha256") not in (None, sha256_of(clip.path) if clip.path.is_file() else None):
+        raise ValueError(f"{clip.path} is not the clip that its manifest describes: {_WAYS_OUT}")
+
+
+def _check_place(clip: Clip) -> None:
+    """A manifest without its clip is one of ours, whose clip was not finished or was deleted."""
+    if _manifest_path(clip).exists() and (_manifest_of(clip) or {}).get("file") != clip.path.name:
+        raise ValueError(f"{_manifest_path(clip)} exists and is no manifest of {clip.path.name}: {_WAYS_OUT}")
+
+
+def _manifest_of(clip: Clip) -> dict[str, Any] | None:
+    """None if it is not there, or is something else."""
+    try:
+        found = json.loads(_manifest_path(clip).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _manifest_path(clip: Clip) -> Path:
+    from rufous.video.write import manifest_path
+
+    return clip.manifest or manifest_path(clip.path)

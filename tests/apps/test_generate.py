@@ -107,6 +107,7 @@ def test_a_prompt_outside_the_world_still_generates_and_says_what_is_known(
         line for line in capsys.readouterr().err.splitlines() if "outside this model's small world" in line
     ]
     assert len(notes) == 1
+    assert "other prompts" not in notes[0]
     assert "circle" in notes[0]
     assert "moving left" in notes[0]
 
@@ -227,6 +228,31 @@ def test_a_suite_makes_files_for_vbench_and_goes_on_where_it_was(generate: Gener
     assert {path.name: path.read_bytes() for path in Path("made").iterdir()} == made
     assert generate(*command, "--steps", "2") == cli.USAGE
     assert "was made with sampling" in capsys.readouterr().err
+
+
+def test_a_list_with_names_goes_on_where_it_was(generate: Generate, capsys):
+    lines = [{"prompt": f"a panda {i}", "seed": i, "name": f"Archery-{i:02d}.mp4"} for i in range(3)]
+    Path("list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    command = ("--prompts", "list.jsonl", "-o", "made")
+    assert generate(*command) == cli.DONE
+    shown = capsys.readouterr().err
+    assert shown.count("outside this model's small world") == 1
+    assert "as 2 other prompts are" in shown
+    made = {path.name: path.stat().st_mtime_ns for path in Path("made").iterdir()}
+    assert set(made) == {f"Archery-{i:02d}.{kind}" for i in range(3) for kind in ("mp4", "json")}
+    Path("made", "Archery-01.mp4").unlink()
+    assert generate(*command) == cli.DONE
+    shown = capsys.readouterr().err
+    assert "2 of 3 clips are there already" in shown
+    assert "other prompts" not in shown
+    again = {path.name: path.stat().st_mtime_ns for path in Path("made").iterdir()}
+    assert {name for name in made if made[name] != again[name]} == {"Archery-01.mp4", "Archery-01.json"}
+    assert generate(*command) == cli.DONE
+    shown = capsys.readouterr().err
+    assert "3 of 3 clips are there already" in shown
+    assert "predicted" not in shown
+    assert generate(*command, "--frames", "2") == cli.USAGE
+    assert "was made with num_frames=4, now it is 2: add --overwrite" in capsys.readouterr().err
 
 
 def test_several_samples_of_a_list_have_seeds_of_their_own(generate: Generate, capsys):
