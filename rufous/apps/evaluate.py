@@ -142,12 +142,16 @@ def evaluate(
 
 
 def _check_sources(folder: Path | None, model: str | None, prompts: Path | None, suite: str | None) -> None:
+    from rufous.evaluation.vbench.known_suites import find_suite
+
     if (folder is None) == (model is None):
         raise ValueError("give a folder of clips, or --model NAME with --prompts FILE or --suite FILE")
     if model is not None and (prompts is None) == (suite is None):
         raise ValueError("--model needs prompts: give --prompts FILE or --suite FILE, one of both")
     if model is None and prompts is not None:
         raise ValueError("--prompts is for --model: clips of a folder are named by their prompts")
+    if suite is not None:
+        find_suite(suite)
     if folder is not None and not folder.is_dir():
         raise ValueError(f"{folder} is no folder: give a folder of clips")
 

@@ -12,7 +12,7 @@ from rufous.apps.clips import Clip, made_so, rounded, write_clip
 from rufous.apps.outputs import DEFAULT_FOLDER, check_outputs, plan_outputs
 from rufous.apps.progress import step_bar, timed, timing_line
 from rufous.apps.prompt_files import PromptLine, read_prompts
-from rufous.apps.sampled_clips import line_clips, still_to_make, suite_clips
+from rufous.apps.sampled_clips import class_clips, line_clips, still_to_make, suite_clips
 
 if TYPE_CHECKING:
     from rufous.pipelines import TextToVideoPipeline
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rufous.pipelines.request import GenerationRequest
 
 MAX_SEED = 2**63 - 1
+UCF101 = "ucf101"
 
 
 def generate(
@@ -35,10 +36,16 @@ def generate(
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(help="File in VBench's layout, or vbench or world: clips of all its prompts."),
+        typer.Option(help="File in VBench's layout, or vbench, world or ucf101: clips of all its prompts."),
+    ] = None,
+    class_prompts: Annotated[
+        Path | None, typer.Option(help="For --suite ucf101: lines CLASS: PROMPT, as AnimateLCM's.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Clips of each prompt, named PROMPT-NUMBER.mp4; 5 for a suite.")
+        int | None,
+        typer.Option(
+            min=1, help="Clips of each prompt, named PROMPT-NUMBER.mp4; 5 for a suite, 24 for ucf101."
+        ),
     ] = None,
     negative: Annotated[str, typer.Option(help="What the clip should not show.")] = "",
     model: Annotated[
@@ -72,8 +79,11 @@ def generate(
     # 1. everything that can be refused without torch
     is_sampled = suite is not None or samples is not None
     goes_on = is_sampled or (prompts is not None and output is not None)
+    if class_prompts is not None and suite != UCF101:
+        raise ValueError(f"--class-prompts is for --suite {UCF101}")
     if is_sampled:
-        clips = _sampled_clips(prompt or [], prompts, suite, output or DEFAULT_FOLDER, samples, seed)
+        folder = output or DEFAULT_FOLDER
+        clips = _sampled_clips(prompt or [], prompts, suite, class_prompts, folder, samples, seed)
     else:
         clips = _single_clips(_prompt_lines(prompt or [], prompts), output, seed)
     paths = [clip.path for clip in clips]
@@ -97,6 +107,10 @@ def generate(
             _say_what_to_expect(pipeline, request, estimate, clips)
         if len(clips) < len(paths):
             typer.echo(f"{len(paths) - len(clips)} of {len(paths)} clips are there already", err=True)
+        if suite == UCF101 and class_prompts is None:
+            typer.echo(
+                "note: class names as words, not the protocol's prompts: see --class-prompts", err=True
+            )
     # 3. generate and write, clip by clip
     reports: list[dict[str, Any]] = []
     total = len(clips) * request.sampling.num_inference_steps
@@ -139,6 +153,7 @@ def _sampled_clips(
     arguments: Sequence[str],
     file: Path | None,
     suite: str | None,
+    class_prompts: Path | None,
     folder: Path,
     samples: int | None,
     seed: int,
@@ -152,6 +167,11 @@ def _sampled_clips(
         return line_clips(lines, folder, samples=samples or 1, seed=seed)
     if arguments or file is not None:
         raise ValueError("--suite brings its own prompts: give no others")
+    if suite == UCF101:
+        from rufous.evaluation import ucf101
+
+        named = ucf101.plain_prompts() if class_prompts is None else ucf101.read_class_prompts(class_prompts)
+        return class_clips(named, folder, samples=samples or ucf101.CLIPS_PER_CLASS, seed=seed)
     from rufous.evaluation.vbench.known_suites import find_suite
     from rufous.evaluation.vbench.suite import SAMPLES
 

@@ -36,10 +36,23 @@ def suite_clips(entries: "Sequence[SuiteEntry]", folder: Path, *, samples: int, 
     Raises:
         ValueError: A prompt cannot be a file name.
     """
-    from rufous.evaluation.vbench.suite import merged, samples_of
+    from rufous.evaluation.vbench.suite import clip_name, merged, samples_of
 
     counts = [(entry.prompt, samples_of(entry, samples), seed) for entry in merged(entries).values()]
-    return [_clip(prompt, i, folder, base) for prompt, count, base in counts for i in range(count)]
+    return [
+        _clip(prompt, i, folder / clip_name(prompt, i), base)
+        for prompt, count, base in counts
+        for i in range(count)
+    ]
+
+
+def class_clips(prompts: Mapping[str, str], folder: Path, *, samples: int, seed: int) -> list[Clip]:
+    """``samples`` clips of each class, ``Archery-03.mp4``; seeded as those of a suite."""
+    return [
+        _clip(prompt, i, folder / f"{name}-{i:02d}.mp4", seed)
+        for name, prompt in prompts.items()
+        for i in range(samples)
+    ]
 
 
 def line_clips(lines: Sequence[PromptLine], folder: Path, *, samples: int, seed: int) -> list[Clip]:
@@ -48,6 +61,8 @@ def line_clips(lines: Sequence[PromptLine], folder: Path, *, samples: int, seed:
     Raises:
         ValueError: A prompt cannot be a file name, is given twice, or has a name of its own.
     """
+    from rufous.evaluation.vbench.suite import clip_name
+
     if named := [line.name for line in lines if line.name is not None]:
         raise ValueError(f"name {named[0]!r}: with --samples, clips are named by their prompts")
     prompts = [line.prompt for line in lines]
@@ -56,7 +71,11 @@ def line_clips(lines: Sequence[PromptLine], folder: Path, *, samples: int, seed:
             f"prompt {repeated!r} is given twice: with --samples, its clips would share their names"
         )
     bases = [(line.prompt, seed if line.seed is None else line.seed) for line in lines]
-    return [_clip(prompt, i, folder, base) for prompt, base in bases for i in range(samples)]
+    return [
+        _clip(prompt, i, folder / clip_name(prompt, i), base)
+        for prompt, base in bases
+        for i in range(samples)
+    ]
 
 
 def still_to_make(clips: Sequence[Clip], how: Mapping[str, Any], *, overwrite: bool) -> list[Clip]:
@@ -83,12 +102,9 @@ def still_to_make(clips: Sequence[Clip], how: Mapping[str, Any], *, overwrite: b
     return missing
 
 
-def _clip(prompt: str, index: int, folder: Path, base: int) -> Clip:
-    from rufous.evaluation.vbench.suite import clip_name
-
-    name = clip_name(prompt, index)
-    manifest = manifests_folder(folder) / f"{Path(name).stem}.json"
-    return Clip(prompt=prompt, seed=seed_of(prompt, index, base), path=folder / name, manifest=manifest)
+def _clip(prompt: str, index: int, path: Path, base: int) -> Clip:
+    manifest = manifests_folder(path.parent) / f"{path.stem}.json"
+    return Clip(prompt=prompt, seed=seed_of(prompt, index, base), path=path, manifest=manifest)
 
 
 def _check_made_so(clip: Clip, wanted: Mapping[str, Any]) -> None:

@@ -22,7 +22,6 @@
 * ``feature_cache`` - features that were computed before, in a file.
 * ``sets`` - two folders of clips compared as sets: FVD and its kin.
 * ``ucf101`` - AnimateLCM's protocol on UCF-101.
-* ``clipsim`` - CLIPSIM of clips and their prompts.
 """
 
 from rufous.evaluation.comparison_page import write_page

@@ -8,6 +8,7 @@ import torch
 
 from rufous.apps import cli
 from rufous.evaluation import measuring
+from rufous.evaluation.bootstrap import FEWEST_PROMPTS
 from rufous.video import write_video
 from rufous.world import WorldClips
 
@@ -101,12 +102,14 @@ def test_clips_of_anything_else_leave_the_world_out(tmp_path, monkeypatch):
 
 
 def test_two_results_are_compared(folder, capsys):
+    for index in range(3, FEWEST_PROMPTS):
+        write_video(folder / f"{WORLD[index].caption}-0.mp4", WORLD[index].frames, fps=8.0)
     assert run(folder, *ROWS, "--quiet", "-o", "first") == cli.DONE
     for path in folder.iterdir():
         black_and_white = torch.tensor([0, 255, 0, 255], dtype=torch.uint8)[:, None, None, None]
         write_video(path, black_and_white.repeat(1, 3, 64, 64), fps=8.0)
     assert run(folder, *ROWS, "-o", "second", "--against", "first/results.json") == cli.DONE
-    assert "temporal_flickering  3" in capsys.readouterr().out
+    assert "temporal_flickering  8" in capsys.readouterr().out
     assert "clip by clip" in Path("second/report.html").read_text()
     assert run("--compare", "first/results.json", "second/results.json", "--json") == cli.DONE
     rows = {row["row"]: row for row in json.loads(capsys.readouterr().out)["rows"]}

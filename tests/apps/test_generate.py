@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rufous.apps import cli
+from rufous.apps.sampled_clips import seed_of
 from rufous.pipelines import TextToVideoPipeline
 from rufous.video import probe, read_video
 
@@ -253,6 +254,25 @@ def test_a_list_with_names_goes_on_where_it_was(generate: Generate, capsys):
     assert "predicted" not in shown
     assert generate(*command, "--frames", "2") == cli.USAGE
     assert "was made with num_frames=4, now it is 2: add --overwrite" in capsys.readouterr().err
+
+
+def test_clips_of_ucf101_are_named_by_their_classes(generate: Generate, capsys, monkeypatch):
+    monkeypatch.setattr("rufous.evaluation.ucf101.CLASSES", ("Archery", "YoYo"))
+    command = ("--suite", "ucf101", "--samples", "2", "-o", "made")
+    assert generate(*command) == cli.DONE
+    assert "not the protocol's prompts" in capsys.readouterr().err
+    assert {path.name for path in Path("made").iterdir()} == {
+        f"{name}-{i:02d}.mp4" for name in ("Archery", "YoYo") for i in (0, 1)
+    }
+    assert json.loads(Path("made.manifests/YoYo-01.json").read_text())["prompt"] == "yo yo"
+    Path("prompts.yaml").write_text('Archery: "a man shoots"\nYoYo: a toy\n')
+    command = (*command[:-1], "other", "--class-prompts", "prompts.yaml")
+    assert generate(*command) == cli.DONE
+    assert "not the protocol's prompts" not in capsys.readouterr().err
+    manifest = json.loads(Path("other.manifests/Archery-00.json").read_text())
+    assert (manifest["prompt"], manifest["seed"]) == ("a man shoots", seed_of("a man shoots", 0, 0))
+    assert generate(PROMPT, "--class-prompts", "prompts.yaml") == cli.USAGE
+    assert "--class-prompts is for --suite ucf101" in capsys.readouterr().err
 
 
 def test_several_samples_of_a_list_have_seeds_of_their_own(generate: Generate, capsys):

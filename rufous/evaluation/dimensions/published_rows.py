@@ -5,10 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from rufous.checkpoints.convert import TOKENIZER_HUB_ID
-from rufous.checkpoints.published import PublishedFile
+from rufous.checkpoints.tokenizers import clip_tokenizer
 from rufous.checkpoints.vbench import find_vbench_file
-from rufous.checkpoints.weights import find_weights
 from rufous.core.files import sha256_of
 from rufous.evaluation import backbones
 from rufous.evaluation.dimensions.aesthetic_quality import AestheticQuality
@@ -24,7 +22,6 @@ from rufous.evaluation.dimensions.motion_smoothness import MotionSmoothness
 from rufous.evaluation.dimensions.overall_consistency import OverallConsistency
 from rufous.evaluation.dimensions.subject_consistency import SubjectConsistency
 from rufous.evaluation.dimensions.temporal_style import TemporalStyle
-from rufous.networks.text_encoders import CLIPTokenizer
 from rufous.perception.clip import CLIP
 from rufous.perception.prompts import Tokenizer, encode_prompts
 from rufous.perception.viclip import ViCLIP, ViCLIPConfig
@@ -46,18 +43,6 @@ def texts(network: CLIP | ViCLIP, tokenizer: Tokenizer, device: Device) -> Embed
         return encode_prompts(network, tokenizer, prompts, context_length=length, device=device).cpu()
 
     return embed
-
-
-def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's tokenizer, from where weights are kept.
-
-    Raises:
-        CheckpointError: A file is missing.
-    """
-    files = [
-        find_weights(PublishedFile(hub_id=TOKENIZER_HUB_ID, file=f)) for f in ("vocab.json", "merges.txt")
-    ]
-    return CLIPTokenizer(files[0].parent)
 
 
 def _row(dimension: Dimension, *files: str) -> LoadedRow:

@@ -11,6 +11,7 @@ from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.video_text import WORLD_VIDEO_TEXT, load_video_text
 from rufous.core.errors import CheckpointError
+from rufous.evaluation.dimensions.clipsim import load_clipsim
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
 from rufous.evaluation.dimensions.proxy_rows import proxy_rows
 from rufous.evaluation.dimensions.published_rows import PUBLISHED_ROWS
@@ -52,6 +53,7 @@ def world_features(device: torch.device, release: str | Path = WORLD_VIDEO_TEXT)
 ROWS: Mapping[str, Loader] = {
     **PUBLISHED_ROWS,
     **proxy_rows(),
+    "clipsim": load_clipsim,
     "temporal_flickering": lambda device: LoadedRow(TemporalFlickering()),
     "world_truth": lambda device: LoadedRow(WorldTruth()),
     "world_motion": lambda device: LoadedRow(WorldMotion()),
