@@ -46,6 +46,12 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="For --model: the same seed gives the same clips.")] = 0,
     steps: Annotated[int | None, typer.Option(help="For --model: denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="For --model: guidance scale.")] = None,
+    frames: Annotated[int | None, typer.Option(help="For --model: number of frames.")] = None,
+    size: Annotated[str | None, typer.Option(help="For --model: WIDTHxHEIGHT, or one number.")] = None,
+    fps: Annotated[float | None, typer.Option(help="For --model: frames per second.")] = None,
+    solver: Annotated[str | None, typer.Option(help="For --model: as generate's.")] = None,
+    negative: Annotated[str | None, typer.Option(help="For --model: what clips should not show.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="For --model: auto, fp32, bf16 or fp16.")] = None,
     against: Annotated[
         Path | None, typer.Option(help="Earlier results.json, compared clip by clip in the report.")
     ] = None,
@@ -73,6 +79,11 @@ def evaluate(
         return
     # 1. everything that can be refused before the work
     _check_sources(folder, model, prompts, suite)
+    sampling = {"steps": steps, "guidance": guidance, "frames": frames, "size": size, "fps": fps}
+    sampling |= {"solver": solver, "negative": negative, "dtype": dtype}
+    sampling = {name: value for name, value in sampling.items() if value is not None}
+    if sampling and model is None:
+        raise ValueError(f"--{next(iter(sampling))} is for --model: clips of a folder are made already")
     check_folder(output)
     with timed(seconds, "import"):
         from rufous.core.devices import pick_device
@@ -96,10 +107,9 @@ def evaluate(
                 model=model,
                 samples=samples,
                 seed=seed,
-                steps=steps,
-                guidance=guidance,
                 device=device,
                 quiet=quiet,
+                **sampling,
             )
     assert folder is not None
     matched = _matched(folder, suite, prompts if model is not None else None, samples)
@@ -115,7 +125,7 @@ def evaluate(
             measured,
             loaded,
             problems=matched.problems,
-            world_distance=_world_distance(measured, loaded),
+            world_distance=_world_distance(measured, loaded, output),
         )
         results_file.write_results(output / "results.json", results)
         results_file.write_vbench_files(output, "results", measured, loaded)
@@ -232,8 +242,8 @@ def _measure(
 
 
 def _world_distance(
-    measured: "Sequence[MeasuredClip]", loaded: "LoadedRows"
-) -> dict[str, float | int] | None:
+    measured: "Sequence[MeasuredClip]", loaded: "LoadedRows", cache_dir: Path
+) -> dict[str, Any] | None:
     from rufous.evaluation.dimensions.decoded_clip import read_clip
     from rufous.evaluation.dimensions.world import WorldFeatures
     from rufous.evaluation.world_distance import world_distance
@@ -243,7 +253,14 @@ def _world_distance(
     if row is None or first is None or not isinstance(row.dimension, WorldFeatures):
         return None
     clip = read_clip(first.clip.path)
-    return world_distance(measured, row.dimension.embed, num_frames=len(clip.frames), fps=clip.fps)
+    return world_distance(
+        measured,
+        row.dimension.embed,
+        num_frames=len(clip.frames),
+        fps=clip.fps,
+        cache_dir=cache_dir,
+        network=row.identity,
+    )
 
 
 def _table(results: "Results") -> str:

@@ -147,6 +147,7 @@ def _world_table(results: Results) -> str:
         else (
             f"<p>Frechet distance to {distance['num_clips']} clips of the world: {distance['distance']:.4f}; "
             f"between two sets of as many real clips: {distance['floor']:.4f}.</p>\n"
+            + (f"<p><b>{escape(distance['warning'])}.</b></p>\n" if "warning" in distance else "")
         )
     )
     return f"<h2>Truth, on the world</h2>\n{shown}{text}"

@@ -32,7 +32,7 @@ def collect_results(
     loaded: LoadedRows,
     *,
     problems: Sequence[Problem] = (),
-    world_distance: Mapping[str, float | int] | None = None,
+    world_distance: Mapping[str, Any] | None = None,
 ) -> Results:
     """Everything that was found, as plain JSON values.
 

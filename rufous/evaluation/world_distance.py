@@ -5,6 +5,8 @@ distance between two sets of real clips of that size is told beside it: what can
 """
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -12,6 +14,7 @@ from torch import Tensor
 
 from rufous.core.console import logger
 from rufous.evaluation.dimensions.world import EmbedFrames
+from rufous.evaluation.feature_cache import FeatureCache
 from rufous.evaluation.frechet import frechet_distance
 from rufous.evaluation.measuring import MeasuredClip
 from rufous.world.dataset import WorldClips
@@ -22,8 +25,14 @@ _log = logger(__name__)
 
 
 def world_distance(
-    measured: Sequence[MeasuredClip], embed: EmbedFrames, *, num_frames: int, fps: float
-) -> dict[str, float | int] | None:
+    measured: Sequence[MeasuredClip],
+    embed: EmbedFrames,
+    *,
+    num_frames: int,
+    fps: float,
+    cache_dir: Path | str | None = None,
+    network: str = "",
+) -> dict[str, Any] | None:
     """Distance to real clips, and that between real clips; None for fewer than two clips with features.
 
     Args:
@@ -31,31 +40,48 @@ def world_distance(
         embed: The network of that row.
         num_frames: Length of the real clips.
         fps: Their rate.
+        cache_dir: Where features of the real clips are kept; None keeps none.
+        network: What ``embed`` is, for the cache.
+
+    Returns:
+        The figures, and a ``warning`` where clips are few.
     """
     rows = [each.scores["world_features"].details for each in measured if "world_features" in each.scores]
     if len(rows) < 2:
         return None
     made = torch.tensor([row["features"] for row in rows])
     count, width = made.shape
-    if count <= width:
-        _log.warning(
-            "%d clips are few for %d features: the Frechet distance is biased upwards, compare it with its "
-            "floor only",
-            count,
-            width,
-        )
+    settings = {"features": "world-reference", "network": network, "num_frames": num_frames, "fps": fps}
+    cache = FeatureCache(cache_dir, settings)
     real, other = (
-        _real(embed, count, num_frames=num_frames, fps=fps, seed=REFERENCE_SEED + i) for i in (0, 1)
+        _real(embed, count, cache, num_frames=num_frames, fps=fps, seed=REFERENCE_SEED + i) for i in (0, 1)
     )
-    return {
+    cache.save()
+    figures: dict[str, Any] = {
         "distance": round(frechet_distance(made, real), 6),
         "floor": round(frechet_distance(other, real), 6),
         "num_clips": count,
         "num_features": width,
     }
+    if count <= width:
+        figures["warning"] = (
+            f"{count} clips are few for {width} features: the Frechet distance is biased upwards, compare it "
+            "with its floor only"
+        )
+        _log.warning("%s", figures["warning"])
+    return figures
 
 
 @torch.no_grad()
-def _real(embed: EmbedFrames, count: int, *, num_frames: int, fps: float, seed: int) -> Float[Tensor, "n e"]:
+def _real(
+    embed: EmbedFrames, count: int, cache: FeatureCache, *, num_frames: int, fps: float, seed: int
+) -> Float[Tensor, "n e"]:
     clips = WorldClips(seed=seed, split="any", num_frames=num_frames, fps=fps)
-    return torch.stack([embed(clips[index].frames) for index in range(count)])
+    rows: list[Tensor] = []
+    for index in range(count):
+        row = cache.get(f"{seed}@{index}")
+        if row is None:
+            row = embed(clips[index].frames)
+            cache.put({f"{seed}@{index}": row})
+        rows.append(row)
+    return torch.stack(rows)

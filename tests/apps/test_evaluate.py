@@ -118,6 +118,22 @@ def test_two_results_are_compared(folder, capsys):
     assert "no difference" in capsys.readouterr().out
 
 
+def test_a_model_is_asked_as_generate_asks_it(tiny_release, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.txt").write_text("a red circle moving left\n")
+    asked = ("--frames", "6", "--size", "24x16", "--fps", "4", "--solver", "euler", "--dtype", "bf16")
+    command = ("--model", tiny_release, "--prompts", "prompts.txt", *ROWS, "--quiet", "-o", "made")
+    assert run(*command, *asked, "--negative", "a star", "--steps", "2") == cli.DONE
+    [path] = Path("made/clips.manifests").iterdir()
+    made = json.loads(path.read_text())
+    assert (made["num_frames"], made["width"], made["height"], made["fps"]) == (6, 24, 16, 4.0)
+    assert (made["sampling"]["solver"], made["dtype"], made["negative_prompt"]) == (
+        "euler",
+        "bfloat16",
+        "a star",
+    )
+
+
 def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "prompts.jsonl"
@@ -140,6 +156,8 @@ def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, mon
         (("nowhere",), "nowhere is no folder"),
         (("clips", "--rows", "flicker"), "no row flicker"),
         (("clips", "--prompts", "x.txt"), "--prompts is for --model"),
+        (("clips", "--frames", "8"), "--frames is for --model"),
+        (("clips", "--suite", "ucf101"), "no suite 'ucf101'"),
         (("--model", "x"), "--model needs prompts"),
         (("clips", "--suite", "none"), "no suite 'none'"),
         (("--compare", "clips/x.json", "clips/x.json"), "holds no results"),

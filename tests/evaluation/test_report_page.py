@@ -43,6 +43,13 @@ def test_a_missing_total_says_what_it_lacks():
     assert "No VBench total: 1 of 16 rows; missing subject_consistency" in page
 
 
+def test_the_bias_of_few_clips_is_told():
+    distance = {"distance": 0.5, "floor": 0.1, "num_clips": 2, "num_features": 64}
+    results = {**RESULTS, "world": {"frechet": {**distance, "warning": "2 clips are few"}}}
+    assert "<b>2 clips are few.</b>" in render_report(results, clips={})
+    assert "clips are few" not in render_report({**RESULTS, "world": {"frechet": distance}}, clips={})
+
+
 def test_a_comparison_says_no_difference():
     spread = [i / 10 for i in range(8)]
     other = results_of("before", x=[value + 0.2 for value in spread], y=spread)
