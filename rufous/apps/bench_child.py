@@ -12,7 +12,7 @@ import torch
 
 from rufous.apps.bench_rows import PROMPT, call_options, resolved
 from rufous.core.config import from_json_dict, to_json_dict
-from rufous.core.devices import DTYPES, clock_s, peak_memory_bytes, peak_resident_bytes
+from rufous.core.devices import DTYPES, clock_s, peak_resident_bytes
 from rufous.evaluation.benchmark.children import answer_task, seconds_since_start
 from rufous.evaluation.benchmark.diffusers_models import (
     clip_flop,
@@ -30,10 +30,13 @@ from rufous.evaluation.benchmark.rows import (
     MachineJob,
     RowJob,
 )
+from rufous.evaluation.benchmark.stage_memory import StageMemory
 from rufous.evaluation.benchmark.workload import (
     STAGES,
     ClipPlan,
+    OnStage,
     Seconds,
+    Stage,
     Workload,
     choose_how,
     measure,
@@ -59,7 +62,16 @@ def measure_row(task: dict[str, Any]) -> dict[str, Any]:
         if how == "auto":
             rate = job.flop_per_s * NETWORK_EFFICIENCY
             how = choose_how(workload, num_runs=job.num_runs, flop_per_s=rate, limit_s=job.limit_s)
-        cold, warm = measure(workload, how, num_runs=job.num_runs, limit_s=job.limit_s)
+        memory = StageMemory(device)
+        cold, warm = measure(
+            workload,
+            how,
+            num_runs=job.num_runs,
+            limit_s=job.limit_s,
+            on_stage=memory.begin,
+            on_round_end=memory.end_round,
+        )
+    is_gpu = device.type == "cuda"
     result = RowResult(
         name=job.row.name,
         weights=job.row.weights,
@@ -76,8 +88,10 @@ def measure_row(task: dict[str, Any]) -> dict[str, Any]:
         load_s=load_s,
         cold_s={str(stage): cold[stage] for stage in STAGES},
         warm_s={str(stage): tuple(seconds[stage] for seconds in warm) for stage in STAGES},
-        peak_resident_bytes=peak_resident_bytes(),
-        peak_device_bytes=peak_memory_bytes(device) if device.type == "cuda" else None,
+        peak_resident_bytes=peak_resident_bytes() if is_gpu else memory.highest,
+        peak_device_bytes=memory.highest if is_gpu else None,
+        cold_peak_bytes=_by_name(memory.cold()),
+        warm_peak_bytes=_by_name(memory.warm()),
         published_s=job.row.published_s,
     )
     return to_json_dict(result)
@@ -132,8 +146,8 @@ def pipeline_workload(pipeline: TextToVideoPipeline, row: BenchmarkRow, folder: 
     positions = plan.height * plan.width // autoencoder.vae_scale_factor_spatial**2
     one_call = request.sampling.guidance_in_one_call
     return Workload(
-        make_clip=lambda: _make_clip(pipeline, plan, options, folder),
-        make_calls=lambda: _make_calls(pipeline, plan, options, folder),
+        make_clip=lambda on_stage: _make_clip(pipeline, plan, options, folder, on_stage),
+        make_calls=lambda on_stage: _make_calls(pipeline, plan, options, folder, on_stage),
         calls={
             "text": 1,
             "denoise": plan.num_inference_steps,
@@ -153,23 +167,30 @@ def pipeline_workload(pipeline: TextToVideoPipeline, row: BenchmarkRow, folder: 
 
 
 def _make_clip(
-    pipeline: TextToVideoPipeline, plan: ClipPlan, options: dict[str, Any], folder: Path
+    pipeline: TextToVideoPipeline, plan: ClipPlan, options: dict[str, Any], folder: Path, on_stage: OnStage
 ) -> Seconds:
-    result = pipeline(PROMPT, generator=torch.Generator().manual_seed(0), **options)
+    result = pipeline(PROMPT, generator=torch.Generator().manual_seed(0), on_stage=on_stage, **options)
+    on_stage("write")
     return {**result.seconds, "write": write_timed(result.frames[0], plan, folder)}
 
 
 @torch.no_grad()
 def _make_calls(
-    pipeline: TextToVideoPipeline, plan: ClipPlan, options: dict[str, Any], folder: Path
+    pipeline: TextToVideoPipeline, plan: ClipPlan, options: dict[str, Any], folder: Path, on_stage: OnStage
 ) -> Seconds:
     one_step = {**options, "num_inference_steps": 1, "output_type": "latent"}
-    result = pipeline(PROMPT, generator=torch.Generator().manual_seed(0), **one_step)
+    result = pipeline(PROMPT, generator=torch.Generator().manual_seed(0), on_stage=on_stage, **one_step)
     latents = result.frames[0][None, :, : pipeline.autoencoder.config.slice_frames]
+    on_stage("decode")
     start = clock_s(pipeline.device)
     frames = to_uint8(pipeline.autoencoder.decode_video(latents))[0].transpose(0, 1)
     decode_s = clock_s(pipeline.device) - start
+    on_stage("write")
     return {**result.seconds, "decode": decode_s, "write": write_timed(frames, plan, folder)}
+
+
+def _by_name(peaks: dict[Stage, int] | None) -> dict[str, int] | None:
+    return None if peaks is None else {str(stage): count for stage, count in peaks.items()}
 
 
 def _plan(request: GenerationRequest) -> ClipPlan:

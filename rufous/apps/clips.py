@@ -1,6 +1,7 @@
 """One generated clip: its file, what is stored inside it, and the manifest beside it."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ def write_clip(
     *,
     seconds: dict[str, float],
 ) -> dict[str, Any]:
-    """Write the clip and its manifest.
+    """Write the manifest, then move the clip into place: a clip that is there has its manifest.
 
     Args:
         clip: What was asked for.
@@ -44,28 +45,33 @@ def write_clip(
     Raises:
         OSError: The disk is full or cannot be written; what stood there is untouched.
     """
-    from rufous.core.files import sha256_of, write_text
+    from rufous.core.files import atomic_path, sha256_of, write_text
     from rufous.video.write import manifest_path, write_video
 
     own: dict[str, float] = {str(stage): value for stage, value in result.seconds.items()}
     tags = {"prompt": clip.prompt, "seed": clip.seed, "manifest_id": pipeline.manifest.id}
-    with timed(own, "write"):
-        write_video(clip.path, result.frames[0], fps=result.fps, metadata=tags)
+    is_frames = clip.path.suffix.lower() == ".png"  # many files, which cannot be moved as one
+    with nullcontext(clip.path) if is_frames else atomic_path(clip.path) as staged:
+        with timed(own, "write"):
+            write_video(staged, result.frames[0], fps=result.fps, metadata=tags)
+        manifest = {
+            **tags,
+            "file": clip.path.name,
+            "sha256": None if is_frames else sha256_of(staged),
+            **_how_it_was_made(result, pipeline),
+            "seconds": rounded(own),
+        }
+        write_text(clip.manifest or manifest_path(clip.path), json.dumps(manifest, indent=2) + "\n")
     for stage, value in own.items():
         seconds[stage] = seconds.get(stage, 0.0) + value
-    manifest = {
-        **tags,
-        "file": clip.path.name,
-        "sha256": sha256_of(clip.path) if clip.path.is_file() else None,  # a pattern of frames is many files
-        **_how_it_was_made(result, pipeline),
-        "seconds": rounded(own),
-    }
-    write_text(clip.manifest or manifest_path(clip.path), json.dumps(manifest, indent=2) + "\n")
     return {**manifest, "path": str(clip.path)}
 
 
 def made_so(request: "GenerationRequest", pipeline: "TextToVideoPipeline") -> dict[str, Any]:
-    """What every manifest of a request says that decides the pixels, beside prompt and seed."""
+    """What every manifest of a request says that decides the pixels, beside prompt and seed.
+
+    The device is not in it: another one rounds otherwise, and may go on with a folder.
+    """
     from rufous.core.config import to_json_dict
 
     return {
@@ -77,6 +83,7 @@ def made_so(request: "GenerationRequest", pipeline: "TextToVideoPipeline") -> di
         "network_fps": request.fps,
         "sampling": to_json_dict(request.sampling),
         "embedded_guidance_scale": request.embedded_guidance_scale,
+        "dtype": _dtype_name(pipeline),
     }
 
 
@@ -104,7 +111,11 @@ def _how_it_was_made(result: "TextToVideoOutput", pipeline: "TextToVideoPipeline
         "sampling": to_json_dict(request.sampling),
         "embedded_guidance_scale": request.embedded_guidance_scale,
         "device": pipeline.device.type,
-        "dtype": str(pipeline.dtype).removeprefix("torch."),
+        "dtype": _dtype_name(pipeline),
         "rufous_version": rufous.__version__,
         "torch_version": torch.__version__,
     }
+
+
+def _dtype_name(pipeline: "TextToVideoPipeline") -> str:
+    return str(pipeline.dtype).removeprefix("torch.")

@@ -27,7 +27,7 @@ from rufous.apps.evaluation_tables import (
     rows_table,
     say_what_is_wrong,
 )
-from rufous.apps.generate import make_clips, sampled_clips
+from rufous.apps.generate import call_options, make_clips, sampled_clips
 from rufous.apps.outputs import check_folder
 from rufous.apps.progress import step_bar, timed, timing_line
 from rufous.apps.sampled_clips import manifests_folder
@@ -64,6 +64,12 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="For --model: the same seed gives the same clips.")] = 0,
     steps: Annotated[int | None, typer.Option(help="For --model: denoising steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="For --model: guidance scale.")] = None,
+    frames: Annotated[int | None, typer.Option(help="For --model: number of frames.")] = None,
+    size: Annotated[str | None, typer.Option(help="For --model: WIDTHxHEIGHT, or one number.")] = None,
+    fps: Annotated[float | None, typer.Option(help="For --model: frames per second.")] = None,
+    solver: Annotated[str | None, typer.Option(help="For --model: as generate's.")] = None,
+    negative: Annotated[str | None, typer.Option(help="For --model: what clips should not show.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="For --model: auto, fp32, bf16 or fp16.")] = None,
     against: Annotated[
         Path | None, typer.Option(help="Earlier results.json, compared clip by clip in the report.")
     ] = None,
@@ -104,6 +110,12 @@ def evaluate(
     _check_sources(folder, model, prompts, suite)
     if i2v:
         raise ValueError("--i2v says which table --score reads: give --score FILE as well")
+    sampling = {"steps": steps, "guidance": guidance, "frames": frames, "size": size, "fps": fps}
+    sampling |= {"solver": solver, "negative": negative}
+    for name, value in {**sampling, "dtype": dtype}.items():
+        if model is None and value is not None:
+            raise ValueError(f"--{name} is for --model: clips of a folder are made already")
+    options = call_options(**sampling)
     check_folder(output)
     seconds: dict[str, float] = {}
     with timed(seconds, "import"):
@@ -129,9 +141,17 @@ def evaluate(
     if model is not None:
         folder = output / "clips"
         clips = sampled_clips([], prompts, suite, folder, samples, seed)
-        options = {"num_inference_steps": steps, "guidance_scale": guidance}
         with timed(seconds, "generate"):
-            make_clips(clips, options, model=model, device=device, keep_made=True, quiet=quiet, seconds={})
+            make_clips(
+                clips,
+                options,
+                model=model,
+                device=device,
+                dtype=dtype or "auto",
+                keep_made=True,
+                quiet=quiet,
+                seconds={},
+            )
     assert folder is not None
     asked = names if rows is not None and suite is not None else None
     matched = _matched(folder, entries, samples=samples, rows=asked)
@@ -152,7 +172,7 @@ def evaluate(
             loaded,
             problems=problems,
             num_passed_over=len(matched.passed_over),
-            world_distance=_world_distance(measured, loaded),
+            world_distance=_world_distance(measured, loaded, output),
             outside=outside,
             run=_run(suite, prompts, with_rows, samples=samples, device=str(pick_device(device))),
         )
@@ -265,15 +285,15 @@ def _measure(
 
 
 def _world_distance(
-    measured: "Sequence[MeasuredClip]", loaded: "LoadedRows"
-) -> dict[str, float | int] | None:
+    measured: "Sequence[MeasuredClip]", loaded: "LoadedRows", cache_dir: Path
+) -> dict[str, Any] | None:
     from rufous.evaluation.dimensions.world import WorldFeatures
     from rufous.evaluation.world_distance import world_distance
 
     row = loaded.rows.get("world_features")
     if row is None or not isinstance(row.dimension, WorldFeatures):
         return None
-    return world_distance(measured, row.dimension.embed)
+    return world_distance(measured, row.dimension.embed, cache_dir=cache_dir, network=row.key)
 
 
 def _compared(earlier: "Results", results: "Results", against: str) -> "PairedComparison | None":

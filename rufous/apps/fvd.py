@@ -1,6 +1,7 @@
 """``rufous fvd``: two folders of clips as sets: FVD, its content-debiased kin, JEDi, the world's."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +12,7 @@ from rufous.apps.progress import step_bar
 
 if TYPE_CHECKING:
     from rufous.evaluation.set_features import VideoFeatures
-    from rufous.evaluation.sets import SetComparison, SetSampling
+    from rufous.evaluation.sets import SetComparison
 
 
 def fvd(
@@ -27,16 +28,21 @@ def fvd(
     weights: Annotated[
         Path | None, typer.Option(help="File of the network's weights, or a release for world.")
     ] = None,
-    frames: Annotated[int, typer.Option(help="Frames of each clip.")] = 16,
-    stride: Annotated[int, typer.Option(help="Between the frames that are read.")] = 1,
-    start: Annotated[Literal["first", "random"], typer.Option(help="Where they begin.")] = "first",
+    frames: Annotated[int | None, typer.Option(help="Frames of each clip; 16 by default.")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Between the frames that are read; 1 by default.")
+    ] = None,
+    start: Annotated[
+        Literal["first", "random"] | None, typer.Option(help="Where they begin; at the first by default.")
+    ] = None,
     clips: Annotated[
         int | None, typer.Option(help="Clips of each folder, drawn at random; all by default.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    seed: Annotated[int | None, typer.Option(help="Of what is drawn; 0 by default.")] = None,
     resize: Annotated[
-        Literal["squash", "crop"], typer.Option(help="How i3d gets a square: the whole frame, or its middle.")
-    ] = "squash",
+        Literal["squash", "crop"] | None,
+        typer.Option(help="How i3d gets a square: the whole frame, by default, or its middle."),
+    ] = None,
     ddof: Annotated[
         int | None, typer.Option(min=0, max=1, help="Covariances over n - ddof; as published by default.")
     ] = None,
@@ -53,6 +59,7 @@ def fvd(
     from rufous.checkpoints.published import default_cache
     from rufous.core.devices import pick_device
     from rufous.evaluation import ucf101
+    from rufous.evaluation.set_features import i3d_features
     from rufous.evaluation.sets import SetSampling, chosen_clips, compare_sets
 
     for folder in (real, generated):
@@ -60,13 +67,16 @@ def fvd(
             raise ValueError(f"{folder} is no folder: name one with clips")
     cache_dir = cache or default_cache() / "features"
     check_folder(cache_dir)
-    sampling = SetSampling(num_frames=frames, stride=stride, start=start, num_clips=clips, seed=seed)
-    real_sampling, name = sampling, features or "i3d"
-    if preset is not None:
-        _check_free(name, sampling)
-        sampling, real_sampling, resize = ucf101.GENERATED, ucf101.REAL, ucf101.RESIZE
+    on = str(pick_device(device))
+    asked = {"num_frames": frames, "stride": stride, "start": start, "num_clips": clips, "seed": seed}
+    if preset is None:
+        sampling = real_sampling = SetSampling(**{k: v for k, v in asked.items() if v is not None})
+        network = _loaded(features or "i3d", weights, resize=resize, device=on)
+    else:
+        _check_free({**asked, "features": features, "resize": resize, "ddof": ddof})
+        sampling, real_sampling = ucf101.GENERATED, ucf101.REAL
+        network = i3d_features(weights, resize_mode=ucf101.RESIZE, published=ucf101.I3D_FILE, device=on)
     total = len(chosen_clips(real, real_sampling)) + len(chosen_clips(generated, sampling))
-    network = _loaded(name, weights, resize=resize, device=str(pick_device(device)))
     with step_bar(total, visible=not as_json, what="read") as advance:
         report = compare_sets(
             real,
@@ -83,22 +93,22 @@ def fvd(
         raise typer.Exit(1)
 
 
-def _check_free(features: str, sampling: "SetSampling") -> None:
+def _check_free(asked: Mapping[str, object]) -> None:
     """A protocol stands for itself: what it fixes may not be asked for beside it."""
-    from rufous.evaluation.sets import SetSampling
-
-    if features != "i3d" or sampling != SetSampling():
-        raise ValueError("--preset fixes features, frames, stride, start, clips and seed: leave those out")
+    if any(value is not None for value in asked.values()):
+        raise ValueError(
+            "--preset fixes features, frames, stride, start, clips, seed, resize and ddof: leave those out"
+        )
 
 
 def _loaded(
-    name: str, weights: Path | None, *, resize: Literal["squash", "crop"], device: str
+    name: str, weights: Path | None, *, resize: Literal["squash", "crop"] | None, device: str
 ) -> "VideoFeatures":
     from rufous.evaluation.set_features import i3d_features, load_features
 
     if name == "i3d":
-        return i3d_features(weights, resize_mode=resize, device=device)
-    if resize != "squash":
+        return i3d_features(weights, resize_mode=resize or "squash", device=device)
+    if resize is not None:
         raise ValueError(f"--resize {resize} is for i3d: {name} has its own pixels")
     return load_features(name, weights, device=device)
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rufous.apps.clips import Clip, made_so, rounded, write_clip
-from rufous.apps.outputs import DEFAULT_FOLDER, check_folder, check_outputs, plan_outputs
+from rufous.apps.outputs import DEFAULT_FOLDER, check_outputs, plan_outputs
 from rufous.apps.progress import step_bar, timed, timing_line
 from rufous.apps.prompt_files import PromptLine, read_prompts
-from rufous.apps.sampled_clips import line_clips, still_to_make, suite_clips
+from rufous.apps.sampled_clips import class_clips, line_clips, still_to_make, suite_clips
 
 if TYPE_CHECKING:
     from rufous.pipelines import TextToVideoPipeline
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rufous.pipelines.request import GenerationRequest
 
 MAX_SEED = 2**63 - 1
+UCF101 = "ucf101"
 
 
 def generate(
@@ -35,10 +36,16 @@ def generate(
     ] = None,
     suite: Annotated[
         str | None,
-        typer.Option(help="File in VBench's layout, or vbench or world: clips of all its prompts."),
+        typer.Option(help="File in VBench's layout, or vbench, world or ucf101: clips of all its prompts."),
+    ] = None,
+    class_prompts: Annotated[
+        Path | None, typer.Option(help="For --suite ucf101: lines CLASS: PROMPT, as AnimateLCM's.")
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="Clips of each prompt, named PROMPT-NUMBER.mp4; 5 for a suite.")
+        int | None,
+        typer.Option(
+            min=1, help="Clips of each prompt, named PROMPT-NUMBER.mp4; 5 for a suite, 24 for ucf101."
+        ),
     ] = None,
     negative: Annotated[str, typer.Option(help="What the clip should not show.")] = "",
     model: Annotated[
@@ -64,18 +71,28 @@ def generate(
     Options left out take the model's own values. Files that exist are kept unless --overwrite is given; the
     default outputs, out.mp4 and the folder out, are always replaced. A manifest is written beside each clip.
 
-    With --suite or --samples, seeds follow from --seed, prompt and number; clips that are there stay, and the
-    same command again makes those that are missing.
+    With --prompts and an --output, with --suite and with --samples, clips that are there and were made so
+    stay, and the same command again makes those that are missing. With --suite or --samples, seeds follow
+    from --seed, prompt and number.
     """
     seconds: dict[str, float] = {}
     # 1. everything that can be refused without torch
     is_sampled = suite is not None or samples is not None
+    goes_on = is_sampled or (prompts is not None and output is not None)
+    if class_prompts is not None and suite != UCF101:
+        raise ValueError(f"--class-prompts is for --suite {UCF101}")
     if is_sampled:
-        clips = sampled_clips(prompt or [], prompts, suite, output or DEFAULT_FOLDER, samples, seed)
+        folder = output or DEFAULT_FOLDER
+        clips = sampled_clips(
+            prompt or [], prompts, suite, folder, samples, seed, class_prompts=class_prompts
+        )
     else:
         clips = _single_clips(_prompt_lines(prompt or [], prompts), output, seed)
-    options = {"num_inference_steps": steps, "guidance_scale": guidance, "num_frames": frames, "fps": fps}
-    options |= {"solver": solver, "negative_prompt": negative, **parse_size(size)}
+    if suite == UCF101 and class_prompts is None and not quiet:
+        typer.echo("note: class names as words, not the protocol's prompts: see --class-prompts", err=True)
+    options = call_options(
+        steps=steps, guidance=guidance, frames=frames, size=size, fps=fps, solver=solver, negative=negative
+    )
     # 2. make them
     reports = make_clips(
         clips,
@@ -83,8 +100,8 @@ def generate(
         model=model,
         device=device,
         dtype=dtype,
-        keep_made=is_sampled,
-        overwrite=overwrite or (output is None and not is_sampled),
+        keep_made=goes_on,
+        overwrite=overwrite or (output is None and not goes_on),
         quiet=quiet,
         seconds=seconds,
     )
@@ -133,10 +150,7 @@ def make_clips(
     with timed(seconds, "import"):
         from rufous.pipelines import load
         from rufous.pipelines.estimate import check_memory
-    if keep_made:
-        check_folder(paths[0].parent)
-    else:
-        check_outputs(paths, overwrite=overwrite)
+    check_outputs(paths, overwrite=overwrite or keep_made)
     # 1. load, and refuse what the model cannot do
     with timed(seconds, "load"):
         pipeline = load(model, device=device, dtype=dtype)
@@ -147,7 +161,8 @@ def make_clips(
     estimate = pipeline.estimate(request)
     check_memory(estimate, request, pipeline.device)
     if not quiet:
-        _say_what_to_expect(pipeline, request, estimate)
+        if clips:
+            _say_what_to_expect(pipeline, request, estimate, clips)
         if len(clips) < len(paths):
             typer.echo(f"{len(paths) - len(clips)} of {len(paths)} clips are there already", err=True)
     # 2. generate and write, clip by clip
@@ -163,6 +178,28 @@ def make_clips(
             )
             reports.append(write_clip(clip, result, pipeline, seconds=seconds))
     return reports
+
+
+def call_options(
+    *,
+    steps: int | None,
+    guidance: float | None,
+    frames: int | None,
+    size: str | None,
+    fps: float | None,
+    solver: str | None,
+    negative: str | None,
+) -> dict[str, Any]:
+    """Arguments of the pipeline's call from the options of the command line; None leaves one to the model."""
+    return {
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        "num_frames": frames,
+        "fps": fps,
+        "solver": solver,
+        "negative_prompt": negative or "",
+        **parse_size(size),
+    }
 
 
 def _prompt_lines(arguments: Sequence[str], file: Path | None) -> list[PromptLine]:
@@ -188,6 +225,8 @@ def sampled_clips(
     folder: Path,
     samples: int | None,
     seed: int,
+    *,
+    class_prompts: Path | None = None,
 ) -> list[Clip]:
     """The clips of a suite, or several of each prompt; what --output names is a folder."""
     if folder.suffix and not folder.is_dir():
@@ -198,6 +237,11 @@ def sampled_clips(
         return line_clips(lines, folder, samples=samples or 1, seed=seed)
     if arguments or file is not None:
         raise ValueError("--suite brings its own prompts: give no others")
+    if suite == UCF101:
+        from rufous.evaluation import ucf101
+
+        named = ucf101.plain_prompts() if class_prompts is None else ucf101.read_class_prompts(class_prompts)
+        return class_clips(named, folder, samples=samples or ucf101.CLIPS_PER_CLASS, seed=seed)
     from rufous.evaluation.vbench.known_suites import find_suite
     from rufous.evaluation.vbench.suite import SAMPLES
 
@@ -233,9 +277,9 @@ def _check_file_rate(paths: Sequence[Path], fps: float) -> None:
 
 
 def _say_what_to_expect(
-    pipeline: "TextToVideoPipeline", request: "GenerationRequest", estimate: "Estimate"
+    pipeline: "TextToVideoPipeline", request: "GenerationRequest", estimate: "Estimate", clips: Sequence[Clip]
 ) -> None:
-    """Predicted memory and time, and a line for prompts that the model has no words for."""
+    """Predicted memory and time of clips, and a line for prompts that the model has no words for."""
     from rufous.core.devices import matmul_flop_per_s
     from rufous.pipelines.estimate import memory_text
 
@@ -244,27 +288,30 @@ def _say_what_to_expect(
         f"{pipeline.manifest.name} on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}: "
         f"{request.num_frames} frames of {request.width}x{request.height}, "
         f"{request.sampling.num_inference_steps} steps, predicted {memory_text(estimate.peak_bytes)} and "
-        f"about {max(1, round(len(request.prompts) * estimate.seconds(rate)))} s",
+        f"about {max(1, round(len(clips) * estimate.seconds(rate)))} s",
         err=True,
     )
-    for prompt in request.prompts:
-        if note := _grammar_note(pipeline, prompt):
-            typer.echo(note, err=True)
+    if note := _grammar_note(pipeline, [clip.prompt for clip in clips]):
+        typer.echo(note, err=True)
 
 
-def _grammar_note(pipeline: "TextToVideoPipeline", prompt: str) -> str | None:
-    """What the embedded models know, if the prompt is outside of it; None for every other model."""
+def _grammar_note(pipeline: "TextToVideoPipeline", prompts: Sequence[str]) -> str | None:
+    """What the embedded models know, if a prompt is outside of it; None for every other model."""
     from rufous.networks.text_encoders import WordTokenizer
     from rufous.pipelines.prompts import shortened
     from rufous.world.captions import MOTION_PHRASES, parse_caption
     from rufous.world.scene import COLORS
     from rufous.world.shapes import SHAPES
 
-    if not isinstance(pipeline.tokenizer, WordTokenizer) or parse_caption(prompt) is not None:
+    if not isinstance(pipeline.tokenizer, WordTokenizer):
         return None
+    outside = [prompt for prompt in dict.fromkeys(prompts) if parse_caption(prompt) is None]
+    if not outside:
+        return None
+    others = f", as {len(outside) - 1} other prompts are" if len(outside) > 1 else ""
     return (
-        f"note: {shortened(prompt)} is outside this model's small world, so the clip may show anything; "
-        f"it knows the shapes {', '.join(SHAPES)}; the colours {', '.join(COLORS)}; the motions "
+        f"note: {shortened(outside[0])} is outside this model's small world{others}, so the clip may show "
+        f"anything; it knows the shapes {', '.join(SHAPES)}; the colours {', '.join(COLORS)}; the motions "
         f"{', '.join(MOTION_PHRASES)}; for example 'a red circle moving left on a white background'"
     )
 

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def plan_outputs(lines: Sequence[PromptLine], output: Path | None) -> list[Path]
         return [output]
     digits = len(str(len(lines)))
     paths = [output / _file_name(line, f"{i:0{digits}d}") for i, line in enumerate(lines, start=1)]
-    if repeated := {path.name for path in paths if paths.count(path) > 1}:
+    if repeated := {path.name for path, count in Counter(paths).items() if count > 1}:
         raise ValueError(f"two prompts are named {', '.join(sorted(repeated))}: give each its own name")
     return paths
 
@@ -54,12 +55,18 @@ def check_outputs(paths: Sequence[Path], *, overwrite: bool) -> None:
     for path in paths:
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"{path}: unknown suffix {path.suffix!r}: use one of {', '.join(SUFFIXES)}")
-        frames = re.sub(r"%0?\d*d", "*", path.name)  # a pattern of numbered frames
-        for existing in (*path.parent.glob(frames), manifest_path(path)):
-            if existing.exists() and not overwrite:
+        for existing in () if overwrite else (*existing_files(path), manifest_path(path)):
+            if existing.exists():
                 raise ValueError(f"{existing} exists: add --overwrite, or choose another --output")
     for folder in {path.parent for path in paths}:
         check_folder(folder)
+
+
+def existing_files(path: Path) -> list[Path]:
+    """What is there of an output: the file, or the frames of a pattern of numbered ones."""
+    is_pattern = path.suffix.lower() == ".png"
+    found = path.parent.glob(re.sub(r"%0?\d*d", "*", path.name)) if is_pattern else [path]
+    return [each for each in found if each.exists()]
 
 
 def check_folder(folder: Path) -> None:

@@ -91,8 +91,20 @@ def peak_memory_bytes(device: torch.device) -> int:
     return peak_resident_bytes()
 
 
+def reset_peak_memory(device: torch.device) -> bool:
+    """Let ``peak_memory_bytes`` begin anew with what is in use; False where the system cannot, as macOS."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # see proc(5); it resets VmHWM and nothing else
+    except OSError:
+        return False
+    return True
+
+
 def peak_resident_bytes() -> int:
-    """Highest resident memory of this process so far.
+    """Highest resident memory of this process so far, or since it was reset.
 
     Linux counts it for the process's own memory; what getrusage tells begins with the peak of the process
     that started this one.

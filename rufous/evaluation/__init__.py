@@ -11,7 +11,7 @@
 * ``measuring`` - rows over the clips of a folder, resumed and on several processes.
 * ``static_clips`` - which clips temporal_flickering counts.
 * ``results_file`` - what was found, as JSON.
-* ``bootstrap`` - intervals by resampling clips.
+* ``bootstrap`` - intervals by resampling prompts.
 * ``paired`` - two results compared clip by clip.
 * ``world_distance`` - how far a set of clips is from the world's own.
 * ``charts`` - radar and bar plots as SVG.
@@ -23,7 +23,6 @@
 * ``feature_cache`` - features that were computed before, in a file.
 * ``sets`` - two folders of clips compared as sets: FVD and its kin.
 * ``ucf101`` - AnimateLCM's protocol on UCF-101.
-* ``clipsim`` - CLIPSIM of clips and their prompts.
 """
 
 from rufous.evaluation.comparison_page import write_page

@@ -1,7 +1,8 @@
 """Two results on the same clips' slots, compared pair by pair: what differs, and what only seems to.
 
-Pairing takes out what the prompts have in common, which is most of the spread. Without correction for the
-number of rows: of twenty rows that do not differ, one is expected to seem to.
+Pairing takes out what the prompts have in common, which is most of the spread. Clips of one prompt tell less
+than as many of several, so intervals resample prompts. Without correction for the number of rows: of twenty
+rows that do not differ, one is expected to seem to.
 """
 
 from collections.abc import Mapping
@@ -9,10 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rufous.evaluation.bootstrap import mean_interval
-from rufous.evaluation.results_file import Results, clip_values
-
-MIN_PAIRS = 2
+from rufous.evaluation.bootstrap import FEWEST_PROMPTS, mean_interval
+from rufous.evaluation.results_file import Results, Slot, clip_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +20,12 @@ class RowDifference:
 
     row: str
     num_pairs: int
+    num_prompts: int
     first: float
     second: float
     """Unweighted means over the pairs."""
-    interval_95: tuple[float, float]
-    """Of the mean of second minus first."""
+    interval_95: tuple[float, float] | None
+    """Of the mean of second minus first; None for too few prompts."""
 
     @property
     def difference(self) -> float:
@@ -35,12 +35,13 @@ class RowDifference:
     @property
     def differs(self) -> bool:
         """Whether the interval leaves 0 out."""
-        low, high = self.interval_95
-        return not low <= 0.0 <= high
+        return self.interval_95 is not None and not self.interval_95[0] <= 0.0 <= self.interval_95[1]
 
     @property
     def sentence(self) -> str:
-        """``no difference``, or which one is higher by how much."""
+        """``no difference``, which one is higher by how much, or ``too few to tell``."""
+        if self.interval_95 is None:
+            return f"too few to tell: {self.num_prompts} prompts, {FEWEST_PROMPTS} or more are needed"
         low, high = self.interval_95
         if not self.differs:
             return f"no difference (95 % interval {low:+.4f} to {high:+.4f})"
@@ -71,22 +72,25 @@ def compare_results(first: Results, second: Results) -> PairedComparison:
             left_out[row] = "measured with other networks"
         else:
             values, others = clip_values(first, row), clip_values(second, row)
-            slots = [slot for slot in values if slot in others]
-            if len(slots) < MIN_PAIRS:
-                left_out[row] = f"{len(slots)} clips in common: {MIN_PAIRS} or more are needed"
-                continue
-            compared.append(_difference(row, [values[s] for s in slots], [others[s] for s in slots]))
+            pairs = {slot: (value, others[slot]) for slot, value in values.items() if slot in others}
+            if pairs:
+                compared.append(_difference(row, pairs))
+            else:
+                left_out[row] = "no clip in common"
     if not compared:
         raise ValueError(f"nothing to compare: {'; '.join(f'{row}: {why}' for row, why in left_out.items())}")
     return PairedComparison(rows=tuple(compared), left_out=left_out)
 
 
-def _difference(row: str, first: list[float], second: list[float]) -> RowDifference:
-    pairs = np.array([first, second], dtype=np.float64)
-    interval = mean_interval(pairs[1] - pairs[0])
-    if interval is None:
-        raise ValueError(f"{row}: {len(first)} pairs are too few")
-    before, after = pairs.mean(axis=1)
+def _difference(row: str, pairs: Mapping[Slot, tuple[float, float]]) -> RowDifference:
+    values = np.array(list(pairs.values()), dtype=np.float64)
+    prompts = [prompt for prompt, _ in pairs]
+    before, after = values.mean(axis=0)
     return RowDifference(
-        row=row, num_pairs=len(first), first=float(before), second=float(after), interval_95=interval
+        row=row,
+        num_pairs=len(pairs),
+        num_prompts=len(set(prompts)),
+        first=float(before),
+        second=float(after),
+        interval_95=mean_interval(values[:, 1] - values[:, 0], groups=prompts, fewest=FEWEST_PROMPTS),
     )

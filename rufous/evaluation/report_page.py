@@ -10,6 +10,7 @@ from einops import rearrange
 from rufous.core.files import write_text
 from rufous.core.html_page import named_list, page, picture, table
 from rufous.evaluation import charts
+from rufous.evaluation.bootstrap import FEWEST_PROMPTS
 from rufous.evaluation.dimensions.decoded_clip import read_clip
 from rufous.evaluation.paired import PairedComparison
 from rufous.evaluation.results_file import Results
@@ -57,7 +58,8 @@ def render_report(
     body = [
         f"<h1>{escape(title)}</h1>\n",
         f'<p class="soft">{results["num_clips"]} clips, rufous {escape(results["rufous_version"])}. Scores '
-        "are fractions unless a row says otherwise; intervals are 95 % bootstrap intervals over clips.</p>\n",
+        "are fractions unless a row says otherwise; intervals are 95 % bootstrap intervals over prompts, for "
+        f"{FEWEST_PROMPTS} or more of them.</p>\n",
         _total(results),
         _plots(results, other),
         _rows_table(results),
@@ -159,6 +161,7 @@ def _world_table(results: Results) -> str:
             f"between two sets of as many real clips: {distance['floor']:.4f}. Real clips have "
             f"{distance['num_frames']} frames at {distance['fps']:g} fps; {distance['num_otherwise']} of the "
             "measured ones do not.</p>\n"
+            + (f"<p><b>{escape(distance['warning'])}.</b></p>\n" if "warning" in distance else "")
         )
     )
     return f"<h2>Truth, on the world</h2>\n{shown}{text}"

@@ -12,7 +12,7 @@ import numpy as np
 
 import rufous
 from rufous.core.files import write_text
-from rufous.evaluation.bootstrap import mean_interval
+from rufous.evaluation.bootstrap import FEWEST_PROMPTS, mean_interval
 from rufous.evaluation.dimensions.dimension import ClipScore, dataset_score
 from rufous.evaluation.dimensions.rows import LoadedRows
 from rufous.evaluation.measuring import MeasuredClip
@@ -26,6 +26,8 @@ OUTSIDE = "outside"
 """The label of rows that another program measured."""
 NOTHING_SEEN = "what it looks for is nowhere seen"
 Results = dict[str, Any]
+Slot = tuple[str, int | str]
+"""A clip's prompt, and its number; its file name where that holds no number."""
 
 
 def collect_results(
@@ -34,7 +36,7 @@ def collect_results(
     loaded: LoadedRows,
     *,
     problems: Sequence[Problem] = (),
-    world_distance: Mapping[str, float | int] | None = None,
+    world_distance: Mapping[str, Any] | None = None,
     num_passed_over: int = 0,
     outside: Mapping[str, DimensionResult] | None = None,
     run: Mapping[str, Any] | None = None,
@@ -135,15 +137,15 @@ def write_vbench_files(
     return path
 
 
-def clip_values(results: Results, row: str) -> dict[str, float]:
-    """What a row says of each clip, by prompt and number; by file name where a name holds no number."""
+def clip_values(results: Results, row: str) -> dict[Slot, float]:
+    """What a row says of each clip."""
     return {
         _slot(clip): clip["scores"][row] for clip in results["clips"] if clip["scores"].get(row) is not None
     }
 
 
-def _slot(clip: Mapping[str, Any]) -> str:
-    return clip["file"] if clip["index"] is None else f"{clip['prompt']}-{clip['index']}"
+def _slot(clip: Mapping[str, Any]) -> Slot:
+    return clip["prompt"], clip["file"] if clip["index"] is None else clip["index"]
 
 
 def _scores(row: str, measured: Sequence[MeasuredClip]) -> list[ClipScore]:
@@ -151,12 +153,14 @@ def _scores(row: str, measured: Sequence[MeasuredClip]) -> list[ClipScore]:
 
 
 def _row(name: str, measured: Sequence[MeasuredClip], loaded: LoadedRows) -> dict[str, Any]:
-    counted = [each for each in _scores(name, measured) if each.value is not None and each.weight > 0]
-    values = np.array([each.value for each in counted], dtype=np.float64)
-    weights = np.array([each.weight for each in counted], dtype=np.float64)
-    interval = mean_interval(values, weights)
+    told = [(each.clip.prompt, each.scores[name]) for each in measured if name in each.scores]
+    counted = [(prompt, score) for prompt, score in told if score.value is not None and score.weight > 0]
+    values = np.array([score.value for _, score in counted], dtype=np.float64)
+    weights = np.array([score.weight for _, score in counted], dtype=np.float64)
+    prompts = [prompt for prompt, _ in counted]
+    interval = mean_interval(values, weights, groups=prompts, fewest=FEWEST_PROMPTS)
     return {
-        "score": dataset_score(counted),
+        "score": dataset_score(score for _, score in counted),
         "interval_95": None if interval is None else list(interval),
         "num_clips": len(counted),
         "not_counted": _not_counted(_scores(name, measured)),

@@ -30,6 +30,7 @@ from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.published import PublishedFile
 from rufous.checkpoints.video_text import WORLD_VIDEO_TEXT, load_video_text
 from rufous.checkpoints.weights import find_weights, load_published
+from rufous.core.errors import CheckpointError
 from rufous.core.files import sha256_of
 from rufous.perception.i3d import (
     I3D,
@@ -56,6 +57,11 @@ I3D_FILE = PublishedFile(
     hub_id="universome/stylegan-v",
     file="i3d_torchscript.pt",
     url="https://www.dropbox.com/s/ge9e5ujwgetktms/i3d_torchscript.pt",
+)
+VIDEOGPT_I3D_FILE = PublishedFile(
+    hub_id="wilson1yan/VideoGPT",
+    file="i3d_pretrained_400.pt",
+    url="https://drive.google.com/uc?id=1mQK8KD8G6UWRa5t87SRMm5PVXtlpneJT",
 )
 VIDEOMAE_FILE = PublishedFile(
     hub_id="OpenGVLab/InternVideoMAE_models", file="mae-g/vit_g_hybrid_pt_1200e_ssv2_ft.pth"
@@ -90,6 +96,7 @@ def i3d_features(
     path: Path | str | None = None,
     *,
     resize_mode: Resize = "squash",
+    published: PublishedFile = I3D_FILE,
     device: torch.device | str = "cpu",
     config: I3DConfig | None = None,
 ) -> VideoFeatures:
@@ -99,6 +106,7 @@ def i3d_features(
         path: ``i3d_torchscript.pt`` or ``i3d_pretrained_400.pt``; None to look where weights are kept.
         resize_mode: ``squash``: the whole frame to 224x224, as StyleGAN-V. ``crop``: the shorter side to 224,
             then the middle.
+        published: Which file is looked for; ``VIDEOGPT_I3D_FILE`` refuses the other one at ``path`` too.
         device: Where the network runs.
         config: Architecture; None for the published one with the epsilon of the file's code.
 
@@ -107,10 +115,13 @@ def i3d_features(
     """
 
     def build(tensors: dict[str, Tensor]) -> tuple[I3D, dict[str, Tensor]]:
-        eps = TENSORFLOW_EPS if has_torchscript_names(tensors) else _VIDEOGPT_EPS
+        is_torchscript = has_torchscript_names(tensors)
+        if is_torchscript and published == VIDEOGPT_I3D_FILE:
+            raise CheckpointError(f"{found} is {I3D_FILE.file}: this protocol needs {published.file}")
+        eps = TENSORFLOW_EPS if is_torchscript else _VIDEOGPT_EPS
         return I3D(config or I3DConfig(norm_eps=eps)), from_published_names(tensors)
 
-    found = find_weights(I3D_FILE, path)
+    found = find_weights(published, path)
     network = load_published(build, found, device=device)
 
     def pixels(clip: Tensor) -> Tensor:

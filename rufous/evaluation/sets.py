@@ -24,12 +24,12 @@ from rufous.evaluation.feature_cache import FeatureCache
 from rufous.evaluation.frechet import Moments, frechet_distance
 from rufous.evaluation.mmd import jedi, polynomial_mmd
 from rufous.evaluation.set_features import VideoFeatures, load_features
+from rufous.evaluation.vbench.suite import VIDEO_SUFFIXES
 from rufous.video.frames import strided_indices
 from rufous.video.read import read_frames, timeline_of
 
 _log = logger(__name__)
 
-SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp")
 CUSTOMARY_CLIPS = 2048
 
 
@@ -77,8 +77,8 @@ class SetComparison:
 
     features: str
     figures: dict[str, float]
-    """The figure by its name, the other distances of the same features, and ``halves_of_real``: the Frechet
-    distance of two random halves of the real set, which measures bias."""
+    """The figure by its name, the other distances of the same features, and ``halves_of_real``: that
+    figure of two random halves of the real set, which measures bias."""
     num_real: int
     num_generated: int
     num_features: int
@@ -157,7 +157,7 @@ def compare_features(
         "mmd_unbiased_x100": 100.0 * polynomial_mmd(*sides, is_biased=False),
     }
     figures[network.figure_name] = figures["frechet" if network.figure == "frechet" else "mmd_biased_x100"]
-    if (halves := _halves(real.features, used)) is not None:
+    if (halves := _halves(real.features, network, used)) is not None:
         figures["halves_of_real"] = halves
     return SetComparison(
         features=network.name,
@@ -171,7 +171,7 @@ def compare_features(
         generated_sampling=samplings[1],
         weights=network.weights,
         status=network.status,
-        warnings=tuple(_warnings(real, generated, halves)),
+        warnings=tuple(_warnings(real, generated, network, halves)),
         failed=(*real.failed, *generated.failed),
     )
 
@@ -278,14 +278,14 @@ def chosen_clips(folder: Path, sampling: SetSampling) -> list[Path]:
         ValueError: No such folder, no clips, or fewer than are asked for.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder} is no folder: name one with clips ({', '.join(SUFFIXES)})")
+        raise ValueError(f"{folder} is no folder: name one with clips ({', '.join(VIDEO_SUFFIXES)})")
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.startswith(".")
+        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith(".")
     )
     if not found:
-        raise ValueError(f"{folder} holds no clips: it needs {', '.join(SUFFIXES)}")
+        raise ValueError(f"{folder} holds no clips: it needs {', '.join(VIDEO_SUFFIXES)}")
     if sampling.num_clips is None:
         return found
     if sampling.num_clips > len(found):
@@ -321,16 +321,19 @@ def clip_indices(name: str, available: int, sampling: SetSampling) -> list[int]:
     return strided_indices(available, sampling.num_frames, stride=sampling.stride, start=start)
 
 
-def _halves(features: Tensor, ddof: int) -> float | None:
-    """The Frechet distance of two random halves of one set: what it would be without any difference."""
+def _halves(features: Tensor, network: VideoFeatures, ddof: int) -> float | None:
+    """The figure of two random halves of one set: what it would be without any difference."""
     half = len(features) // 2
     if half < 2:
         return None
     order = torch.from_numpy(np.random.default_rng(0).permutation(len(features)))
-    return frechet_distance(features[order[:half]], features[order[half : 2 * half]], ddof=ddof)
+    one, two = features[order[:half]], features[order[half : 2 * half]]
+    return frechet_distance(one, two, ddof=ddof) if network.figure == "frechet" else jedi(one, two)
 
 
-def _warnings(real: FeatureSet, generated: FeatureSet, halves: float | None) -> Iterator[str]:
+def _warnings(
+    real: FeatureSet, generated: FeatureSet, network: VideoFeatures, halves: float | None
+) -> Iterator[str]:
     counts, width = (len(real.files), len(generated.files)), real.features.shape[1]
     floor = (
         ""
@@ -338,7 +341,12 @@ def _warnings(real: FeatureSet, generated: FeatureSet, halves: float | None) -> 
         else f" Two halves of the real set, {counts[0] // 2} clips each, are {halves:.4g} apart"
         ": so much is bias, no difference."
     )
-    if min(counts) <= width:
+    if network.figure == "jedi":
+        if min(counts) < CUSTOMARY_CLIPS:
+            yield (
+                f"{counts[0]} and {counts[1]} clips: the biased MMD is the larger the fewer there are.{floor}"
+            )
+    elif min(counts) <= width:
         yield (
             f"{counts[0]} and {counts[1]} clips are too few for {width} features: covariances need more than "
             f"{width} clips, and the Frechet distance is far too large.{floor}"

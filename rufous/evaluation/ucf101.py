@@ -1,6 +1,8 @@
 """AnimateLCM's zero-shot protocol on UCF-101: 24 clips for each of the 101 classes against real ones.
 
+    rufous generate --suite ucf101 --class-prompts UCF101_prompts.yaml -o GENERATED
     rufous fvd UCF-101 GENERATED --preset animatelcm-ucf101
+    rufous evaluate GENERATED --rows clipsim
 
 What paper, author and code state: 16 frames of 512x512, 2424 clips, 2048 of them at random against 2048 real
 ones, logits of I3D from ``i3d_pretrained_400.pt``, covariances over n - 1; real clips are resized by their
@@ -14,13 +16,10 @@ repository. They are read from that file and are not in this package.
 Source: Wang et al. 2024 (arXiv:2402.00769); Soomro et al. 2012 (arXiv:1212.0402) for UCF-101.
 """
 
-import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
-from rufous.core.files import write_text
-from rufous.evaluation.set_features import Resize
+from rufous.evaluation.set_features import VIDEOGPT_I3D_FILE, Resize
 from rufous.evaluation.sets import SetSampling
 
 CLASSES = tuple(
@@ -44,6 +43,7 @@ CLASSES = tuple(
 CLIPS_PER_CLASS = 24
 NUM_CLIPS = 2048
 RESIZE: Resize = "crop"
+I3D_FILE = VIDEOGPT_I3D_FILE
 REAL = SetSampling(start="random", num_clips=NUM_CLIPS)
 GENERATED = SetSampling(num_clips=NUM_CLIPS)
 
@@ -75,24 +75,3 @@ def read_class_prompts(path: Path | str) -> dict[str, str]:
 def plain_prompts() -> dict[str, str]:
     """The class names as words, for a trial without the published prompts: not the protocol's."""
     return {name: re.sub(r"(?<!^)(?=[A-Z])", " ", name).lower() for name in CLASSES}
-
-
-def prompts_by_file(prompts: Mapping[str, str], *, clips_per_class: int = CLIPS_PER_CLASS) -> dict[str, str]:
-    """The file name of every clip to generate, ``Archery-03.mp4``, and its prompt."""
-    return {f"{name}-{i:02d}.mp4": prompt for name, prompt in prompts.items() for i in range(clips_per_class)}
-
-
-def write_prompt_list(path: Path | str, prompts: Mapping[str, str]) -> None:
-    """A list for ``rufous generate --prompts``: every clip with its file name and a seed of its own.
-
-    Raises:
-        ValueError: The suffix is not ``.jsonl``.
-        OSError: The file cannot be written.
-    """
-    if Path(path).suffix != ".jsonl":
-        raise ValueError(f"{path}: name the list .jsonl")
-    rows = [
-        {"prompt": prompt, "seed": seed, "name": name}
-        for seed, (name, prompt) in enumerate(prompts_by_file(prompts).items())
-    ]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

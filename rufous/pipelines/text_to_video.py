@@ -4,7 +4,7 @@ Shapes: b prompts sampled at once, c channels, f frames, h w height and width (l
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -138,6 +138,7 @@ class TextToVideoPipeline:
         solver: str | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         callback_on_step_end: StepCallback | None = None,
+        on_stage: Callable[[Stage], None] = lambda _: None,
         output_type: str = "uint8",
         batch_size: int = 1,
     ) -> TextToVideoOutput:
@@ -159,6 +160,7 @@ class TextToVideoPipeline:
                 each prompt. The i-th clip does not depend on how many follow. None: a fresh seed.
             callback_on_step_end: ``callback(step, timestep, latents, pred_x0)`` after each step of a batch;
                 raise ``rufous.diffusion.Cancelled`` in it to stop.
+            on_stage: Called with ``"text"``, ``"denoise"`` and ``"decode"`` as each begins, for every batch.
             output_type: ``"uint8"`` for files, ``"pt"`` for [-1, 1], ``"latent"`` to leave out the decoder.
             batch_size: Prompts sampled at once. Rounding may differ between batch sizes; nothing else does.
 
@@ -188,14 +190,17 @@ class TextToVideoPipeline:
         frames: list[Tensor] = []
         for indices in _batches(len(request.prompts), batch_size):
             # 2. encode the prompts, and the empty or negative one
+            on_stage("text")
             with _timed(seconds, "text", self.device):
                 cond, uncond = self._encode([request.prompts[i] for i in indices], request)
             # 3. denoise
+            on_stage("denoise")
             with _timed(seconds, "denoise", self.device):
                 latents = self._denoise(
                     request, cond, uncond, [generators[i] for i in indices], callback_on_step_end
                 )
             # 4. decode
+            on_stage("decode")
             with _timed(seconds, "decode", self.device):
                 frames += self._decode(latents, output_type)
         return TextToVideoOutput(frames=frames, fps=request.written_fps, seconds=seconds, request=request)

@@ -1,5 +1,6 @@
 """The child's two jobs, done here: a row of a release or of an architecture, and the machine."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ def test_a_release_is_measured_by_whole_clips(tiny_release: Path):
     assert found.tokens == {"latent": 6 * 4 * 4, "text": 24}
     assert found.peak_resident_bytes > 50_000_000
     assert found.peak_device_bytes is None
+    if sys.platform == "linux":
+        assert found.cold_peak_bytes is not None
+        assert found.warm_peak_bytes is not None
+        assert set(found.cold_peak_bytes) == set(found.warm_peak_bytes) == set(STAGES)
+        assert 50_000_000 < max(found.warm_peak_bytes.values()) <= found.peak_resident_bytes
     assert found.import_s > 0
 
 
@@ -66,7 +72,7 @@ def test_an_architecture_is_measured_by_single_calls_where_clips_are_too_slow():
 
 
 def test_single_calls_are_one_step_and_one_slice(tiny_pipeline: TextToVideoPipeline, tmp_path: Path):
-    steps, decoded = [], []
+    steps, decoded, stages = [], [], []
     unet, decode = tiny_pipeline.unet, tiny_pipeline.autoencoder.decode_video
     hook = unet.register_forward_pre_hook(lambda _, inputs: steps.append(inputs[0].shape))
     workload = pipeline_workload(
@@ -76,10 +82,11 @@ def test_single_calls_are_one_step_and_one_slice(tiny_pipeline: TextToVideoPipel
         tiny_pipeline.autoencoder, "decode_video", lambda x: decoded.append(x.shape) or decode(x)
     )
     try:
-        workload.make_calls()
+        workload.make_calls(stages.append)
     finally:
         hook.remove()
         object.__delattr__(tiny_pipeline.autoencoder, "decode_video")
+    assert tuple(dict.fromkeys(stages)) == STAGES
     assert steps == [(2, 4, 20, 4, 4)]  # both passes of guidance in one call
     assert decoded == [(1, 4, 8, 4, 4)]
     assert workload.calls["decode"] == 3

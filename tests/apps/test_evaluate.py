@@ -9,6 +9,7 @@ import torch
 from rufous.apps import cli
 from rufous.core.files import sha256_of
 from rufous.evaluation import measuring
+from rufous.evaluation.bootstrap import FEWEST_PROMPTS
 from rufous.evaluation.dimensions import rows as dimension_rows
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
 from rufous.evaluation.dimensions.static_filter import StaticFilter
@@ -178,12 +179,14 @@ def test_clips_of_anything_else_leave_the_world_out(tmp_path, monkeypatch):
 
 
 def test_two_results_are_compared(folder, capsys):
+    for index in range(3, FEWEST_PROMPTS):
+        write_video(folder / f"{WORLD[index].caption}-0.mp4", WORLD[index].frames, fps=8.0)
     assert run(folder, *ROWS, "--quiet", "-o", "first") == cli.DONE
     for path in folder.iterdir():
         black_and_white = torch.tensor([0, 255, 0, 255], dtype=torch.uint8)[:, None, None, None]
         write_video(path, black_and_white.repeat(1, 3, 64, 64), fps=8.0)
     assert run(folder, *ROWS, "-o", "second", "--against", "first/results.json") == cli.DONE
-    assert "temporal_flickering  3" in capsys.readouterr().out
+    assert "temporal_flickering  8" in capsys.readouterr().out
     assert "clip by clip" in Path("second/report.html").read_text()
     assert run("--compare", "first/results.json", "second/results.json", "--json") == cli.DONE
     rows = {row["row"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
@@ -241,6 +244,22 @@ def test_jobs_that_cannot_be_used_are_told(folder, monkeypatch, capsys):
     assert "note: one process" in capsys.readouterr().err
 
 
+def test_a_model_is_asked_as_generate_asks_it(tiny_release, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.txt").write_text("a red circle moving left\n")
+    asked = ("--frames", "6", "--size", "24x16", "--fps", "4", "--solver", "euler", "--dtype", "bf16")
+    command = ("--model", tiny_release, "--prompts", "prompts.txt", *ROWS, "--quiet", "-o", "made")
+    assert run(*command, *asked, "--negative", "a star", "--steps", "2") == cli.DONE
+    [path] = Path("made/clips.manifests").iterdir()
+    made = json.loads(path.read_text())
+    assert (made["num_frames"], made["width"], made["height"], made["fps"]) == (6, 24, 16, 4.0)
+    assert (made["sampling"]["solver"], made["dtype"], made["negative_prompt"]) == (
+        "euler",
+        "bfloat16",
+        "a star",
+    )
+
+
 def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "prompts.jsonl"
@@ -263,6 +282,8 @@ def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, mon
         (("nowhere",), "nowhere is no folder"),
         (("clips", "--rows", "flicker"), "no row flicker"),
         (("clips", "--prompts", "x.txt"), "--prompts is for --model"),
+        (("clips", "--frames", "8"), "--frames is for --model"),
+        (("clips", "--suite", "ucf101"), "no suite 'ucf101'"),
         (("--model", "x"), "--model needs prompts"),
         (("clips", "--suite", "none"), "no suite 'none'"),
         (("clips", "--i2v"), "--i2v says which table --score reads"),

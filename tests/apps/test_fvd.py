@@ -10,6 +10,7 @@ from rufous.video.write import write_video
 from rufous.world import WorldClips
 
 WORLD = WorldClips(seed=5)
+PRESET = ("--preset", "animatelcm-ucf101")
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +69,24 @@ def test_the_preset_fixes_its_settings(folders, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("rufous.evaluation.sets.compare_sets", compare_sets)
     monkeypatch.setattr("rufous.evaluation.sets.chosen_clips", lambda *_: [])
     monkeypatch.setattr(
-        "rufous.evaluation.set_features.i3d_features", lambda weights, **settings: settings["resize_mode"]
+        "rufous.evaluation.set_features.i3d_features",
+        lambda weights, **settings: (settings["resize_mode"], settings["published"].file),
     )
-    assert call(folders, "--preset", "animatelcm-ucf101", "--cache", str(tmp_path)) == cli.USAGE
+    assert call(folders, *PRESET, "--cache", str(tmp_path)) == cli.USAGE
     assert "stop here" in capsys.readouterr().err
     assert (seen["sampling"], seen["real_sampling"]) == (ucf101.GENERATED, ucf101.REAL)
-    assert seen["features"] == "crop"
-    assert (
-        call(folders, "--preset", "animatelcm-ucf101", "--frames", "8", "--cache", str(tmp_path)) == cli.USAGE
-    )
+    assert (seen["features"], seen["ddof"]) == (("crop", "i3d_pretrained_400.pt"), None)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *(("--frames", "16"), ("--seed", "0"), ("--ddof", "0"), ("--resize", "squash")),
+        *(("--features", "i3d"), ("--clips", "2048"), ("--start", "first"), ("--stride", "1")),
+    ],
+)
+def test_what_the_preset_fixes_may_not_be_given(folders, tmp_path, capsys, option):
+    assert call(folders, *PRESET, *option, "--cache", str(tmp_path)) == cli.USAGE
     assert "--preset fixes features, frames, stride" in capsys.readouterr().err
 
 
@@ -86,7 +96,13 @@ def test_the_preset_fixes_its_settings(folders, tmp_path, capsys, monkeypatch):
         (("--features", "world", "--resize", "crop"), cli.USAGE, "--resize crop is for i3d"),
         (("--features", "world", "--frames", "2"), cli.USAGE, "num_frames=2 does not suit world"),
         (("--weights", "absent.pt"), cli.FAILURE, "i3d_torchscript.pt is missing: looked for absent.pt"),
+        (
+            (*PRESET, "--weights", "absent.pt"),
+            cli.FAILURE,
+            "i3d_pretrained_400.pt is missing: looked for abs",
+        ),
         (("--frames", "0"), cli.USAGE, "num_frames=0"),
+        (("--features", "world", "--resize", "squash"), cli.USAGE, "--resize squash is for i3d"),
     ],
 )
 def test_what_does_not_fit_is_refused(folders, tmp_path, capsys, arguments, code, message):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rufous.apps import cli
+from rufous.apps.sampled_clips import seed_of
 from rufous.pipelines import TextToVideoPipeline
 from rufous.video import probe, read_video
 
@@ -107,6 +108,7 @@ def test_a_prompt_outside_the_world_still_generates_and_says_what_is_known(
         line for line in capsys.readouterr().err.splitlines() if "outside this model's small world" in line
     ]
     assert len(notes) == 1
+    assert "other prompts" not in notes[0]
     assert "circle" in notes[0]
     assert "moving left" in notes[0]
 
@@ -227,6 +229,50 @@ def test_a_suite_makes_files_for_vbench_and_goes_on_where_it_was(generate: Gener
     assert {path.name: path.read_bytes() for path in Path("made").iterdir()} == made
     assert generate(*command, "--steps", "2") == cli.USAGE
     assert "was made with sampling" in capsys.readouterr().err
+
+
+def test_a_list_with_names_goes_on_where_it_was(generate: Generate, capsys):
+    lines = [{"prompt": f"a panda {i}", "seed": i, "name": f"Archery-{i:02d}.mp4"} for i in range(3)]
+    Path("list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    command = ("--prompts", "list.jsonl", "-o", "made")
+    assert generate(*command) == cli.DONE
+    shown = capsys.readouterr().err
+    assert shown.count("outside this model's small world") == 1
+    assert "as 2 other prompts are" in shown
+    made = {path.name: path.stat().st_mtime_ns for path in Path("made").iterdir()}
+    assert set(made) == {f"Archery-{i:02d}.{kind}" for i in range(3) for kind in ("mp4", "json")}
+    Path("made", "Archery-01.mp4").unlink()
+    assert generate(*command) == cli.DONE
+    shown = capsys.readouterr().err
+    assert "2 of 3 clips are there already" in shown
+    assert "other prompts" not in shown
+    again = {path.name: path.stat().st_mtime_ns for path in Path("made").iterdir()}
+    assert {name for name in made if made[name] != again[name]} == {"Archery-01.mp4", "Archery-01.json"}
+    assert generate(*command) == cli.DONE
+    shown = capsys.readouterr().err
+    assert "3 of 3 clips are there already" in shown
+    assert "predicted" not in shown
+    assert generate(*command, "--frames", "2") == cli.USAGE
+    assert "was made with num_frames=4, now it is 2: add --overwrite" in capsys.readouterr().err
+
+
+def test_clips_of_ucf101_are_named_by_their_classes(generate: Generate, capsys, monkeypatch):
+    monkeypatch.setattr("rufous.evaluation.ucf101.CLASSES", ("Archery", "YoYo"))
+    command = ("--suite", "ucf101", "--samples", "2", "-o", "made")
+    assert generate(*command) == cli.DONE
+    assert "not the protocol's prompts" in capsys.readouterr().err
+    assert {path.name for path in Path("made").iterdir()} == {
+        f"{name}-{i:02d}.mp4" for name in ("Archery", "YoYo") for i in (0, 1)
+    }
+    assert json.loads(Path("made.manifests/YoYo-01.json").read_text())["prompt"] == "yo yo"
+    Path("prompts.yaml").write_text('Archery: "a man shoots"\nYoYo: a toy\n')
+    command = (*command[:-1], "other", "--class-prompts", "prompts.yaml")
+    assert generate(*command) == cli.DONE
+    assert "not the protocol's prompts" not in capsys.readouterr().err
+    manifest = json.loads(Path("other.manifests/Archery-00.json").read_text())
+    assert (manifest["prompt"], manifest["seed"]) == ("a man shoots", seed_of("a man shoots", 0, 0))
+    assert generate(PROMPT, "--class-prompts", "prompts.yaml") == cli.USAGE
+    assert "--class-prompts is for --suite ucf101" in capsys.readouterr().err
 
 
 def test_several_samples_of_a_list_have_seeds_of_their_own(generate: Generate, capsys):

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from rufous.apps.clips import Clip
 from rufous.apps.prompt_files import PromptLine
 from rufous.apps.sampled_clips import line_clips, manifests_folder, seed_of, still_to_make, suite_clips
+from rufous.core.files import sha256_of, write_text
 from rufous.evaluation.vbench.suite import SuiteEntry
 
 HOW = {"manifest_id": "abc", "num_frames": 16}
@@ -48,17 +50,36 @@ def test_a_list_works_the_same_with_seeds_of_its_own():
         line_clips([PromptLine(prompt="x", name="z")], Path("out"), samples=1, seed=0)
 
 
-def test_clips_that_are_there_stay_if_they_were_made_so(tmp_path):
+@pytest.fixture
+def clips(tmp_path: Path) -> list[Clip]:
+    """Three clips, two of them made."""
     clips = line_clips([PromptLine(prompt="x")], tmp_path / "out", samples=3, seed=0)
     for clip in clips[:2]:
-        clip.path.parent.mkdir(exist_ok=True)
-        clip.manifest.parent.mkdir(exist_ok=True)
-        clip.path.write_bytes(b"")
-        clip.manifest.write_text(json.dumps({"prompt": clip.prompt, "seed": clip.seed, **HOW}))
+        write_text(clip.path, "pixels")
+        told = {"prompt": clip.prompt, "seed": clip.seed, "file": clip.path.name, **HOW}
+        write_text(clip.manifest, json.dumps({**told, "sha256": sha256_of(clip.path)}))
+    return clips
+
+
+def test_clips_that_are_there_stay_if_they_were_made_so(clips):
     assert still_to_make(clips, HOW, overwrite=False) == clips[2:]
     assert still_to_make(clips, HOW, overwrite=True) == clips
     with pytest.raises(ValueError, match="was made with num_frames=16, now it is 26: add --overwrite"):
         still_to_make(clips, {**HOW, "num_frames": 26}, overwrite=False)
     clips[0].manifest.unlink()
     with pytest.raises(ValueError, match="there without its manifest"):
+        still_to_make(clips, HOW, overwrite=False)
+
+
+def test_a_run_that_was_killed_before_a_clip_was_in_place_goes_on(clips):
+    clips[1].path.unlink()
+    assert still_to_make(clips, HOW, overwrite=False) == clips[1:]
+
+
+def test_files_of_others_are_kept(clips):
+    write_text(clips[2].manifest, '{"notes": "mine"}')
+    with pytest.raises(ValueError, match=r"x-2\.json exists and is no manifest of x-2\.mp4: add --overwrite"):
+        still_to_make(clips, HOW, overwrite=False)
+    clips[0].path.write_text("mine")
+    with pytest.raises(ValueError, match=r"x-0\.mp4 is not the clip that its manifest describes"):
         still_to_make(clips, HOW, overwrite=False)

@@ -19,6 +19,7 @@ from rufous.core.devices import (
     peak_resident_bytes,
     pick_device,
     pick_dtype,
+    reset_peak_memory,
 )
 
 CPU = torch.device("cpu")
@@ -61,6 +62,17 @@ def test_the_default_dtype_is_what_it_was_after_the_block_even_after_an_error():
 def test_memory_is_measured_in_bytes():
     assert peak_memory_bytes(CPU) > 50_000_000  # torch alone is larger
     assert free_memory_bytes(CPU) > 1_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux lets a process begin a new peak")
+def test_a_peak_begins_anew_when_it_is_reset():
+    assert reset_peak_memory(CPU)
+    before = peak_resident_bytes()
+    block = torch.ones(50_000_000)
+    assert peak_resident_bytes() > before + 150_000_000
+    del block
+    assert reset_peak_memory(CPU)
+    assert peak_resident_bytes() < before + 100_000_000
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux tells a process's own peak")

@@ -13,8 +13,12 @@ from rufous.evaluation.results_file import Results, collect_results
 from rufous.evaluation.vbench.suite import ClipFile, Problem
 
 
-def measured_clip(number: int, scores: Mapping[str, ClipScore], *problems: Problem) -> MeasuredClip:
-    clip = ClipFile(path=Path(f"clips/a <prompt>-{number}.mp4"), prompt="a <prompt>", index=number)
+def measured_clip(
+    number: int, scores: Mapping[str, ClipScore], *problems: Problem, samples: int = 1
+) -> MeasuredClip:
+    """A clip; ``samples`` of them after another have one prompt."""
+    path = Path(f"clips/a <prompt>-{number}.mp4")
+    clip = ClipFile(path=path, prompt=f"a <prompt> {number // samples}", index=number % samples)
     return MeasuredClip(clip=clip, sha256=f"{number:064x}", scores=scores, problems=problems)
 
 
@@ -24,11 +28,13 @@ def loaded_rows(*names: str, identity: str = "", **left_out: str) -> LoadedRows:
     return LoadedRows(rows, left_out)
 
 
-def results_of(source: str, identity: str = "", **values: Sequence[float | None]) -> Results:
+def results_of(
+    source: str, identity: str = "", *, samples: int = 1, **values: Sequence[float | None]
+) -> Results:
     """Results with these values of each row, clip by clip."""
     columns = zip(*values.values(), strict=True)
-    measured = [
-        measured_clip(i, {row: ClipScore(value=value) for row, value in zip(values, column, strict=True)})
-        for i, column in enumerate(columns)
+    scores = [
+        {row: ClipScore(value=value) for row, value in zip(values, column, strict=True)} for column in columns
     ]
+    measured = [measured_clip(i, each, samples=samples) for i, each in enumerate(scores)]
     return collect_results(source, measured, loaded_rows(*values, identity=identity))

@@ -31,15 +31,23 @@ def test_pairs_show_a_small_difference_that_the_spread_would_hide():
 def test_only_what_both_have_is_compared():
     first, second = (
         results_of("a", x=SPREAD, y=SPREAD, z=SPREAD),
-        results_of("b", x=[*SPREAD[:5]] + [None] * 15),
+        results_of("b", x=[*SPREAD[:9]] + [None] * 11),
     )
     comparison = compare_results(first, second)
-    assert [(row.row, row.num_pairs) for row in comparison.rows] == [("x", 5)]
+    assert [(row.row, row.num_pairs, row.num_prompts) for row in comparison.rows] == [("x", 9, 9)]
     assert comparison.left_out == dict.fromkeys("yz", "only one of both has it")
 
 
-def test_other_networks_or_too_few_pairs_are_refused():
+def test_few_prompts_are_too_few_to_tell_however_many_clips_they_have():
+    better = [value + 0.1 for value in SPREAD]
+    [row] = compare_results(results_of("a", samples=5, x=SPREAD), results_of("b", samples=5, x=better)).rows
+    assert (row.num_pairs, row.num_prompts, row.interval_95, row.differs) == (20, 4, None, False)
+    assert row.difference == pytest.approx(0.1)
+    assert row.sentence == "too few to tell: 4 prompts, 8 or more are needed"
+
+
+def test_other_networks_or_no_pair_are_refused():
     with pytest.raises(ValueError, match="x: measured with other networks"):
         compare_results(results_of("a", x=SPREAD), results_of("b", "v2", x=SPREAD))
-    with pytest.raises(ValueError, match="x: 1 clips in common"):
-        compare_results(results_of("a", x=SPREAD), results_of("b", x=[0.5]))
+    with pytest.raises(ValueError, match="x: no clip in common"):
+        compare_results(results_of("a", x=SPREAD), results_of("b", x=[None]))

@@ -43,14 +43,24 @@ def test_a_missing_total_says_what_it_lacks():
     assert "No VBench total: 1 of 16 rows; missing subject_consistency" in page
 
 
+def test_the_bias_of_few_clips_is_told():
+    distance = {"distance": 0.5, "floor": 0.1, "num_clips": 2, "num_features": 64}
+    distance |= {"num_frames": 4, "fps": 8.0, "num_otherwise": 0}
+    results = {**RESULTS, "world": {"frechet": {**distance, "warning": "2 clips are few"}}}
+    assert "<b>2 clips are few.</b>" in render_report(results, clips={})
+    assert "clips are few" not in render_report({**RESULTS, "world": {"frechet": distance}}, clips={})
+
+
 def test_a_comparison_says_no_difference():
-    other = results_of(
-        "before", temporal_flickering=[0.9, 0.7, 0.8, 0.95], x=[0.3, 0.4, 0.5, 0.6], y=[1.0] * 4
-    )
-    page = render_report(RESULTS, clips={}, other=other, comparison=compare_results(other, RESULTS))
+    spread = [i / 10 for i in range(8)]
+    other = results_of("before", x=[value + 0.2 for value in spread], y=spread)
+    results = results_of("me", x=spread, y=spread)
+    page = render_report(results, clips={}, other=other, comparison=compare_results(other, results))
     table = page[page.index("Compared with before") :]
     assert "no difference" in table
     assert "this one lower by 0.2000" in table
+    few = render_report(RESULTS, clips={}, other=RESULTS, comparison=compare_results(RESULTS, RESULTS))
+    assert "too few to tell: 4 prompts, 8 or more are needed" in few
 
 
 def test_published_rows_are_drawn_on_the_scale_of_the_table():

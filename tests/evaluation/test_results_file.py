@@ -29,10 +29,17 @@ def test_rows_are_weighted_means_with_intervals():
     results = collect_results("me", measured, loaded, problems=[Problem("d.mp4", "missing")])
     row = results["rows"]["subject_consistency"]
     assert (row["score"], row["num_clips"], row["label"], row["networks"]) == (0.75, 2, "exact", "abc")
-    assert row["interval_95"] == [0.0, 1.0]
+    assert row["interval_95"] is None
     assert results["left_out"] == {"dynamic_degree": "raft is missing"}
     assert [p["file"] for p in results["problems"]] == ["d.mp4", "c.mp4"]
-    assert results["clips"][0]["prompt"] == "a <prompt>"
+    assert results["clips"][0]["prompt"] == "a <prompt> 0"
+
+
+def test_intervals_are_over_prompts_and_few_prompts_have_none():
+    alike = [i / 8 for i in range(8) for _ in range(5)]  # five clips of a prompt tell what one of them tells
+    many, single = results_of("me", samples=5, x=alike), results_of("me", x=alike[::5])
+    assert many["rows"]["x"]["interval_95"] == pytest.approx(single["rows"]["x"]["interval_95"])
+    assert results_of("me", samples=5, x=alike[:35])["rows"]["x"]["interval_95"] is None
 
 
 def test_a_total_needs_every_row():
@@ -59,7 +66,7 @@ def test_results_go_there_and_back(tmp_path):
     results = results_of("me", temporal_flickering=[0.5, None])
     write_results(tmp_path / "results.json", results)
     assert read_results(tmp_path / "results.json") == results
-    assert clip_values(results, "temporal_flickering") == {"a <prompt>-0": 0.5}
+    assert clip_values(results, "temporal_flickering") == {("a <prompt> 0", 0): 0.5}
     for text, message in (("{", "is no JSON"), ("{}", "holds no results")):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(ValueError, match=message):
@@ -79,10 +86,13 @@ def test_files_for_vbench_hold_its_own_rows_alone(tmp_path):
 
 
 def test_clips_are_listed_by_prompt_as_vbench_lists_them(tmp_path):
-    measured = [measured_clip(i, {"temporal_flickering": ClipScore(value=0.5)}) for i in (0, 1)]
+    score = ClipScore(value=0.5)
+    measured = [measured_clip(i, {"temporal_flickering": score}, samples=2) for i in (0, 1)]
     loaded = loaded_rows("temporal_flickering")
     suite = [
-        SuiteEntry(prompt="a <prompt>", dimensions=("temporal_flickering",), others={"image_name": "x.jpg"}),
+        SuiteEntry(
+            prompt="a <prompt> 0", dimensions=("temporal_flickering",), others={"image_name": "x.jpg"}
+        ),
         SuiteEntry(prompt="another", dimensions=("color",)),
     ]
     write_vbench_files(tmp_path, "run", measured, loaded, entries=suite)
@@ -92,7 +102,7 @@ def test_clips_are_listed_by_prompt_as_vbench_lists_them(tmp_path):
     assert second == {"prompt_en": "another", "dimension": ["color"], "video_list": []}
     write_vbench_files(tmp_path, "run", measured, loaded)
     [only] = json.loads((tmp_path / "run_full_info.json").read_text())
-    assert (only["prompt_en"], only["dimension"]) == ("a <prompt>", ["temporal_flickering"])
+    assert (only["prompt_en"], only["dimension"]) == ("a <prompt> 0", ["temporal_flickering"])
 
 
 def test_clips_that_a_row_is_not_for_are_told_and_not_listed(tmp_path):

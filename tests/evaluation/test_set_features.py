@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from rufous.core.errors import CheckpointError
 from rufous.evaluation.set_features import (
     FEATURES,
+    VIDEOGPT_I3D_FILE,
     i3d_features,
     load_features,
     videomae_features,
@@ -62,6 +63,11 @@ def test_i3d_takes_the_epsilon_of_each_files_code(tmp_path, monkeypatch):
         torch.save(content, tmp_path / name)
         i3d_features(tmp_path / name)
     assert built == [1e-5, 1e-3]
+    i3d_features(tmp_path / "own.pt", published=VIDEOGPT_I3D_FILE)
+    with pytest.raises(
+        CheckpointError, match=r"script\.pt is i3d_torchscript\.pt: this protocol needs i3d_pret"
+    ):
+        i3d_features(tmp_path / "script.pt", published=VIDEOGPT_I3D_FILE)
 
 
 def test_a_torchscript_archive_of_i3d_is_read(tmp_path):

@@ -1,10 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from rufous.core.config import to_json_dict
 from rufous.evaluation.frechet import frechet_distance
+from rufous.evaluation.mmd import jedi
 from rufous.evaluation.sets import SetSampling, chosen_clips, clip_indices, compare_sets, features_of
 from tests.evaluation.clip_folders import Reader, brightness_features, write_clips
 
@@ -50,6 +52,18 @@ def test_batches_and_ddof(folders):
     assert one.figures["frechet"] == pytest.approx(frechet_distance(*sides, ddof=0))
     asked = compare_sets(*folders, network, sampling=TWELVE, ddof=1)
     assert asked.figures["frechet"] == pytest.approx(frechet_distance(*sides, ddof=1))
+
+
+def test_the_floor_and_the_warning_are_those_of_the_figure(folders):
+    network = brightness_features(Reader(), figure="jedi", figure_name="jedi_brightness")
+    report = compare_sets(*folders, network, sampling=TWELVE)
+    real = features_of(folders[0], network, TWELVE).features
+    order = np.random.default_rng(0).permutation(6)
+    assert report.figures["halves_of_real"] == jedi(real[order[:3]], real[order[3:]])
+    assert report.warnings[0].startswith("6 and 5 clips: the biased MMD is the larger the fewer there are.")
+    assert "Frechet" not in report.warnings[0]
+    wide = replace(network, read=lambda clips: torch.randn(len(clips), 8))
+    assert "too few" not in " ".join(compare_sets(*folders, wide, sampling=TWELVE).warnings)
 
 
 def test_a_stopped_run_goes_on_and_reads_no_clip_twice(folders, tmp_path):

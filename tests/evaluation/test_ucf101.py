@@ -1,16 +1,11 @@
-import json
-
 import pytest
 
-from rufous.apps.prompt_files import read_prompts
 from rufous.evaluation.ucf101 import (
     CLASSES,
     GENERATED,
     REAL,
     plain_prompts,
-    prompts_by_file,
     read_class_prompts,
-    write_prompt_list,
 )
 
 
@@ -45,13 +40,6 @@ def test_lines_that_are_no_class_are_refused_by_their_number(line, tmp_path):
         read_class_prompts(path)
 
 
-def test_the_list_is_one_that_generate_reads(tmp_path):
-    path = tmp_path / "ucf101.jsonl"
-    write_prompt_list(path, plain_prompts())
-    lines = read_prompts(path)
-    assert len(lines) == 2424 == len({line.name for line in lines}) == len({line.seed for line in lines})
-    assert (lines[25].prompt, lines[25].name) == ("apply lipstick", "ApplyLipstick-01.mp4")
-    assert prompts_by_file(plain_prompts())["ApplyLipstick-01.mp4"] == "apply lipstick"
-    assert json.loads(path.read_text().splitlines()[0])["seed"] == 0
-    with pytest.raises(ValueError, match=r"name the list \.jsonl"):
-        write_prompt_list(tmp_path / "list.txt", plain_prompts())
+def test_class_names_are_words_for_a_trial():
+    assert plain_prompts()["ApplyLipstick"] == "apply lipstick"
+    assert list(plain_prompts()) == list(CLASSES)

@@ -43,9 +43,34 @@ def test_the_reference_against_itself_is_zero():
 
 def test_few_clips_are_warned_about_and_one_is_no_set(caplog):
     with caplog.at_level(logging.WARNING):
-        assert world_distance(featured(3, 3), mean_colors) is not None
+        few = world_distance(featured(3, 3), mean_colors)
     assert "3 clips are few for 3 features" in caplog.text
+    assert few is not None
+    assert few["warning"].startswith("3 clips are few for 3 features")
+    many = world_distance(featured(4, 3), mean_colors)
+    assert many is not None
+    assert "warning" not in many
     assert world_distance(featured(1, 3), mean_colors) is None
+
+
+def test_real_clips_are_embedded_once(tmp_path):
+    embedded = []
+
+    def counted(frames):
+        embedded.append(1)
+        return mean_colors(frames)
+
+    def distance(count, network="a"):
+        return world_distance(featured(count, 3), counted, cache_dir=tmp_path, network=network)
+
+    first = distance(4)
+    assert len(embedded) == 8
+    assert distance(4) == first == world_distance(featured(4, 3), mean_colors)
+    assert len(embedded) == 8
+    distance(5)
+    assert len(embedded) == 10
+    distance(4, network="b")
+    assert len(embedded) == 18
 
 
 def test_real_clips_are_as_long_as_most_clips(caplog, monkeypatch):

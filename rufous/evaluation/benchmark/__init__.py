@@ -3,6 +3,7 @@
 Nothing here knows pipelines or releases: a model is a ``Workload``, and who measures builds it.
 
 * ``workload`` - what a loaded model does for one clip, and how it is timed.
+* ``stage_memory`` - peak memory of each stage.
 * ``rows`` - what is measured: releases and architectures, and the settings of their clips.
 * ``lineup`` - the published line-up as architectures, and diffusers' pipelines of the same class.
 * ``diffusers_models`` - diffusers' pipelines with random weights as workloads.

@@ -6,8 +6,9 @@ all at once. Prompts are token ids already, since no vocabulary is at hand; the 
 Shapes: b batch, c channels, f frames, h w height and width (latents or pixels), s text tokens.
 """
 
+import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from rufous.core.devices import clock_s, default_dtype
 from rufous.core.optional import require
 from rufous.evaluation.benchmark.flop_counter import count_flop
 from rufous.evaluation.benchmark.rows import DiffusersArchitecture
-from rufous.evaluation.benchmark.workload import ClipPlan, Seconds, Workload
+from rufous.evaluation.benchmark.workload import ClipPlan, OnStage, Seconds, Stage, Workload
 from rufous.networks.cost import parameter_bytes
 from rufous.networks.layers import fill_zeros_
 from rufous.video.frames import to_uint8
@@ -87,8 +88,8 @@ def diffusers_workload(
     """
     runner = _Runner(architecture, plan, networks, device, folder)
     return Workload(
-        make_clip=lambda: runner.round(whole=True),
-        make_calls=lambda: runner.round(whole=False),
+        make_clip=lambda on_stage: runner.round(on_stage, whole=True),
+        make_calls=lambda on_stage: runner.round(on_stage, whole=False),
         calls={"text": 1, "denoise": plan.num_inference_steps, "decode": plan.num_frames, "write": 1},
         plan=plan,
         network_calls_per_step=1,
@@ -151,23 +152,25 @@ class _Runner:
         self.plan, self.networks, self.device, self.folder = plan, networks, device, folder
 
     @torch.no_grad()
-    def round(self, *, whole: bool) -> Seconds:
+    def round(self, on_stage: OnStage, *, whole: bool) -> Seconds:
         """A whole clip, or one call of each stage."""
-        plan, device = self.plan, self.device
-        start = clock_s(device)
-        embeds = self._encode()
-        encoded = clock_s(device)
-        latents = self._denoise(embeds, plan.num_inference_steps if whole else 1)
-        denoised = clock_s(device)
-        video = self.pipe.decode_latents(latents if whole else latents[:, :, :1])
-        frames = rearrange(to_uint8(video.float()), "1 c f h w -> f c h w")
-        decoded = clock_s(device)
-        seconds: Seconds = {
-            "text": encoded - start,
-            "denoise": denoised - encoded,
-            "decode": decoded - denoised,
-        }
+        plan, seconds = self.plan, Seconds()
+        with self._stage("text", seconds, on_stage):
+            embeds = self._encode()
+        with self._stage("denoise", seconds, on_stage):
+            latents = self._denoise(embeds, plan.num_inference_steps if whole else 1)
+        with self._stage("decode", seconds, on_stage):
+            video = self.pipe.decode_latents(latents if whole else latents[:, :, :1])
+            frames = rearrange(to_uint8(video.float()), "1 c f h w -> f c h w")
+        on_stage("write")
         return {**seconds, "write": write_timed(frames, plan, self.folder)}
+
+    @contextlib.contextmanager
+    def _stage(self, stage: Stage, seconds: Seconds, on_stage: OnStage) -> Iterator[None]:
+        on_stage(stage)
+        start = clock_s(self.device)
+        yield
+        seconds[stage] = clock_s(self.device) - start
 
     def _encode(self) -> list[Float[Tensor, "1 s d"]]:
         """Embeddings of the prompt, and of the empty one with guidance."""

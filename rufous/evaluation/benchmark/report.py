@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rufous.core.bar_chart import Bars, bar_chart
 from rufous.evaluation.benchmark.results import BenchmarkResults, RowFailure, RowResult, Spread
-from rufous.evaluation.benchmark.workload import ClipPlan
+from rufous.evaluation.benchmark.workload import STAGES, ClipPlan, Stage
 
 WORTH_TELLING_DRIFT = 0.1
 
@@ -26,7 +26,7 @@ def benchmark_page(results: BenchmarkResults, *, picture: str | None = None) -> 
         _peaks_text(results),
     ]
     if results.measured:
-        parts += [_times_table(results.measured), _costs_table(results)]
+        parts += [_times_table(results.measured), _costs_table(results), _memory_table(results.measured)]
         parts += [*_notes(results.measured)]
         parts += [f"![times and memory]({picture})"] if picture else []
     if results.failed:
@@ -134,13 +134,28 @@ def _costs_table(results: BenchmarkResults) -> str:
     return _table(head, lines)
 
 
+def _memory_table(rows: Sequence[RowResult]) -> str:
+    head = ["peak memory: first round / later ones", *STAGES]
+    lines = [[f"`{row.name}`", *(_stage_memory_text(row, stage) for stage in STAGES)] for row in rows]
+    return _table(head, lines)
+
+
+def _stage_memory_text(row: RowResult, stage: Stage) -> str:
+    if row.cold_peak_bytes is None or row.warm_peak_bytes is None:
+        return "not measured"
+    cold, warm = row.cold_peak_bytes[stage], row.warm_peak_bytes[stage]
+    return f"{cold / 1e9:.2f} / {warm / 1e9:.2f} GB"
+
+
 def _notes(rows: Sequence[RowResult]) -> list[str]:
     notes = [
         "Warm times are medians (lowest to highest) over the rounds after the first. A cold clip is the "
         "first one of a fresh process, import and load included. Operations count a multiply and an add as "
         "two; tokens are latent positions and text tokens. Peak memory is that of the row's own process, on "
-        "a GPU that of torch's allocator."
+        "a GPU that of torch's allocator; that of a stage counts all that is in memory then, weights too."
     ]
+    if any(row.cold_peak_bytes is None for row in rows):
+        notes.append("This system cannot tell peak memory by stage: only Linux and GPUs can.")
     if any(row.how == "calls" for row in rows):
         notes.append(
             "**Computed** totals: a whole clip was too slow here, so single calls were timed, and the total "

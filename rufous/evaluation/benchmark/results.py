@@ -57,6 +57,10 @@ class RowResult:
     """Of the process, Python and torch included."""
     peak_device_bytes: int | None
     """Of torch's allocator on a GPU; None on a CPU."""
+    cold_peak_bytes: dict[str, int] | None = None
+    """The first round: ``peak_bytes`` of each stage alone; None where the system cannot tell."""
+    warm_peak_bytes: dict[str, int] | None = None
+    """The highest of the rounds after it."""
     published_s: float | None = None
 
     def times_in_clip(self, stage: Stage) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Stage = Literal["text", "denoise", "decode", "write"]
+OnStage = Callable[[Stage], None]
+"""Called as each stage begins."""
 Seconds = dict[Stage, float]
 """Wall time of each stage; a GPU is waited for."""
 How = Literal["clips", "calls"]
@@ -35,9 +37,9 @@ class ClipPlan:
 class Workload:
     """A loaded model, and what it does for one clip from the prompt to the file."""
 
-    make_clip: Callable[[], Seconds]
+    make_clip: Callable[[OnStage], Seconds]
     """Makes and writes a whole clip."""
-    make_calls: Callable[[], Seconds]
+    make_calls: Callable[[OnStage], Seconds]
     """One call of each stage: all of the text, one denoising step, one slice of frames decoded, the file."""
     calls: Mapping[Stage, int]
     """How many of those calls a clip takes."""
@@ -63,7 +65,15 @@ def choose_how(workload: Workload, *, num_runs: int, flop_per_s: float, limit_s:
     return "clips" if (num_runs + 1) * workload.predicted_s(flop_per_s) <= limit_s else "calls"
 
 
-def measure(workload: Workload, how: How, *, num_runs: int, limit_s: float) -> tuple[Seconds, list[Seconds]]:
+def measure(
+    workload: Workload,
+    how: How,
+    *,
+    num_runs: int,
+    limit_s: float,
+    on_stage: OnStage = lambda _: None,
+    on_round_end: Callable[[], None] = lambda: None,
+) -> tuple[Seconds, list[Seconds]]:
     """Time the stages of a workload.
 
     Args:
@@ -71,6 +81,8 @@ def measure(workload: Workload, how: How, *, num_runs: int, limit_s: float) -> t
         how: Whole clips, or single calls.
         num_runs: Rounds after the first, at least 1.
         limit_s: No further round is begun after so many seconds.
+        on_stage: Called as each stage of each round begins, outside of its time.
+        on_round_end: Called after each round.
 
     Returns:
         The first round, and those after it; the latter are the first again if that took all of the time.
@@ -81,9 +93,15 @@ def measure(workload: Workload, how: How, *, num_runs: int, limit_s: float) -> t
     if num_runs < 1:
         raise ValueError(f"num_runs={num_runs} measures nothing: use 1 or more")
     make_round = workload.make_clip if how == "clips" else workload.make_calls
+
+    def one_round() -> Seconds:
+        seconds = make_round(on_stage)
+        on_round_end()
+        return seconds
+
     begin = time.perf_counter()
-    cold = make_round()
+    cold = one_round()
     warm: list[Seconds] = []
     while len(warm) < num_runs and time.perf_counter() - begin < limit_s:
-        warm.append(make_round())
+        warm.append(one_round())
     return cold, warm or [cold]

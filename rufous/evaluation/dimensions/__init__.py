@@ -27,6 +27,7 @@ they share. Which labels they carry, and what was compared with what, is in docs
 * ``spatial_relationship``
 * ``color``
 * ``scene``
+* ``clipsim`` - not VBench's: CLIPSIM by OpenCLIP ViT-H/14.
 * ``world`` - truth, motion and smoothness of clips of the procedural world.
 * ``rows`` - every row by its name, and how it is loaded.
 * ``published_rows`` - VBench's own rows on its own networks.

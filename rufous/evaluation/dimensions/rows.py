@@ -11,6 +11,7 @@ from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.video_text import WORLD_VIDEO_TEXT, load_video_text
 from rufous.core.errors import CheckpointError
+from rufous.evaluation.dimensions.clipsim import load_clipsim
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
 from rufous.evaluation.dimensions.proxy_rows import proxy_rows
 from rufous.evaluation.dimensions.published_rows import published_rows
@@ -58,6 +59,7 @@ def row_loaders() -> dict[str, Loader]:
     return {
         **published_rows(),
         **proxy_rows(),
+        "clipsim": load_clipsim,
         FLICKERING: lambda device: LoadedRow(TemporalFlickering()),
         UNFILTERED: lambda device: LoadedRow(TemporalFlickering(name=UNFILTERED)),
         "world_truth": lambda device: LoadedRow(WorldTruth()),

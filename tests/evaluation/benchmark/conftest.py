@@ -41,6 +41,8 @@ def clips_row() -> RowResult:
         warm_s={"text": (0.1, 0.1), "denoise": (8.0, 12.0), "decode": (1.5, 1.5), "write": (0.4, 0.4)},
         peak_resident_bytes=700_000_000,
         peak_device_bytes=None,
+        cold_peak_bytes={"text": 400_000_000, "denoise": 700_000_000, "decode": 600_000_000, "write": 1},
+        warm_peak_bytes={"text": 300_000_000, "denoise": 700_000_000, "decode": 600_000_000, "write": 1},
     )
 
 

@@ -27,6 +27,16 @@ def test_the_page_tells_rows_machine_failures_and_what_is_computed(results: Benc
     assert "differed by" not in page
 
 
+def test_memory_is_told_by_stage_or_as_not_measured(results: BenchmarkResults, calls_row: RowResult):
+    page = benchmark_page(results)
+    assert "| `small` | 0.40 / 0.30 GB | 0.70 / 0.70 GB | 0.60 / 0.60 GB |" in page
+    assert "cannot tell peak memory by stage" not in page
+    unknown = replace(calls_row, cold_peak_bytes=None, warm_peak_bytes=None)
+    page = benchmark_page(replace(results, rows=(unknown,)))
+    assert page.count("| not measured") == 4
+    assert "This system cannot tell peak memory by stage" in page
+
+
 def test_a_row_that_was_never_warm_says_so(results: BenchmarkResults, calls_row: RowResult):
     never_warm = replace(calls_row, cold_s={stage: each[0] for stage, each in calls_row.warm_s.items()})
     assert never_warm.has_no_warm_round

@@ -33,8 +33,8 @@ class Clock:
 
     def workload(self) -> Workload:
         return Workload(
-            make_clip=lambda: self.make("clip", 4.0),
-            make_calls=lambda: self.make("call", 1.0),
+            make_clip=lambda on_stage: self.make("clip", 4.0),
+            make_calls=lambda on_stage: self.make("call", 1.0),
             calls={"text": 1, "denoise": 3, "decode": 4, "write": 1},
             plan=PLAN,
             network_calls_per_step=1,
@@ -47,7 +47,15 @@ class Clock:
 
 def test_the_first_round_is_cold_and_the_others_are_as_many_as_asked(monkeypatch: pytest.MonkeyPatch):
     clock = Clock(monkeypatch)
-    cold, warm = measure(clock.workload(), "clips", num_runs=3, limit_s=100.0)
+    ends: list[int] = []
+    cold, warm = measure(
+        clock.workload(),
+        "clips",
+        num_runs=3,
+        limit_s=100.0,
+        on_round_end=lambda: ends.append(len(clock.made)),
+    )
+    assert ends == [1, 2, 3, 4]
     assert cold["denoise"] == 10.0
     assert [seconds["denoise"] for seconds in warm] == [4.0] * 3
     assert clock.made == ["clip"] * 4
