@@ -47,7 +47,16 @@ def share_all_right(clips: Sequence[JudgedClip]) -> float:
     Raises:
         ValueError: There are no clips, or one whose truth was not judged.
     """
-    return fmean(verdict.all_right for verdict in _verdicts(clips))
+    return fmean(rightness(clips))
+
+
+def rightness(clips: Sequence[JudgedClip]) -> list[float]:
+    """1 for each clip that shows all that its prompt says, 0 for each other.
+
+    Raises:
+        ValueError: There are no clips, or one whose truth was not judged.
+    """
+    return [float(verdict.all_right) for verdict in _verdicts(clips)]
 
 
 def mean_motion(clips: Sequence[JudgedClip]) -> float:
@@ -56,9 +65,18 @@ def mean_motion(clips: Sequence[JudgedClip]) -> float:
     Raises:
         ValueError: There are no clips, or one that cannot be measured.
     """
-    motions = [clip.motion_magnitude for clip in clips if clip.motion_magnitude is not None]
-    _check_complete(clips, motions)
-    return fmean(motions)
+    return fmean(motions(clips))
+
+
+def motions(clips: Sequence[JudgedClip]) -> list[float]:
+    """Motion magnitude of each clip, in shorter sides a second.
+
+    Raises:
+        ValueError: There are no clips, or one that cannot be measured.
+    """
+    found = [clip.motion_magnitude for clip in clips if clip.motion_magnitude is not None]
+    _check_complete(clips, found)
+    return found
 
 
 def truth_figures(clips: Sequence[JudgedClip]) -> dict[str, object]:

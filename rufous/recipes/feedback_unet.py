@@ -14,7 +14,6 @@ hand describes well enough (``rewards.video_text``).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 
 import torch
 
@@ -28,8 +27,8 @@ from rufous.evaluation.frame_change import mean_frame_change
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.distil_unet import SIXTEEN, TWENTY_SIX
-from rufous.recipes.few_steps import FewStepsConfig, Figures, distil
-from rufous.recipes.processes import joined
+from rufous.recipes.few_steps import FewStepsConfig, Figures, check_guard, distil
+from rufous.recipes.processes import each_of, joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.video_batches import VideoDataConfig, VideoSet, alternating_videos, open_videos
 from rufous.rewards.decoding import sliced_decoder
@@ -38,7 +37,6 @@ from rufous.rewards.loading import load_reward, reward_place
 from rufous.rewards.reward import FrameChoice, Mixture, Weighted
 from rufous.training.loop import TrainConfig
 from rufous.training.optim import OptimizerConfig
-from rufous.training.parallel import sum_over_ranks, world_size
 from rufous.video.frames import to_uint8
 
 
@@ -74,7 +72,10 @@ class FeedbackUNetConfig(FewStepsConfig):
     )
     rewards: tuple[RewardChoice, ...] = (HPS, VICLIP, HELD_OUT)
     """None at all for a distillation without feedback."""
-    guard: GuardConfig = field(default_factory=lambda: GuardConfig(lowest={"frame_change": 0.95}))
+    guard: GuardConfig | None = field(
+        default_factory=lambda: GuardConfig(lowest={"frame_change": 0.95}, highest={"frame_change": 1.1})
+    )
+    """Of ``frame_change`` and ``reward_NAME``; None watches nothing."""
     num_validation_clips: int = 16
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
@@ -86,6 +87,12 @@ class FeedbackUNetConfig(FewStepsConfig):
             validate_every=1_000,
         )
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rewards:
+            measured = ("frame_change", *(f"reward_{each.name}" for each in self.rewards))
+            check_guard(self.guard, self.train, measured)
 
 
 @dataclass(frozen=True)
@@ -103,20 +110,19 @@ class _Watching:
         return RewardFeedback(self.mixture, sliced_decoder(autoencoder), guard=self.config.guard)
 
     def measure(self, pipe: TextToVideoPipeline) -> Figures:
-        """Frame change and rewards of the same captions and noise each time, the mean of all processes."""
-        changes: list[float] = []
-        scores: dict[str, list[float]] = {}
-        for index, caption in enumerate(self.captions):
-            generator = generator_from(self.config.seed, "validation", index)
-            clip = pipe(caption, generator=generator, output_type="pt").frames[0]
-            changes.append(mean_frame_change(to_uint8(clip)))
-            if self.mixture is not None:
-                found = self.mixture.score(clip.transpose(0, 1)[None], [caption], generator_from(index))
-                for name, value in found.parts.items():
-                    scores.setdefault(f"reward_{name}", []).append(float(value))
-        figures = {"frame_change": fmean(changes), **{name: fmean(each) for name, each in scores.items()}}
-        agreed = sum_over_ranks(torch.tensor(list(figures.values()), device=pipe.device)) / world_size()
-        return dict(zip(figures, agreed.tolist(), strict=True))
+        """Frame change and rewards of the same captions and noise each time; processes share the clips."""
+        found = each_of(len(self.captions), lambda own: [self._measured(pipe, index) for index in own])
+        return {name: [clip[name] for clip in found] for name in found[0]}
+
+    def _measured(self, pipe: TextToVideoPipeline, index: int) -> dict[str, float]:
+        """Figures of the clip of one caption."""
+        caption, generator = self.captions[index], generator_from(self.config.seed, "validation", index)
+        clip = pipe(caption, generator=generator, output_type="pt").frames[0]
+        figures = {"frame_change": mean_frame_change(to_uint8(clip))}
+        if self.mixture is None:
+            return figures
+        scores = self.mixture.score(clip.transpose(0, 1)[None], [caption], generator_from(index))
+        return {**figures, **{f"reward_{name}": float(value) for name, value in scores.parts.items()}}
 
     def baseline(self, teacher: Figures, student: Figures) -> Figures:
         """The teacher's motion, the starting student's rewards."""
@@ -188,6 +194,7 @@ def _paper(config: FeedbackUNetConfig) -> FeedbackUNetConfig:
             num_steps=80_000,
             optimizer=OptimizerConfig(learning_rate=1e-5, weight_decay=0.0),
             save_every=1_000,
+            validate_every=1_000,
         ),
     )
 

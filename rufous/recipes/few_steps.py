@@ -7,9 +7,10 @@ student's own figures from before the first step.
 """
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from statistics import fmean
 from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -18,6 +19,7 @@ from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, load_config
+from rufous.core.errors import ConfigError
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
 from rufous.diffusion.sampling import SamplingConfig
@@ -41,12 +43,13 @@ from rufous.recipes.recipe import made_of
 from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
 from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
 from rufous.recipes.text_tower import Text
-from rufous.rewards.feedback import RewardFeedback
+from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.training.batches import BatchSource
 from rufous.training.loop import TrainConfig, evaluating, train
 from rufous.training.resume import checkpoints
 
-Figures: TypeAlias = Mapping[str, float]
+Figures: TypeAlias = Mapping[str, Sequence[float]]
+"""Numbers of each clip, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,14 @@ class FewStepsConfig:
     train: TrainConfig
     seed: int = 15
 
+    def __post_init__(self) -> None:
+        matching = ("student_every", "adversarial", "critic")
+        unused = matching if self.method == "consistency" else ("target",)
+        usual = {each.name: each.default for each in fields(FewStepsConfig)}
+        given = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != usual[name]]
+        if given:
+            raise ConfigError(f"method={self.method!r} makes no use of {', '.join(given)}: leave it out")
+
 
 @runtime_checkable
 class Watching(Protocol):
@@ -86,7 +97,7 @@ class Watching(Protocol):
         ...
 
     def measure(self, pipe: TextToVideoPipeline) -> Figures:
-        """What validation logs and the guard watches, from clips that ``pipe`` generates."""
+        """What validation logs the means of and the guard watches, from clips that ``pipe`` generates."""
         ...
 
     def baseline(self, teacher: Figures, student: Figures) -> Figures:
@@ -158,13 +169,14 @@ def distil(
             beside = replace(manifest, name=f"{name}-critic")
             save_student(run_dir / "critic", teacher, critic, usual.diffusion, beside, processes)
 
-    def validate(step: int) -> Figures:
+    def validate(step: int) -> Mapping[str, float]:
         found = watching.measure(pipe)
         if feedback is not None:
             feedback.watch(found)
-        return found
+        return {name: fmean(values) for name, values in found.items()}
 
-    if feedback is not None and not checkpoints(run_dir / "checkpoints"):  # else its state has the baseline
+    is_new = not checkpoints(run_dir / "checkpoints")  # else the feedback's state has the baseline
+    if feedback is not None and feedback.watched and is_new:
         with evaluating(network, None):
             feedback.compare_with(watching.baseline(watching.measure(usual), watching.measure(pipe)))
     train(
@@ -178,6 +190,22 @@ def distil(
         made_of={**made_of(config), **file_hashes(ancestors)},
     )
     return run_dir / "release"
+
+
+def check_guard(guard: GuardConfig | None, train: TrainConfig, measured: Collection[str]) -> None:
+    """Refuse a guard that could not watch.
+
+    Raises:
+        ConfigError: The run never validates.
+        ValueError: Validation does not measure what the guard names.
+    """
+    if guard is not None and not train.validate_every:
+        raise ConfigError(
+            "train.validate_every=0: the guard watches at validations, so give their distance in steps, "
+            "or say guard=null for feedback that nothing watches"
+        )
+    if guard is not None:
+        guard.check_names(measured)
 
 
 def _pipeline(denoiser: Denoiser, release: Path, text: Text) -> TextToVideoPipeline:

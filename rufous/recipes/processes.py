@@ -6,6 +6,7 @@ A config means the same on any number of processes: ``batch_size`` counts the ex
 """
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from rufous.training.batches import Indexable, ShuffledBatches
 from rufous.training.objective import Batch
 from rufous.training.parallel import (
     barrier,
+    gathered,
     is_sharded,
     process_group,
     rank,
@@ -32,6 +34,7 @@ SHARDED_FROM = 100_000_000
 """Parameters from which a network is sharded rather than copied."""
 
 Example = TypeVar("Example")
+Found = TypeVar("Found")
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -118,6 +121,22 @@ class Processes:
         copy = make().to(self.device)
         copy.load_state_dict({name: whole(value) for name, value in network.state_dict().items()})
         return copy.eval()
+
+
+def each_of(count: int, measure: Callable[[list[int]], Sequence[Found]]) -> list[Found]:
+    """What ``measure`` finds of each of ``count`` items, in their order, on every process; they share them.
+
+    Each process measures as many, some twice where they cannot be shared evenly, since a sharded network
+    waits for all.
+
+    Args:
+        count: 1 or more.
+        measure: Called with this process's indices; plain values for each of them.
+    """
+    turns = math.ceil(count / world_size())
+    own = [(rank() + turn * world_size()) % count for turn in range(turns)]
+    found = dict(gathered(list(zip(own, measure(own), strict=True))))
+    return [found[index] for index in range(count)]
 
 
 @contextlib.contextmanager

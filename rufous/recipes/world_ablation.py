@@ -21,6 +21,7 @@ from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.release import load_config
 from rufous.pipelines.loading import component_names
 from rufous.recipes import world_few_steps, world_pruning, world_recovery, world_tiny_decoder
+from rufous.recipes.few_steps import FewStepsConfig
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.stages import Road, Row, Stage
@@ -32,23 +33,31 @@ from rufous.recipes.world_tiny_decoder import WorldTinyDecoderConfig
 from rufous.training.loop import TrainConfig
 
 Method = Literal["consistency", "distribution_matching", "real_clips"]
+_MATCHING = partial(replace, method="distribution_matching", target=FewStepsConfig.target)
 METHODS: dict[Method, tuple[str, Callable[[WorldFewStepsConfig], WorldFewStepsConfig]]] = {
-    "consistency": ("consistency", partial(replace, method="consistency")),
-    "distribution_matching": ("distribution matching", partial(replace, method="distribution_matching")),
-    "real_clips": (
-        "distribution matching with real clips",
-        partial(replace, method="distribution_matching", adversarial=REAL_CLIPS),
+    "consistency": (
+        "consistency",
+        partial(
+            replace,
+            method="consistency",
+            critic=None,
+            adversarial=None,
+            student_every=FewStepsConfig.student_every,
+        ),
     ),
+    "distribution_matching": ("distribution matching", partial(_MATCHING, adversarial=None)),
+    "real_clips": ("distribution matching with real clips", partial(_MATCHING, adversarial=REAL_CLIPS)),
 }
 """Stages by name: what the table calls them, and what they set."""
 FEEDBACKS = {
-    "feedback_none": FeedbackConfig(),
-    "feedback_image": FeedbackConfig(image_text=0.2),
-    "feedback_video": FeedbackConfig(video_text=0.4),
-    "feedback_both": FeedbackConfig(image_text=0.2, video_text=0.4),
-    "feedback_tiny": FeedbackConfig(video_text=0.4),
+    "feedback_none": FeedbackConfig(guard=None),
+    "feedback_image": FeedbackConfig(image_text=0.2, guard=None),
+    "feedback_video": FeedbackConfig(video_text=0.4, guard=None),
+    "feedback_both": FeedbackConfig(image_text=0.2, video_text=0.4, guard=None),
+    "feedback_tiny": FeedbackConfig(video_text=0.4, guard=None),
 }
-"""Stages by their rewards; the last one decodes by the tiny decoder."""
+"""Stages by their rewards; the last one decodes by the tiny decoder. No guard watches, so that each reward
+pulls at its whole strength to the last step and the rows differ in nothing else."""
 
 
 def budgeted(train: TrainConfig, num_steps: int) -> TrainConfig:

@@ -4,11 +4,9 @@ Motion is compared with the teacher's, truth and the held-out reward with the st
 step; all of them on clips that are generated as a user would.
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
 from typing import TypeAlias
 
 import torch
@@ -17,19 +15,21 @@ from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.release import load_component
 from rufous.core.console import logger
 from rufous.core.randomness import generator_from
-from rufous.evaluation.judging import judge_clip, mean_motion, share_all_right
+from rufous.evaluation.judging import JudgedClip, judge_clip, motions, rightness
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
+from rufous.recipes.processes import each_of
 from rufous.rewards.decoding import sliced_decoder
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.rewards.image_text import ImageTextReward
 from rufous.rewards.reward import Mixture, Weighted
 from rufous.rewards.video_text import VideoTextReward
-from rufous.training.parallel import gathered, rank, world_size
 from rufous.video.frames import to_uint8
 from rufous.world.dataset import WorldClips
 
 VALIDATION_SEED = 6_000_000
+MEASURED = ("truth", "motion_magnitude", "reward_world_image_text", "reward_world_video_text")
+"""Numbers of each validation clip."""
 _log = logger(__name__)
 
 
@@ -43,9 +43,12 @@ class FeedbackConfig:
     rewards: str = "world-video-text"
     tiny_decoder: str | None = None
     """Release with a ``tiny_decoder`` for the pixels inside the loss; None for the full decoder."""
-    guard: GuardConfig = field(
-        default_factory=lambda: GuardConfig(lowest={"motion_magnitude": 0.95, "truth": 0.97})
+    guard: GuardConfig | None = field(
+        default_factory=lambda: GuardConfig(
+            lowest={"motion_magnitude": 0.95, "truth": 0.97}, highest={"motion_magnitude": 1.1}
+        )
     )
+    """Of ``MEASURED``; None watches nothing."""
 
     @property
     def is_on(self) -> bool:
@@ -64,6 +67,8 @@ standing still; the image reward, which no gradient climbs, sees what that costs
 weight both terms pull a clip about equally hard; at the 2 of larger models the reward would pull five times
 as hard as the distillation (docs/rewards.md)."""
 
+ClipFigures: TypeAlias = Mapping[str, Sequence[float]]
+"""Numbers of each clip, by name."""
 WorldRewards: TypeAlias = tuple[ImageTextReward, VideoTextReward]
 
 
@@ -88,34 +93,36 @@ def make_feedback(
     return RewardFeedback(mixture, sliced_decoder(decoder, slice_frames=4), guard=config.guard)
 
 
-def baseline_of(teacher: Mapping[str, float], student: Mapping[str, float]) -> dict[str, float]:
+def baseline_of(teacher: ClipFigures, student: ClipFigures) -> ClipFigures:
     """What the guard compares with: the starting student's figures, but the teacher's motion."""
     return {**student, "motion_magnitude": teacher["motion_magnitude"]}
 
 
-def measure_model(pipe: TextToVideoPipeline, num_clips: int, rewards: WorldRewards) -> dict[str, float]:
-    """Truth (share with all attributes right), mean motion and rewards of freshly generated clips.
+def measure_model(pipe: TextToVideoPipeline, num_clips: int, rewards: WorldRewards) -> dict[str, list[float]]:
+    """``MEASURED``: truth (1 if all attributes are right), motion and rewards of freshly generated clips.
 
     The model's own settings and always the same captions and noise. Processes share the clips and get the
     figures of all of them, so that they decide alike.
     """
     world = WorldClips(seed=VALIDATION_SEED, split="any", complete_captions=True)
-    each = math.ceil(num_clips / world_size())  # as many everywhere, since a sharded network waits for all
-    own = [(rank() + turn * world_size()) % num_clips for turn in range(each)]
-    captions = [world.scene(index)[1] for index in own]
-    made = pipe(
-        captions,
-        generator=[generator_from(VALIDATION_SEED, "validation", index) for index in own],
-        batch_size=8,
-        output_type="pt",
-    )
-    judged = [
-        judge_clip(to_uint8(clip).cpu(), made.fps, caption)
-        for clip, caption in zip(made.frames, captions, strict=True)
-    ]
-    video = torch.stack([clip.transpose(0, 1) for clip in made.frames])
-    scores = [kind.score(video, captions).tolist() for kind in rewards]
-    found = dict(gathered(list(zip(own, zip(judged, *scores, strict=True), strict=True))))
-    judged, *scores = zip(*(found[index] for index in range(num_clips)), strict=True)
-    means = {f"reward_{kind.name}": fmean(values) for kind, values in zip(rewards, scores, strict=True)}
-    return {"truth": share_all_right(judged), "motion_magnitude": mean_motion(judged), **means}
+
+    def measure(own: list[int]) -> list[tuple[JudgedClip, list[float]]]:
+        captions = [world.scene(index)[1] for index in own]
+        made = pipe(
+            captions,
+            generator=[generator_from(VALIDATION_SEED, "validation", index) for index in own],
+            batch_size=8,
+            output_type="pt",
+        )
+        judged = [
+            judge_clip(to_uint8(clip).cpu(), made.fps, caption)
+            for clip, caption in zip(made.frames, captions, strict=True)
+        ]
+        video = torch.stack([clip.transpose(0, 1) for clip in made.frames])
+        scores = torch.stack([kind.score(video, captions) for kind in rewards], dim=1)
+        return list(zip(judged, scores.tolist(), strict=True))
+
+    found = each_of(num_clips, measure)
+    judged, scores = [clip for clip, _ in found], torch.tensor([each for _, each in found])
+    by_reward = dict(zip(MEASURED[2:], scores.T.tolist(), strict=True))
+    return {"truth": rightness(judged), "motion_magnitude": motions(judged), **by_reward}

@@ -20,11 +20,12 @@ from rufous.distillation.adversarial import AdversarialConfig
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
-from rufous.recipes.few_steps import FewStepsConfig, Figures, distil
+from rufous.recipes.few_steps import FewStepsConfig, Figures, check_guard, distil
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.world_feedback import (
     HELD_OUT_IMAGES,
+    MEASURED,
     FeedbackConfig,
     WorldRewards,
     baseline_of,
@@ -54,7 +55,7 @@ class WorldFewStepsConfig(FewStepsConfig):
     sets: tuple[WorldSet, ...] = (replace(SIXTEEN, batch_size=8), replace(TWENTY_SIX, batch_size=6))
     """Half of what recovery has: with the critic's a step costs thrice as much."""
     num_validation_clips: int = 64
-    """Of so many right ones, four that turn wrong are a fall of truth below the guard's 0.95."""
+    """Of so many, five that turn wrong while none turns right are a fall of truth to the guard."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=3000,
@@ -69,6 +70,9 @@ class WorldFewStepsConfig(FewStepsConfig):
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.feedback.is_on:
+            check_guard(self.feedback.guard, self.train, MEASURED)
         batches, sets = self.train.accumulation, len(self.sets)
         if self.method == "distribution_matching" and batches < math.gcd(self.student_every * batches, sets):
             raise ValueError(

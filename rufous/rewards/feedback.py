@@ -3,15 +3,17 @@
 The feedback is added to a distillation loss, as in T2V-Turbo and Hummingbird. A student that is pushed by a
 reward learns what the reward overlooks: it stops moving, first of all. So the guard watches numbers that no
 gradient reaches (rewards held out, motion against the teacher's, truth on the world) and turns the feedback
-down when one of them falls below what was measured before the first step.
+down when one of them strays from what was measured before the first step, further than it may and further
+than chance would take it.
 
 Source: T2V-Turbo (arXiv:2405.18750), eq. 8; Hummingbird (arXiv:2503.18559), stage 2.
 Shapes: b batch, c latent channels, f latent frames, h w latent height and width.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -19,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.core.console import logger
+from rufous.core.randomness import generator_from
 from rufous.diffusion.losses import carried
 from rufous.rewards.reward import Decode, Mixture
 
@@ -37,21 +40,51 @@ class Prompted(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardConfig:
-    """When the feedback is turned down."""
+    """When the feedback is turned down: the mean of a watched number has strayed, and not by chance."""
 
     lowest: Mapping[str, float] = field(default_factory=dict)
     """Watched numbers and the share of the baseline's below which each has fallen, for example
     ``{"motion_magnitude": 0.95, "truth": 0.97}``."""
+    highest: Mapping[str, float] = field(default_factory=dict)
+    """The share above which each has risen too far, for example ``{"motion_magnitude": 1.1}``."""
     lowest_held_out: float | None = 0.97
-    """The same share for every reward of weight 0, watched as ``reward_NAME``; None watches none of them."""
+    """As ``lowest`` for every reward of weight 0, watched as ``reward_NAME``; None watches none of them."""
+    level: float = 0.05
+    """Probability below which a change of the same clips is taken for more than chance (``chance_of``)."""
     factor: float = 0.5
-    """The feedback's strength after a fall, relative to before."""
+    """The feedback's strength after a number has strayed, relative to before."""
     num_falls: int = 4
-    """Falls after which the feedback is off."""
+    """Validations with such a number after which the feedback is off."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.factor < 1.0 or self.num_falls < 1:
             raise ValueError(f"factor={self.factor}, num_falls={self.num_falls}: use [0, 1) and 1 or more")
+        if not 0.0 < self.level < 1.0:
+            raise ValueError(f"level={self.level}: use a probability between 0 and 1, for example 0.05")
+
+    def check_names(self, measured: Collection[str]) -> None:
+        """Refuse a guard of numbers that no validation measures.
+
+        Raises:
+            ValueError: It names one; the message lists those there are.
+        """
+        unknown = sorted({*self.lowest, *self.highest}.difference(measured))
+        if unknown:
+            raise ValueError(f"guard: {', '.join(unknown)} is not measured: use {', '.join(measured)}")
+
+
+def chance_of(before: Sequence[float], after: Sequence[float]) -> float:
+    """Probability that chance alone lowers the mean as far, of numbers of the same clips before and after.
+
+    Without an effect each clip's change could as well have had the other sign: the share of random signs that
+    give a sum as low. Of right and wrong clips that is McNemar's exact test.
+
+    Source: Fisher 1935, The Design of Experiments, section 21; 10,000 signs drawn from a fixed seed.
+    """
+    change = torch.tensor(after, dtype=torch.float64) - torch.tensor(before, dtype=torch.float64)
+    drawn = torch.randint(0, 2, (10_000, len(change)), generator=generator_from(0, "signs"))
+    sums = (2 * drawn - 1).double() @ change
+    return float((sums <= change.sum() + 1e-9).double().mean())
 
 
 class RewardFeedback:
@@ -79,7 +112,8 @@ class RewardFeedback:
         self.strength = strength
         self._mixture, self._decode, self._guard = mixture, decode, guard
         self._lowest = {} if guard is None else {**_held_out(mixture, guard), **guard.lowest}
-        self._baseline: dict[str, float] = {}
+        self._highest = {} if guard is None else guard.highest
+        self._baseline: dict[str, list[float]] = {}
         self._num_falls = 0
 
     def __call__(
@@ -108,47 +142,54 @@ class RewardFeedback:
             loss, metrics["feedback_pull"] = carried(loss, seen, pred_x0)
         return loss, metrics
 
-    def compare_with(self, baseline: Mapping[str, float]) -> None:
+    @property
+    def watched(self) -> frozenset[str]:
+        """Names that every validation must measure; none without a guard."""
+        return frozenset({*self._lowest, *self._highest})
+
+    def compare_with(self, baseline: Mapping[str, Sequence[float]]) -> None:
         """What every validation is compared with; a resumed run has it from its state.
 
         Args:
-            baseline: Holds every watched name, measured before the first step: what the student must not fall
-                below, such as its teacher's motion and its own truth.
+            baseline: Holds every watched name, each clip's number, measured before the first step: what the
+                student must keep to, such as its teacher's motion and its own truth.
 
         Raises:
             KeyError: A watched number is missing.
-            ValueError: One is not finite, so nothing could fall below it.
+            ValueError: One is not finite, so nothing could be compared with it.
         """
-        watched = {name: float(baseline[name]) for name in self._lowest}
-        if not all(map(math.isfinite, watched.values())):
+        watched = {name: [float(value) for value in baseline[name]] for name in sorted(self.watched)}
+        if not all(math.isfinite(value) for values in watched.values() for value in values):
             raise ValueError(f"the guard cannot compare with {watched}: measure finite numbers")
         self._baseline = watched
 
-    def watch(self, measured: Mapping[str, float]) -> bool:
-        """Compare a validation's numbers to the baseline, and turn the feedback down if one has fallen.
+    def watch(self, measured: Mapping[str, Sequence[float]]) -> bool:
+        """Compare a validation's numbers to the baseline, and turn the feedback down if one has strayed.
 
         Args:
-            measured: Holds every watched name.
+            measured: Holds every watched name, each clip's number, of the baseline's clips in their order.
 
         Returns:
-            Whether something had fallen.
+            Whether something had strayed.
 
         Raises:
             KeyError: A watched number is missing.
-            ValueError: There is no baseline yet.
+            ValueError: There is no baseline yet, or one of other clips.
         """
         if self._guard is None:
             return False
-        if not self._baseline and self._lowest:
+        if not self._baseline and self.watched:
             raise ValueError("the guard has no baseline: call compare_with before the first step")
-        watched = {name: float(measured[name]) for name in self._lowest}
-        fallen = [name for name, value in watched.items() if self._has_fallen(name, value)]
-        if not fallen:
+        strayed = [name for name in sorted(self.watched) if self._has_strayed(name, measured[name])]
+        if not strayed:
             return False
         self._num_falls += 1
         is_off = self._num_falls >= self._guard.num_falls
         self.strength = 0.0 if is_off else self.strength * self._guard.factor
-        told = ", ".join(f"{name} from {self._baseline[name]:.4g} to {watched[name]:.4g}" for name in fallen)
+        told = ", ".join(
+            f"{name} from {fmean(self._baseline[name]):.4g} to {fmean(measured[name]):.4g}"
+            for name in strayed
+        )
         _log.warning("the student cheats its rewards: %s; feedback is now %.3g", told, self.strength)
         return True
 
@@ -159,13 +200,23 @@ class RewardFeedback:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where a saved feedback was."""
         self.strength = float(state["strength"])
-        self._baseline = {name: float(value) for name, value in state["baseline"].items()}
+        self._baseline = {name: [float(value) for value in of] for name, of in state["baseline"].items()}
         self._num_falls = int(state["num_falls"])
 
-    def _has_fallen(self, name: str, value: float) -> bool:
-        """Below its share, or NaN; a negative baseline (a cosine) may fall by the same part of its size."""
-        baseline, share = self._baseline[name], self._lowest[name]
-        return not value >= baseline - (1.0 - share) * abs(baseline)
+    def _has_strayed(self, name: str, values: Sequence[float]) -> bool:
+        """NaN, or beyond a share of the baseline's mean by more than chance; of a negative mean (a cosine)
+        the same part of its size counts."""
+        assert self._guard is not None
+        before = self._baseline[name]
+        if len(values) != len(before):
+            raise ValueError(f"{name} was measured on {len(values)} clips: use the baseline's {len(before)}")
+        mean, size, now = fmean(before), abs(fmean(before)), fmean(values)
+        if not math.isfinite(now):
+            return True
+        lowest, highest = self._lowest.get(name, -math.inf), self._highest.get(name, math.inf)
+        if now < mean - (1.0 - lowest) * size:
+            return chance_of(before, values) < self._guard.level
+        return now > mean + (highest - 1.0) * size and chance_of(values, before) < self._guard.level
 
 
 def _held_out(mixture: Mixture, guard: GuardConfig) -> dict[str, float]:

@@ -38,13 +38,13 @@ def main(root: Path, out: Path) -> None:
     with process_group("cpu"):
         RECIPES["world_recovery"].run(students.recovery, out / "recovery", CPU)
         real = AdversarialConfig(weight=0.1, stages=("middle_block", "output_blocks.1"), width=4)
-        few_steps = replace(few_steps, adversarial=real)
-        for method, num_steps in (("consistency", 2), ("consistency", 3), ("distribution_matching", 2)):
-            train = replace(few_steps.train, num_steps=num_steps)  # the second run goes on from the first
-            RECIPES["world_few_steps"].run(replace(few_steps, method=method, train=train), out / method, CPU)
+        consistency = replace(few_steps, method="consistency")
+        longer = replace(consistency, train=brief(3))  # goes on from the first run
+        matching = replace(few_steps, adversarial=real)
+        for each in (consistency, longer, matching):
+            RECIPES["world_few_steps"].run(each, out / each.method, CPU)
         with replicated() as networks:
-            settings = replace(few_steps, method="distribution_matching")
-            RECIPES["world_few_steps"].run(settings, out / "replicated", CPU)
+            RECIPES["world_few_steps"].run(matching, out / "replicated", CPU)
         assert len(networks) == 3  # student, critic and heads
         assert all(is_equal_everywhere(network) for network in networks)
 

@@ -7,8 +7,10 @@ import torch
 import rufous
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config, verify_release
+from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
 from rufous.recipes.feedback_unet import RewardChoice
+from rufous.rewards.feedback import GuardConfig
 from tests.recipes.conftest import brief
 
 CPU = torch.device("cpu")
@@ -47,7 +49,7 @@ def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path
     assert clip.shape == (6, 3, 16, 16)
     manifest = Manifest.load(folder)
     assert (manifest.name, manifest.licences) == (
-        f"{tmp_path.parent.name}-4-steps",
+        f"{miniature.student.parent.name}-4-steps",
         {"weights": "Apache-2.0"},
     )
     rewards = {f"reward {each.name}" for each in WORLDS}
@@ -66,6 +68,14 @@ def test_without_rewards_it_is_a_plain_distillation(miniature, tmp_path):
     assert Manifest.load(folder).config["rewards"] == []
 
 
+def test_a_guard_that_could_not_watch_is_refused():
+    usual = RECIPES["feedback_unet_0_7b"].config
+    with pytest.raises(ConfigError, match=r"train\.validate_every=0"):
+        replace(usual, train=replace(usual.train, validate_every=0))
+    with pytest.raises(ValueError, match="guard: truth is not measured: use frame_change, reward_hpsv2"):
+        replace(usual, guard=GuardConfig(lowest={"truth": 0.97}))
+
+
 def test_published_settings_are_those_of_paper_and_code():
     paper, code = (RECIPES["feedback_unet_0_9b"].preset(name) for name in ("paper", "code"))
     assert (paper.train.num_steps, paper.train.optimizer.learning_rate) == (80_000, 1e-5)
@@ -73,6 +83,7 @@ def test_published_settings_are_those_of_paper_and_code():
     assert (code.train.num_steps, code.train.optimizer.learning_rate) == (400_000, 1e-4)
     assert (code.data.sets[0].sampling.num_frames, code.data.sets[0].batch_size) == (26, 4)
     for each in (paper, code):
+        assert each.train.validate_every == 1_000  # where the guard watches
         assert (each.num_points, each.target, each.lora.rank) == (50, "student", 64)
         assert (each.guidance.lowest, each.guidance.highest) == (6.0, 16.0)
         assert [(part.name, part.weight) for part in each.rewards] == [("hpsv2.1", 1.0), ("viclip", 0.667)]

@@ -5,6 +5,7 @@ import torch
 
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, load_config
+from rufous.core.errors import ConfigError
 from rufous.core.types import Conditioning
 from rufous.distillation.consistency import ConsistencyObjective
 from rufous.distillation.distribution_matching import DistributionMatchingObjective
@@ -13,6 +14,7 @@ from rufous.distillation.teaching import GuidanceRange
 from rufous.recipes import RECIPES
 from rufous.recipes.few_steps import few_step_settings, make_objective
 from rufous.recipes.recovery import load_denoiser, with_guidance_embedding
+from rufous.recipes.world_few_steps import REAL_CLIPS
 from tests.recipes.conftest import brief
 
 CPU = torch.device("cpu")
@@ -59,6 +61,20 @@ def test_the_student_is_sampled_in_few_steps_at_the_middle_of_its_scales(student
     assert (told.sampling.guidance_scale, told.embedded_guidance_scale) == (1.0, 3.0)
     assert told.schedule == usual.schedule
     assert few_step_settings(usual, student_road.few_steps).embedded_guidance_scale is None
+
+
+@pytest.mark.parametrize(
+    ("method", "unused"),
+    [
+        ("consistency", {"critic": "runs/critic"}),
+        ("consistency", {"student_every": 5}),
+        ("consistency", {"adversarial": REAL_CLIPS}),
+        ("distribution_matching", {"target": "student"}),
+    ],
+)
+def test_settings_of_the_other_method_are_refused(method, unused):
+    with pytest.raises(ConfigError, match=f"{method}' makes no use of {next(iter(unused))}="):
+        replace(RECIPES["world_few_steps"].config, method=method, **unused)
 
 
 @pytest.mark.parametrize("method", ["consistency", "distribution_matching"])

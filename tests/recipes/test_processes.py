@@ -38,6 +38,22 @@ def test_each_process_takes_its_share_of_the_batch(monkeypatch):
             alone.batches(range(8), torch.tensor, batch_size=3, seed=0, prefetch=0)
 
 
+def test_processes_share_what_is_measured_and_know_all_of_it(monkeypatch):
+    assert processes.each_of(3, lambda own: [f"clip {index}" for index in own]) == [
+        "clip 0",
+        "clip 1",
+        "clip 2",
+    ]
+    measured: list[list[int]] = []
+    monkeypatch.setattr(processes, "rank", lambda: 1)
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
+    others = [(0, "theirs 0"), (2, "theirs 2")]
+    monkeypatch.setattr(processes, "gathered", lambda own: [*others, *own])
+    found = processes.each_of(3, lambda own: measured.append(own) or [f"mine {index}" for index in own])
+    assert measured == [[1, 0]]  # as many as the other has
+    assert found == ["mine 0", "mine 1", "theirs 2"]
+
+
 def test_small_networks_are_copied_and_large_ones_sharded(monkeypatch):
     called = []
     monkeypatch.setattr(processes, "replicate", lambda network, mesh: called.append("replicate"))

@@ -11,18 +11,26 @@ from rufous.apps import cli
 from rufous.checkpoints import Manifest, save_release, video_text
 from rufous.checkpoints.release import load_component, load_config, verify_release
 from rufous.core.config import to_json_dict
+from rufous.core.errors import ConfigError
 from rufous.distillation.distribution_matching import DistributionMatchingObjective
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
 from rufous.recipes import RECIPES, few_steps, world_feedback, world_few_steps
 from rufous.recipes.world_few_steps import WorldFewStepsConfig
 from rufous.rewards import world
+from rufous.rewards.feedback import GuardConfig
 from tests.recipes.conftest import brief
 
 CPU = torch.device("cpu")
 
 
-FIGURES = {"truth": 0.6, "motion_magnitude": 0.4, "reward_world_image_text": 0.7}
+def figures(truth, motion_magnitude, looks):
+    """Of each of eight clips, all alike."""
+    found = {"truth": truth, "motion_magnitude": motion_magnitude, "reward_world_image_text": looks}
+    return {name: [value] * 8 for name, value in found.items()}
+
+
+FIGURES = figures(0.6, 0.4, 0.7)
 
 
 def with_feedback(config: WorldFewStepsConfig, **changes) -> WorldFewStepsConfig:
@@ -112,15 +120,13 @@ def test_the_guard_compares_with_the_teacher_and_the_student_before_the_first_st
         steps = pipe.diffusion.sampling.num_inference_steps
         measured.append((steps, (tmp_path / "metrics.jsonl").exists()))
         # two steps are the teacher's, four the student's, which moves less from the beginning
-        return (
-            {"truth": 0.9, "motion_magnitude": 0.5, "reward_world_image_text": 0.8} if steps == 2 else FIGURES
-        )
+        return figures(0.9, 0.5, 0.8) if steps == 2 else FIGURES
 
     monkeypatch.setattr(world_few_steps, "measure_model", measure_model)
     config = with_feedback(student_road.few_steps)
     RECIPES["world_few_steps"].run(config, tmp_path, CPU)
     assert measured == [(2, False), (4, False), (4, True)]
-    baseline = {"truth": 0.6, "motion_magnitude": 0.5, "reward_world_image_text": 0.7}
+    baseline = figures(0.6, 0.5, 0.7)
     assert saved_objective(tmp_path)["feedback"] == {"strength": 0.5, "baseline": baseline, "num_falls": 1}
 
     measured.clear()
@@ -179,6 +185,26 @@ def test_settings_by_which_the_student_would_never_see_a_set_are_refused():
     replace(usual, train=single, student_every=5)  # takes turns by itself
     replace(usual, train=single, sets=usual.sets[:1])
     replace(usual, train=single, method="consistency")
+
+
+def test_a_guard_that_could_not_watch_is_refused():
+    usual = RECIPES["world_few_steps"].preset("feedback")
+    never = replace(usual.train, validate_every=0)
+    with pytest.raises(ConfigError, match=r"train\.validate_every=0: the guard watches at validations"):
+        replace(usual, train=never)
+    replace(usual, train=never, feedback=replace(usual.feedback, guard=None))
+    misspelt = GuardConfig(lowest={"motion": 0.95})
+    with pytest.raises(
+        ValueError, match="guard: motion is not measured: use truth, motion_magnitude, reward"
+    ):
+        replace(usual, feedback=replace(usual.feedback, guard=misspelt))
+
+
+def test_feedback_without_a_guard_measures_no_baseline(student_road, tmp_path, monkeypatch):
+    measured = []
+    monkeypatch.setattr(world_few_steps, "measure_model", lambda *args: measured.append(args) or FIGURES)
+    RECIPES["world_few_steps"].run(with_feedback(student_road.few_steps, guard=None), tmp_path, CPU)
+    assert len(measured) == 1
 
 
 def test_a_guidance_embedding_is_trained_saved_and_told_at_sampling(student_road, tmp_path):

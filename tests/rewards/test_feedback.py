@@ -3,7 +3,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from rufous.rewards.feedback import GuardConfig, RewardFeedback
+from rufous.rewards.feedback import GuardConfig, RewardFeedback, chance_of
 from rufous.rewards.reward import Mixture, Weighted
 
 
@@ -29,6 +29,11 @@ class Batch:
 
 
 GUARD = GuardConfig(lowest={"motion_magnitude": 0.9}, lowest_held_out=None, num_falls=2)
+
+
+def clips(figures: dict[str, float]) -> dict[str, list[float]]:
+    """Of eight clips, all alike."""
+    return {name: [value] * 8 for name, value in figures.items()}
 
 
 def feedback(**options) -> RewardFeedback:
@@ -73,11 +78,11 @@ def test_without_captions_there_is_no_reward():
 
 def test_a_fall_halves_the_feedback_and_the_last_one_turns_it_off(caplog):
     term = feedback(guard=GUARD)
-    term.compare_with({"motion_magnitude": 0.2})
-    assert not term.watch({"motion_magnitude": 0.185})
-    assert term.watch({"motion_magnitude": 0.17})
+    term.compare_with(clips({"motion_magnitude": 0.2}))
+    assert not term.watch(clips({"motion_magnitude": 0.185}))
+    assert term.watch(clips({"motion_magnitude": 0.17}))
     assert term.strength == 0.5
-    assert term.watch({"motion_magnitude": 0.1})
+    assert term.watch(clips({"motion_magnitude": 0.1}))
     assert term.strength == 0.0
     latents = torch.zeros(1, 4, 1, 2, 2, requires_grad=True)
     loss, _ = call(term, latents)
@@ -86,52 +91,52 @@ def test_a_fall_halves_the_feedback_and_the_last_one_turns_it_off(caplog):
 
 def test_the_first_validation_is_compared_already():
     term = feedback(guard=GUARD)
-    term.compare_with({"motion_magnitude": 1.0})
-    assert term.watch({"motion_magnitude": 0.5})
+    term.compare_with(clips({"motion_magnitude": 1.0}))
+    assert term.watch(clips({"motion_magnitude": 0.5}))
     unprepared = feedback(guard=GUARD)
     with pytest.raises(ValueError, match="call compare_with before the first step"):
-        unprepared.watch({"motion_magnitude": 0.5})
+        unprepared.watch(clips({"motion_magnitude": 0.5}))
 
 
 def test_a_held_out_reward_is_watched_and_one_that_is_trained_on_is_not():
     term = feedback(guard=GuardConfig(lowest_held_out=0.9))  # redness has weight 0
-    term.compare_with({"reward_redness": 0.5, "reward_brightness": 0.5})
-    assert not term.watch({"reward_redness": 0.46, "reward_brightness": 0.0})
-    assert term.watch({"reward_redness": 0.44, "reward_brightness": 1.0})
+    term.compare_with(clips({"reward_redness": 0.5, "reward_brightness": 0.5}))
+    assert not term.watch(clips({"reward_redness": 0.46, "reward_brightness": 0.0}))
+    assert term.watch(clips({"reward_redness": 0.44, "reward_brightness": 1.0}))
     with pytest.raises(KeyError, match="reward_redness"):
-        term.watch({"reward_brightness": 1.0})
+        term.watch(clips({"reward_brightness": 1.0}))
 
 
 def test_numbers_that_are_none_count_as_fallen_or_are_refused():
     term = feedback(guard=GUARD)
     with pytest.raises(ValueError, match="measure finite numbers"):
-        term.compare_with({"motion_magnitude": float("nan")})
-    term.compare_with({"motion_magnitude": 0.2})
-    assert term.watch({"motion_magnitude": float("nan")})
+        term.compare_with(clips({"motion_magnitude": float("nan")}))
+    term.compare_with(clips({"motion_magnitude": 0.2}))
+    assert term.watch(clips({"motion_magnitude": float("nan")}))
 
 
 def test_a_negative_baseline_falls_downwards():
     term = feedback(guard=GUARD)
-    term.compare_with({"motion_magnitude": -0.5})
-    assert not term.watch({"motion_magnitude": -0.54})
-    assert term.watch({"motion_magnitude": -0.56})
+    term.compare_with(clips({"motion_magnitude": -0.5}))
+    assert not term.watch(clips({"motion_magnitude": -0.54}))
+    assert term.watch(clips({"motion_magnitude": -0.56}))
 
 
 def test_a_saved_guard_goes_on():
     first = feedback(guard=GUARD)
-    first.compare_with({"motion_magnitude": 0.2})
-    first.watch({"motion_magnitude": 0.1})
+    first.compare_with(clips({"motion_magnitude": 0.2}))
+    first.watch(clips({"motion_magnitude": 0.1}))
     second = feedback(guard=GUARD)
     second.load_state_dict(first.state_dict())
     assert second.strength == 0.5
-    assert not second.watch({"motion_magnitude": 0.19})
-    assert second.watch({"motion_magnitude": 0.1})
+    assert not second.watch(clips({"motion_magnitude": 0.19}))
+    assert second.watch(clips({"motion_magnitude": 0.1}))
     assert second.strength == 0.0
 
 
 def test_a_watched_number_that_is_missing_is_an_error():
     with pytest.raises(KeyError, match="motion_magnitude"):
-        feedback(guard=GUARD).compare_with({"truth": 1.0})
+        feedback(guard=GUARD).compare_with(clips({"truth": 1.0}))
 
 
 def test_settings_that_mean_nothing_are_refused():
@@ -139,3 +144,37 @@ def test_settings_that_mean_nothing_are_refused():
         GuardConfig(factor=1.0)
     with pytest.raises(ValueError, match="strength=-1"):
         feedback(strength=-1.0)
+    with pytest.raises(ValueError, match="level=0"):
+        GuardConfig(level=0.0)
+    with pytest.raises(ValueError, match="guard: motion is not measured: use truth, motion_magnitude"):
+        GuardConfig(lowest={"motion": 0.9}).check_names(("truth", "motion_magnitude"))
+
+
+def test_chance_is_mcnemars_of_right_clips_and_no_different_for_other_numbers():
+    before = [1.0] * 53 + [0.0] * 11
+    three_worse = [0.0] * 3 + before[3:]
+    assert chance_of(before, three_worse) == pytest.approx(2**-3, abs=0.01)
+    mixed = [0.0] * 8 + before[8:-2] + [1.0] * 2  # eight fell, two rose: 56 of 1,024 signs are no better
+    assert chance_of(before, mixed) == pytest.approx(56 / 1024, abs=0.01)
+    assert chance_of(before, before) == 1.0
+    assert chance_of([0.2] * 10, [0.1] * 10) < 0.01
+    assert chance_of([0.2] * 10, [0.3] * 10) > 0.99
+
+
+def test_two_clips_that_turn_wrong_are_chance_and_seven_are_a_fall():
+    term = feedback(guard=GuardConfig(lowest={"truth": 0.97}, lowest_held_out=None))
+    right = [1.0] * 53 + [0.0] * 11
+    term.compare_with({"truth": right})
+    assert not term.watch({"truth": [0.0] * 2 + right[2:]})
+    assert term.watch({"truth": [0.0] * 7 + right[7:]})
+    with pytest.raises(ValueError, match="measured on 3 clips: use the baseline's 64"):
+        term.watch({"truth": right[:3]})
+
+
+def test_motion_may_rise_too_far_as_well():
+    term = feedback(guard=GuardConfig(highest={"motion_magnitude": 1.1}, lowest_held_out=None))
+    term.compare_with(clips({"motion_magnitude": 0.2}))
+    assert not term.watch(clips({"motion_magnitude": 0.215}))
+    assert not term.watch(clips({"motion_magnitude": 0.1}))
+    assert term.watch(clips({"motion_magnitude": 0.225}))
+    assert term.strength == 0.5
