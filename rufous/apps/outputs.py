@@ -1,6 +1,7 @@
 """Which file each clip goes to; existing files and unwritable or full disks are refused before any work."""
 
 import errno
+import glob
 import os
 import re
 import shutil
@@ -30,9 +31,10 @@ def plan_outputs(lines: Sequence[PromptLine], output: Path | None) -> list[Path]
         output = DEFAULT_FILE if len(lines) == 1 and lines[0].name is None else DEFAULT_FOLDER
     is_folder = output.is_dir() or not output.suffix
     if not is_folder:
-        if len(lines) > 1 and "%" not in output.name:
+        if len(lines) > 1:
+            what = "the frames of one clip" if "%" in output.name else "one file"
             raise ValueError(
-                f"--output {output} is one file for {len(lines)} prompts: name a folder, no suffix"
+                f"--output {output} is {what} for {len(lines)} prompts: name a folder, no suffix"
             )
         return [output]
     digits = len(str(len(lines)))
@@ -54,7 +56,8 @@ def check_outputs(paths: Sequence[Path], *, overwrite: bool) -> None:
     for path in paths:
         if path.suffix.lower() not in SUFFIXES:
             raise ValueError(f"{path}: unknown suffix {path.suffix!r}: use one of {', '.join(SUFFIXES)}")
-        frames = re.sub(r"%0?\d*d", "*", path.name)  # a pattern of numbered frames
+        # a pattern of numbered frames, in a name that may have a pattern's letters of its own
+        frames = "*".join(map(glob.escape, re.split(r"%0?\d*d", path.name)))
         for existing in (*path.parent.glob(frames), manifest_path(path)):
             if existing.exists() and not overwrite:
                 raise ValueError(f"{existing} exists: add --overwrite, or choose another --output")
