@@ -1,8 +1,8 @@
 """The program ``rufous``: its commands, its error lines and exit codes.
 
 Exit codes: 0 done, 1 failure (a damaged file, a full disk, no network), 2 usage (a value that is not
-allowed), 130 stopped by Ctrl-C, by SIGTERM or by a time limit. An error is one line on stderr; ``--verbose``
-adds the log and the traceback.
+allowed, or no command), 130 stopped by Ctrl-C; a training and a curation also by SIGTERM or by a time limit.
+An error is one line on stderr; ``--verbose`` adds the log and the traceback.
 """
 
 import sys
@@ -38,7 +38,6 @@ _COMMAND_LINE_ERROR: Any = next(
 
 app = typer.Typer(
     help="Make text-to-video models small and fast, and run them. Every command takes --verbose.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -72,10 +71,13 @@ def run(arguments: Sequence[str]) -> int:
         arguments: What follows ``rufous``; ``--verbose`` may stand anywhere.
     """
     verbose = VERBOSE in arguments
+    told = [each for each in arguments if each != VERBOSE]
     try:
         if verbose:
             _show_log()
-        code = app([each for each in arguments if each != VERBOSE], prog_name="rufous", standalone_mode=False)
+        code = app(told or ["--help"], prog_name="rufous", standalone_mode=False)
+        if not told:
+            return USAGE
         return _report(_STOPPED_LINE, STOPPED) if code == STOPPED else int(code or DONE)
     except (KeyboardInterrupt, typer.Abort):
         return _report(_STOPPED_LINE, STOPPED)

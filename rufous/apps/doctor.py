@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from rufous.pipelines.estimate import Estimate
 
 EXTRAS = {
+    "curate": ("cv2", "onnxruntime", "pyarrow", "rapidocr", "scenedetect"),
     "diffusers": ("diffusers",),
     "lora": ("peft",),
-    "plots": ("matplotlib",),
+    "ray": ("ray",),
+    "train": ("tensorboard",),
     "dev": ("pytest", "ruff", "beartype"),
 }
 

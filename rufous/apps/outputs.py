@@ -1,6 +1,7 @@
 """Which file each clip goes to; existing files and unwritable or full disks are refused before any work."""
 
 import errno
+import glob
 import os
 import re
 import shutil
@@ -31,9 +32,10 @@ def plan_outputs(lines: Sequence[PromptLine], output: Path | None) -> list[Path]
         output = DEFAULT_FILE if len(lines) == 1 and lines[0].name is None else DEFAULT_FOLDER
     is_folder = output.is_dir() or not output.suffix
     if not is_folder:
-        if len(lines) > 1 and "%" not in output.name:
+        if len(lines) > 1:
+            what = "the frames of one clip" if "%" in output.name else "one file"
             raise ValueError(
-                f"--output {output} is one file for {len(lines)} prompts: name a folder, no suffix"
+                f"--output {output} is {what} for {len(lines)} prompts: name a folder, no suffix"
             )
         return [output]
     digits = len(str(len(lines)))
@@ -65,7 +67,11 @@ def check_outputs(paths: Sequence[Path], *, overwrite: bool) -> None:
 def existing_files(path: Path) -> list[Path]:
     """What is there of an output: the file, or the frames of a pattern of numbered ones."""
     is_pattern = path.suffix.lower() == ".png"
-    found = path.parent.glob(re.sub(r"%0?\d*d", "*", path.name)) if is_pattern else [path]
+    found = (
+        path.parent.glob("*".join(map(glob.escape, re.split(r"%0?\d*d", path.name))))
+        if is_pattern
+        else [path]
+    )
     return [each for each in found if each.exists()]
 
 

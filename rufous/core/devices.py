@@ -13,6 +13,8 @@ import psutil
 import torch
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+X86 = ("x86_64", "i386")
+"""As ``torch.cpu.get_capabilities`` names them."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -58,11 +60,11 @@ def has_native_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        capability = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        names = ("avx512_bf16", "amx_bf16", "arm_bf16")
-        return (
-            any(bool(capability.get(name)) for name in names) or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        )
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        if capabilities.get("architecture") in X86:
+            # oneDNN says yes to any AVX-512, where it converts to fp32 and back: five times as slow as fp32
+            return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16"))
+        return torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return False
 
 

@@ -6,8 +6,13 @@ from types import ModuleType
 from rufous.core.errors import MissingDependencyError
 
 
-def require(module: str, *, extra: str) -> ModuleType:
-    """Import ``module`` or say which extra of rufous brings it.
+def require(module: str, *, extra: str | None = None, package: str | None = None) -> ModuleType:
+    """Import ``module`` or say how to get it.
+
+    Args:
+        module: Its import name.
+        extra: The extra of rufous that brings it.
+        package: The package that brings it, where no extra does.
 
     Raises:
         MissingDependencyError: The module is not installed; the message holds the exact command.
@@ -15,6 +20,7 @@ def require(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
+        wanted = f"'rufous[{extra}]'" if extra else package or module
         raise MissingDependencyError(
-            f"this needs the package {module!r}, which is not installed: pip install 'rufous[{extra}]'"
+            f"this needs the package {module!r}, which is not installed: pip install {wanted}"
         ) from error

@@ -44,6 +44,14 @@ def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]):
         assert f"  {command} " in listed
 
 
+def test_no_command_shows_the_commands(capsys: pytest.CaptureFixture[str]):
+    assert cli.run([]) == cli.USAGE
+    shown = capsys.readouterr()
+    assert "  generate " in shown.out
+    assert len(shown.out.splitlines()) > 10
+    assert shown.err == ""
+
+
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]):
     assert cli.run(["--version"]) == cli.DONE
     assert capsys.readouterr().out.strip() == cli.rufous.__version__

@@ -45,6 +45,20 @@ def test_numbered_frames_that_exist_are_kept(tmp_path: Path):
         check_outputs([tmp_path / "f_%05d.png"], overwrite=False)
 
 
+def test_a_name_with_brackets_is_no_pattern(tmp_path: Path):
+    (tmp_path / "my1.mp4").write_bytes(b"")
+    check_outputs([tmp_path / "my[1].mp4"], overwrite=False)
+    (tmp_path / "my[1].mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"my\[1\]\.mp4 exists"):
+        check_outputs([tmp_path / "my[1].mp4"], overwrite=False)
+
+
+def test_several_prompts_do_not_share_a_file_or_the_frames_of_one_clip():
+    for name, says in (("clip.mp4", "is one file for 12 prompts"), ("f_%03d.png", "the frames of one clip")):
+        with pytest.raises(ValueError, match=says):
+            plan_outputs(TWELVE, Path(name))
+
+
 def test_a_full_disk_and_an_unwritable_folder_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "new" / "clip.mp4"
     monkeypatch.setattr(outputs, "MIN_FREE_BYTES", 10**18)

