@@ -40,7 +40,7 @@ def generate(
     samples: Annotated[
         int | None, typer.Option(min=1, help="Clips of each prompt, named PROMPT-NUMBER.mp4; 5 for a suite.")
     ] = None,
-    negative: Annotated[str, typer.Option(help="What the clip should not show.")] = "",
+    negative: Annotated[str, typer.Option(help="What the clip should not show; needs guidance.")] = "",
     model: Annotated[
         str, typer.Option(help="Embedded or published name, release folder, or hub id.")
     ] = "world-student",

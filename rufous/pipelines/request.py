@@ -52,7 +52,7 @@ def resolve_request(
         diffusion: The model's defaults, schedule included.
         unet: Which sizes and which guidance the network takes.
         autoencoder: Which sizes it takes.
-        negative_prompt: What guidance moves away from.
+        negative_prompt: What guidance moves away from; refused where there is no guidance.
         **options: ``num_frames``, ``height``, ``width``, ``fps``, and ``num_inference_steps``,
             ``guidance_scale``, ``guidance_rescale``, ``solver``, ``eta`` as in ``SamplingConfig``.
 
@@ -68,10 +68,10 @@ def resolve_request(
         raise ValueError("prompt=[] holds no prompt: pass one or more")
     _check_sizes(sizes, unet, autoencoder)
     sampling, weight = _resolve_guidance(given, diffusion, unet)
-    if weight is not None and negative_prompt:
-        raise ValueError(
-            f"negative_prompt={negative_prompt!r} has no meaning for this model, which embeds its guidance: "
-            "leave it out"
+    if sampling.guidance_scale == 1.0:
+        _check_unguided(
+            {"negative_prompt": negative_prompt, "guidance_rescale": given.get("guidance_rescale")},
+            is_embedded=weight is not None,
         )
     sampling_timesteps(make_schedule(diffusion.schedule), sampling)  # steps and spacing fit the schedule
     written_fps = sizes["fps"] if options.get("fps") is not None else diffusion.written_fps
@@ -107,6 +107,18 @@ def _resolve_guidance(
     )
     checked = SamplingConfig(guidance_scale=scale)  # the one place that says what a scale may be
     return replace(diffusion.sampling, **given, guidance_scale=1.0), checked.guidance_scale - 1.0
+
+
+def _check_unguided(asked: dict[str, Any], *, is_embedded: bool) -> None:
+    """Refuse what only a second pass would follow, since none is run."""
+    for name, value in asked.items():
+        if value:
+            raise ValueError(
+                f"{name}={value!r} has no meaning for this model, which embeds its guidance: leave it out"
+                if is_embedded
+                else f"{name}={value!r} has no effect, since guidance_scale is 1 (no guidance): "
+                "leave it out, or use a larger guidance_scale"
+            )
 
 
 def _check_sizes(sizes: dict[str, Any], unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> None:

@@ -145,7 +145,8 @@ class TextToVideoPipeline:
 
         Args:
             prompt: One or several texts.
-            negative_prompt: What guidance moves away from; empty for plain classifier-free guidance.
+            negative_prompt: What guidance moves away from; empty for plain classifier-free guidance. Refused,
+                as ``guidance_rescale`` is, where the scale is 1 or embedded, since it would change nothing.
             num_frames: Length of the clip.
             height: Pixels.
             width: Pixels.

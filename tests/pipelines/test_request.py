@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from rufous.diffusion import SamplingConfig
 from rufous.pipelines import TextToVideoPipeline
 from rufous.pipelines.request import GenerationRequest, resolve_request, size_factor
 
@@ -41,6 +42,24 @@ def test_another_solver_leaves_the_releases_noise_behind(tiny_pipeline: TextToVi
     assert resolve(tiny_pipeline, diffusion=diffusion, solver="ddim").sampling.eta == 1.0
     other = resolve(tiny_pipeline, diffusion=diffusion, solver="lcm").sampling
     assert (other.eta, other.final_level) == (0.0, "clean")
+
+
+@pytest.mark.parametrize("asked", [{"negative_prompt": "a star"}, {"guidance_rescale": 0.7}])
+def test_what_only_guidance_follows_is_refused_without_it(tiny_pipeline: TextToVideoPipeline, asked: dict):
+    plain = replace(tiny_pipeline.diffusion, sampling=SamplingConfig(num_inference_steps=4))
+    (name,) = asked
+    with pytest.raises(ValueError, match=f"{name}=.* has no effect, since guidance_scale is 1"):
+        resolve(tiny_pipeline, diffusion=plain, **asked)
+    with pytest.raises(ValueError, match=f"{name}=.* has no effect, since guidance_scale is 1"):
+        resolve(tiny_pipeline, guidance_scale=1.0, **asked)
+    assert resolve(tiny_pipeline, diffusion=plain, guidance_scale=4.0, **asked).sampling.guidance_scale == 4.0
+    assert resolve(tiny_pipeline, diffusion=plain, negative_prompt="", guidance_rescale=0.0)
+
+
+def test_a_rescale_of_the_release_does_not_forbid_turning_guidance_off(tiny_pipeline: TextToVideoPipeline):
+    sampling = replace(tiny_pipeline.diffusion.sampling, guidance_rescale=0.7)
+    diffusion = replace(tiny_pipeline.diffusion, sampling=sampling)
+    assert resolve(tiny_pipeline, diffusion=diffusion, guidance_scale=1.0).sampling.guidance_scale == 1.0
 
 
 def test_no_prompt_at_all_is_refused(tiny_pipeline: TextToVideoPipeline):

@@ -104,6 +104,8 @@ def test_a_network_that_embeds_guidance_is_told_the_scale_and_runs_one_pass(
     assert not torch.equal(seen[0][1], seen[6][1])
     with pytest.raises(ValueError, match="embeds its guidance"):
         student(PROMPT, negative_prompt="a star")
+    with pytest.raises(ValueError, match="embeds its guidance"):
+        student(PROMPT, guidance_rescale=0.7)
 
 
 def test_the_callback_sees_every_step_and_can_cancel(tiny_pipeline: TextToVideoPipeline):
