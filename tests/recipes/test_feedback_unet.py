@@ -9,7 +9,7 @@ from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config, verify_release
 from rufous.recipes import RECIPES
 from rufous.recipes.feedback_unet import RewardChoice
-from tests.recipes.conftest import brief
+from tests.recipes.conftest import brief, unwanted
 
 CPU = torch.device("cpu")
 WORLDS = (
@@ -64,6 +64,13 @@ def test_without_rewards_it_is_a_plain_distillation(miniature, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert not any("reward" in row for row in rows)
     assert Manifest.load(folder).config["rewards"] == []
+
+
+def test_a_list_that_is_not_there_is_named_before_a_release_is_fetched(miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr("rufous.recipes.feedback_unet.find_release", unwanted)
+    data = replace(miniature.data, clips=str(tmp_path / "none.csv"))
+    with pytest.raises(ValueError, match=r"none\.csv"):
+        RECIPES["feedback_unet_0_7b"].run(replace(settings(miniature), data=data), tmp_path, CPU)
 
 
 def test_published_settings_are_those_of_paper_and_code():
