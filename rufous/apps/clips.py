@@ -65,7 +65,7 @@ def write_clip(
 
 
 def made_so(request: "GenerationRequest", pipeline: "TextToVideoPipeline") -> dict[str, Any]:
-    """What every manifest of a request says that decides the pixels, beside prompt and seed."""
+    """What every manifest of a request says that decides the clip, beside prompt and seed."""
     from rufous.core.config import to_json_dict
 
     return {
@@ -74,6 +74,7 @@ def made_so(request: "GenerationRequest", pipeline: "TextToVideoPipeline") -> di
         "num_frames": request.num_frames,
         "height": request.height,
         "width": request.width,
+        "fps": request.written_fps,
         "network_fps": request.fps,
         "sampling": to_json_dict(request.sampling),
         "embedded_guidance_scale": request.embedded_guidance_scale,

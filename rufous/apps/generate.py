@@ -51,7 +51,12 @@ def generate(
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for a square.")
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second; the network is told them, and moves accordingly.")
+    ] = None,
+    save_fps: Annotated[
+        float | None, typer.Option(help="Frames per second of the file alone; --fps if not given.")
+    ] = None,
     solver: Annotated[str | None, typer.Option(help="ddim, euler, dpmpp_2m, dpmpp_2m_sde or lcm.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
@@ -75,7 +80,7 @@ def generate(
     else:
         clips = _single_clips(_prompt_lines(prompt or [], prompts), output, seed)
     options = {"num_inference_steps": steps, "guidance_scale": guidance, "num_frames": frames, "fps": fps}
-    options |= {"solver": solver, "negative_prompt": negative, **parse_size(size)}
+    options |= {"written_fps": save_fps, "solver": solver, "negative_prompt": negative, **parse_size(size)}
     # 2. make them
     reports = make_clips(
         clips,

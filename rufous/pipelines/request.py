@@ -30,7 +30,7 @@ class GenerationRequest:
     fps: float
     """Frames per second that the network is told."""
     written_fps: float
-    """Frames per second of the file: the caller's ``fps``, or else what the release says."""
+    """Frames per second of the file: ``written_fps`` or ``fps`` of the call, or else of the release."""
     sampling: SamplingConfig
     embedded_guidance_scale: float | None
     """w of ``cond + w * (cond - uncond)`` for a network that embeds it; None for the others."""
@@ -53,8 +53,9 @@ def resolve_request(
         unet: Which sizes and which guidance the network takes.
         autoencoder: Which sizes it takes.
         negative_prompt: What guidance moves away from; refused where there is no guidance.
-        **options: ``num_frames``, ``height``, ``width``, ``fps``, and ``num_inference_steps``,
-            ``guidance_scale``, ``guidance_rescale``, ``solver``, ``eta`` as in ``SamplingConfig``.
+        **options: ``num_frames``, ``height``, ``width``, ``fps``, ``written_fps``, and
+            ``num_inference_steps``, ``guidance_scale``, ``guidance_rescale``, ``solver``, ``eta`` as in
+            ``SamplingConfig``.
 
     Raises:
         ValueError: A value is out of range or does not fit the model; names it, what is allowed, what to do.
@@ -62,11 +63,13 @@ def resolve_request(
     given = {name: value for name, value in options.items() if value is not None}
     if (solver := given.get("solver")) is not None and solver not in SOLVERS:
         raise ValueError(f"solver={solver!r} is unknown: use one of {', '.join(SOLVERS)}")
+    written_fps = given.pop("written_fps", given.get("fps", diffusion.written_fps or diffusion.fps))
     sizes = {name: given.pop(name, getattr(diffusion, name)) for name in _SIZES}
     prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
     if not prompts:
         raise ValueError("prompt=[] holds no prompt: pass one or more")
     _check_sizes(sizes, unet, autoencoder)
+    _check_rate("written_fps", written_fps)
     sampling, weight = _resolve_guidance(given, diffusion, unet)
     if sampling.guidance_scale == 1.0:
         _check_unguided(
@@ -74,10 +77,9 @@ def resolve_request(
             is_embedded=weight is not None,
         )
     sampling_timesteps(make_schedule(diffusion.schedule), sampling)  # steps and spacing fit the schedule
-    written_fps = sizes["fps"] if options.get("fps") is not None else diffusion.written_fps
     return GenerationRequest(
         prompts=prompts,
-        written_fps=written_fps or sizes["fps"],
+        written_fps=written_fps,
         negative_prompt=negative_prompt,
         sampling=sampling,
         embedded_guidance_scale=weight,
@@ -122,13 +124,12 @@ def _check_unguided(asked: dict[str, Any], *, is_embedded: bool) -> None:
 
 
 def _check_sizes(sizes: dict[str, Any], unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> None:
-    frames, fps = sizes["num_frames"], sizes["fps"]
+    frames = sizes["num_frames"]
     if not _is_whole(frames) or not 1 <= frames <= MAX_NUM_FRAMES:
         raise ValueError(
             f"num_frames={frames} is out of range: use a whole number from 1 to {MAX_NUM_FRAMES}"
         )
-    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
-        raise ValueError(f"fps={fps} is out of range: use a number above 0, up to {MAX_FPS:g}")
+    _check_rate("fps", sizes["fps"])
     factor = size_factor(unet, autoencoder)
     for name in ("height", "width"):
         size = sizes[name]
@@ -138,6 +139,11 @@ def _check_sizes(sizes: dict[str, Any], unet: UNet3DConfig, autoencoder: Autoenc
                 f"{name}={size} does not fit this model: use a multiple of {factor}, "
                 f"for example {lower} or {lower + factor}"
             )
+
+
+def _check_rate(name: str, fps: float) -> None:
+    if not 0 < fps <= MAX_FPS:  # NaN fails too
+        raise ValueError(f"{name}={fps} is out of range: use a number above 0, up to {MAX_FPS:g}")
 
 
 def _is_whole(value: Any) -> bool:

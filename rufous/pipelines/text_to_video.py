@@ -132,6 +132,7 @@ class TextToVideoPipeline:
         height: int | None = None,
         width: int | None = None,
         fps: float | None = None,
+        written_fps: float | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         guidance_rescale: float | None = None,
@@ -150,7 +151,9 @@ class TextToVideoPipeline:
             num_frames: Length of the clip.
             height: Pixels.
             width: Pixels.
-            fps: Frames per second; tells the network, and is handed back for the file.
+            fps: Frames per second that the network is told, which decides how fast things move; handed back
+                for the file, unless ``written_fps`` is given.
+            written_fps: Frames per second of the file alone; the network does not see it.
             num_inference_steps: Network evaluations per clip (twice as many passes with guidance).
             guidance_scale: g of ``uncond + g * (cond - uncond)``; a network that embeds its guidance is told
                 ``g - 1`` and runs one pass a step.
@@ -176,6 +179,7 @@ class TextToVideoPipeline:
             height=height,
             width=width,
             fps=fps,
+            written_fps=written_fps,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             guidance_rescale=guidance_rescale,

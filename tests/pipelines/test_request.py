@@ -34,6 +34,11 @@ def test_the_file_rate_is_the_releases_unless_the_caller_names_one(tiny_pipeline
     assert resolve(tiny_pipeline, diffusion=diffusion).fps == 28.0
     assert resolve(tiny_pipeline, diffusion=diffusion).written_fps == 10.0
     assert resolve(tiny_pipeline, diffusion=diffusion, fps=12.0).written_fps == 12
+    apart = resolve(tiny_pipeline, diffusion=diffusion, written_fps=5.0)
+    assert (apart.fps, apart.written_fps) == (28.0, 5.0)
+    both = resolve(tiny_pipeline, diffusion=diffusion, fps=12.0, written_fps=5.0)
+    assert (both.fps, both.written_fps) == (12.0, 5.0)
+    assert resolve(tiny_pipeline).written_fps == 8.0
 
 
 def test_another_solver_leaves_the_releases_noise_behind(tiny_pipeline: TextToVideoPipeline):

@@ -136,6 +136,7 @@ def test_without_a_generator_two_clips_differ(tiny_pipeline: TextToVideoPipeline
         ({"width": 0}, "width=0 does not fit this model: use a multiple of 8, for example 8 or 16"),
         ({"fps": 0.0}, "fps=0.0 is out of range"),
         ({"fps": float("nan")}, "fps=nan is out of range"),
+        ({"written_fps": -1.0}, "written_fps=-1.0 is out of range"),
         ({"guidance_scale": float("nan")}, "guidance_scale=nan is out of range"),
         ({"guidance_scale": float("inf")}, "guidance_scale=inf is out of range"),
         ({"num_inference_steps": 0}, "num_inference_steps=0 is out of range"),
