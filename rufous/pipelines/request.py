@@ -1,8 +1,9 @@
 """What a generation is asked for: the model's defaults filled in, and every value checked before any work."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 from rufous.checkpoints.kinds import DiffusionConfig
@@ -42,7 +43,7 @@ def resolve_request(
     diffusion: DiffusionConfig,
     unet: UNet3DConfig,
     autoencoder: AutoencoderKLConfig,
-    negative_prompt: str = "",
+    negative_prompt: str | None = None,
     **options: Any,
 ) -> GenerationRequest:
     """Fill in the model's defaults for every option that is None, and check the result.
@@ -61,13 +62,16 @@ def resolve_request(
         ValueError: A value is out of range or does not fit the model; names it, what is allowed, what to do.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    if (solver := given.get("solver")) is not None and solver not in SOLVERS:
+    solver = given.get("solver", diffusion.sampling.solver)
+    if not isinstance(solver, str) or solver not in SOLVERS:
         raise ValueError(f"solver={solver!r} is unknown: use one of {', '.join(SOLVERS)}")
+    _check_numbers(given)
     written_fps = given.pop("written_fps", given.get("fps", diffusion.written_fps or diffusion.fps))
     sizes = {name: given.pop(name, getattr(diffusion, name)) for name in _SIZES}
-    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
-    if not prompts:
-        raise ValueError("prompt=[] holds no prompt: pass one or more")
+    prompts = _texts(prompt)
+    negative_prompt = "" if negative_prompt is None else negative_prompt
+    if not isinstance(negative_prompt, str):
+        raise ValueError(f"negative_prompt={negative_prompt!r} is no text: pass one, for all prompts")
     _check_sizes(sizes, unet, autoencoder)
     _check_rate("written_fps", written_fps)
     sampling, weight = _resolve_guidance(given, diffusion, unet)
@@ -93,6 +97,7 @@ def size_factor(unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> int:
 
 
 _SIZES = ("num_frames", "height", "width", "fps")
+_NUMBERS = (*_SIZES, "written_fps", "num_inference_steps", "guidance_scale", "guidance_rescale", "eta")
 
 
 def _resolve_guidance(
@@ -121,6 +126,28 @@ def _check_unguided(asked: dict[str, Any], *, is_embedded: bool) -> None:
                 else f"{name}={value!r} has no effect, since guidance_scale is 1 (no guidance): "
                 "leave it out, or use a larger guidance_scale"
             )
+
+
+def _texts(prompt: object) -> tuple[str, ...]:
+    """One prompt, or each of several."""
+    if isinstance(prompt, str):
+        return (prompt,)
+    if not isinstance(prompt, Iterable):
+        raise ValueError(f"prompt={prompt!r} is no text: pass one, or a list of them")
+    texts = tuple(prompt)
+    if not texts:
+        raise ValueError("prompt=[] holds no prompt: pass one or more")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"prompt[{index}]={text!r} is no text: pass one, or a list of them")
+    return texts
+
+
+def _check_numbers(given: dict[str, Any]) -> None:
+    for name in _NUMBERS:
+        value = given.get(name, 0)
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise ValueError(f"{name}={value!r} is no number: pass one, or None for the model's own")
 
 
 def _check_sizes(sizes: dict[str, Any], unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> None:

@@ -1,5 +1,6 @@
 """Defaults and overrides of a request."""
 
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -70,6 +71,29 @@ def test_a_rescale_of_the_release_does_not_forbid_turning_guidance_off(tiny_pipe
 def test_no_prompt_at_all_is_refused(tiny_pipeline: TextToVideoPipeline):
     with pytest.raises(ValueError, match="holds no prompt"):
         resolve(tiny_pipeline, [])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"prompt": None}, "prompt=None is no text"),
+        ({"prompt": 3}, "prompt=3 is no text"),
+        ({"prompt": ["x", 3]}, r"prompt\[1\]=3 is no text"),
+        ({"prompt": "x", "negative_prompt": ["y"]}, r"negative_prompt=\['y'\] is no text"),
+        ({"prompt": "x", "fps": "8"}, "fps='8' is no number"),
+        ({"prompt": "x", "height": "64"}, "height='64' is no number"),
+        ({"prompt": "x", "guidance_scale": [7.5]}, r"guidance_scale=\[7.5\] is no number"),
+        ({"prompt": "x", "eta": "1"}, "eta='1' is no number"),
+        ({"prompt": "x", "solver": ["ddim"]}, r"solver=\['ddim'\] is unknown"),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(
+    tiny_pipeline: TextToVideoPipeline, options: dict[str, object], message: str
+):
+    unchecked = inspect.unwrap(resolve_request)  # users have no checks of annotations
+    configs = {"unet": tiny_pipeline.unet.config, "autoencoder": tiny_pipeline.autoencoder.config}
+    with pytest.raises(ValueError, match=message):
+        unchecked(diffusion=tiny_pipeline.diffusion, **configs, **options)
 
 
 def test_sizes_are_multiples_of_both_networks_factors(tiny_pipeline: TextToVideoPipeline):
