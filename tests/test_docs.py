@@ -91,7 +91,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 def test_snippets_run(page, workplace, stand_in, monkeypatch):
     if page in PAGES_WITH_MODEL:
         for place in ("rufous.checkpoints", "rufous.pipelines.loading"):
-            monkeypatch.setattr(f"{place}.find_release", lambda name: stand_in)
+            monkeypatch.setattr(f"{place}.find_release", lambda name, **_: stand_in)
     run_page(page)
 
 

@@ -68,7 +68,7 @@ def write_clip(
 
 
 def made_so(request: "GenerationRequest", pipeline: "TextToVideoPipeline") -> dict[str, Any]:
-    """What every manifest of a request says that decides the pixels, beside prompt and seed.
+    """What every manifest of a request says that decides the clip, beside prompt and seed.
 
     The device is not in it: another one rounds otherwise, and may go on with a folder.
     """
@@ -80,6 +80,7 @@ def made_so(request: "GenerationRequest", pipeline: "TextToVideoPipeline") -> di
         "num_frames": request.num_frames,
         "height": request.height,
         "width": request.width,
+        "fps": request.written_fps,
         "network_fps": request.fps,
         "sampling": to_json_dict(request.sampling),
         "embedded_guidance_scale": request.embedded_guidance_scale,

@@ -47,7 +47,7 @@ def generate(
             min=1, help="Clips of each prompt, named PROMPT-NUMBER.mp4; 5 for a suite, 24 for ucf101."
         ),
     ] = None,
-    negative: Annotated[str, typer.Option(help="What the clip should not show.")] = "",
+    negative: Annotated[str, typer.Option(help="What the clip should not show; needs guidance.")] = "",
     model: Annotated[
         str, typer.Option(help="Embedded or published name, release folder, or hub id.")
     ] = "world-student",
@@ -58,7 +58,12 @@ def generate(
     size: Annotated[
         str | None, typer.Option(help="WIDTHxHEIGHT in pixels, or one number for a square.")
     ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames per second.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second; the network is told them, and moves accordingly.")
+    ] = None,
+    save_fps: Annotated[
+        float | None, typer.Option(help="Frames per second of the file alone; --fps if not given.")
+    ] = None,
     solver: Annotated[str | None, typer.Option(help="ddim, euler, dpmpp_2m, dpmpp_2m_sde or lcm.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
@@ -93,6 +98,7 @@ def generate(
     options = call_options(
         steps=steps, guidance=guidance, frames=frames, size=size, fps=fps, solver=solver, negative=negative
     )
+    options["written_fps"] = save_fps
     # 2. make them
     reports = make_clips(
         clips,

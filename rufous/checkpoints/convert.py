@@ -28,7 +28,7 @@ from rufous.checkpoints.lora import lora_targets, merge_lora_list
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.matching import load_strictly
 from rufous.checkpoints.presets import PRESETS
-from rufous.checkpoints.release import save_release
+from rufous.checkpoints.release import check_target, save_release
 from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.errors import CheckpointError
@@ -93,14 +93,14 @@ def convert(
         The manifest of the new release.
 
     Raises:
-        CheckpointError: A file is damaged, names or shapes do not fit, files contradict each other, or the
-            tokenizer cannot be had.
+        CheckpointError: Something stands at ``output``, a file is missing or damaged, names or shapes do not
+            fit, files contradict each other, or the tokenizer cannot be had.
     """
     config = config or ConvertConfig()
-    tokenizer = _find_tokenizer(
-        config.tokenizer
-    )  # first, since it fails at once where the rest takes minutes
+    # what fails at once comes before the network, and both before what takes minutes
+    check_target(output, overwrite=overwrite)
     files = _sort_sources([read_source(path) for path in sources])
+    tokenizer = _find_tokenizer(config.tokenizer)
     networks = _build_networks(files, network_configs or {}, config.lora_scale)
     unet = networks["unet"]
     assert isinstance(unet, UNet3D)
@@ -227,6 +227,7 @@ def _find_tokenizer(choice: str) -> Path | None:
     if choice == "none":
         return None
     if choice == "hub":
+        _log.info("CLIP's tokenizer comes from the hub, or from its cache on this machine")
         otherwise = "as the tokenizer name a folder with CLIP's vocab.json and merges.txt, or 'none'"
         paths = [
             download_file(TOKENIZER_HUB_ID, name, otherwise=otherwise)

@@ -8,7 +8,7 @@ import rufous
 from rufous.checkpoints.hub import download_release
 from rufous.checkpoints.matching import nearest
 from rufous.checkpoints.published import PUBLISHED, cached_folder, fetch_published
-from rufous.checkpoints.release import INDEX_NAME, is_release, verify_release
+from rufous.checkpoints.release import INDEX_NAME, component_kinds, is_release, verify_release
 from rufous.core.errors import CheckpointError
 
 MODELS_FOLDER = Path(rufous.__file__).parent / "models"
@@ -21,19 +21,20 @@ def embedded_models(folder: Path = MODELS_FOLDER) -> dict[str, Path]:
     return {path.name: path for path in sorted(folder.iterdir()) if is_release(path)}
 
 
-def find_release(name: str | Path, cache_dir: Path | str | None = None) -> Path:
+def find_release(name: str | Path, cache_dir: Path | str | None = None, *, kind: str | None = None) -> Path:
     """The release folder that ``name`` means; downloads and converts if it has to.
 
     Args:
         name: An embedded model's name, a folder, a key of ``PUBLISHED``, or the hub id of a release in this
             project's layout. An embedded model wins over a folder of that name; ``./name`` is the folder.
         cache_dir: Where converted releases are kept; None for the user's cache.
+        kind: Where nothing has this name, offer embedded models with a component of this kind alone.
 
     Raises:
         CheckpointError: Nothing of that name, no network, or a damaged release; says what to do.
     """
-    text = str(name)
-    if isinstance(name, str) and text in (embedded := embedded_models()):
+    text, embedded = str(name), embedded_models()
+    if isinstance(name, str) and text in embedded:
         return embedded[text]
     path = Path(name).expanduser()
     if path.exists():
@@ -49,7 +50,8 @@ def find_release(name: str | Path, cache_dir: Path | str | None = None) -> Path:
             raise CheckpointError(f"{text} is no release of rufous: it has no {INDEX_NAME} and rufous.json")
         verify_release(folder)
         return folder
-    known = [*embedded_models(), *PUBLISHED]
+    known = [each for each, folder in embedded.items() if kind in (None, *component_kinds(folder).values())]
+    known += PUBLISHED
     raise CheckpointError(
         f"no model {text!r}: {_hint(text, known)}Use a folder, a hub id, or one of {', '.join(known)}"
     )

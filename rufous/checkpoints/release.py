@@ -119,10 +119,14 @@ def component_kinds(folder: Path | str) -> dict[str, str]:
 def load_config(folder: Path | str, name: str) -> Any:
     """The config dataclass of a component, or None for a tokenizer.
 
+    Args:
+        folder: The release.
+        name: As in ``load_component``.
+
     Raises:
         CheckpointError: The component is absent, or its config is damaged or of another version.
     """
-    kind = _kind_in(Path(folder), name)
+    name, kind = _find_component(Path(folder), name)
     path = Path(folder) / name / CONFIG_NAME
     values = read_json(path)
     if check_kind(values.pop("_kind", None), where=path) != kind:
@@ -148,7 +152,8 @@ def load_component(
 
     Args:
         folder: The release.
-        name: Component, for example ``"unet"``.
+        name: Component, for example ``"unet"``; or a kind that one component alone has, for example
+            ``"autoencoder_kl"``, whatever the release calls it.
         dtype: Of the floating-point weights; None leaves them as stored.
         device: Where the weights go.
 
@@ -156,7 +161,8 @@ def load_component(
         CheckpointError: The component is absent, a file is missing or damaged, or config and weights differ.
     """
     folder = Path(folder)
-    kind, config = _kind_in(folder, name), load_config(folder, name)
+    name, kind = _find_component(folder, name)
+    config = load_config(folder, name)
     if kind in TOKENIZERS:
         return load_tokenizer(kind, folder / name)
     if kind in SETTINGS:
@@ -247,11 +253,16 @@ def _copy_component(source: Path, folder: Path) -> str:
     return kind
 
 
-def _kind_in(folder: Path, name: str) -> str:
+def _find_component(folder: Path, name: str) -> tuple[str, str]:
+    """Name and kind of the component that has this name, or else alone has this kind."""
     kinds = component_kinds(folder)
-    if name not in kinds:
-        raise CheckpointError(f"{folder} has no component {name!r}: it has {', '.join(kinds) or 'none'}")
-    return kinds[name]
+    if name in kinds:
+        return name, kinds[name]
+    of_kind = [each for each, kind in kinds.items() if kind == name]
+    if len(of_kind) != 1:
+        has = ", ".join(f"{each} of kind {kind}" for each, kind in kinds.items())
+        raise CheckpointError(f"{folder} has no component {name!r}: it has {has or 'none'}")
+    return of_kind[0], name
 
 
 def _check_name(name: str) -> None:

@@ -112,9 +112,7 @@ class _LegacyFile:
 
     def read(self) -> Any:
         file = self.mapped  # reads like a file, without a copy
-        header = self._pickle(file, self._refuse)
-        protocol = self._pickle(file, self._refuse) if header == LEGACY_MAGIC else None
-        if protocol != LEGACY_PROTOCOL:
+        if not self._has_header(file):
             raise CheckpointError(f"{self.path} is neither a file of torch.save nor a safetensors file")
         self._pickle(file, self._refuse)
         start = file.tell()
@@ -128,6 +126,14 @@ class _LegacyFile:
         storages = self._storages(file, self._pickle(file, self._refuse), announced)
         file.seek(start)
         return self._pickle(file, lambda dtype, key, count: storages[key])
+
+    def _has_header(self, file: mmap.mmap) -> bool:
+        """Whether it begins as torch's files do; what is no pickle at all does not."""
+        try:
+            header = self._pickle(file, self._refuse)
+            return header == LEGACY_MAGIC and self._pickle(file, self._refuse) == LEGACY_PROTOCOL
+        except CheckpointError:
+            return False
 
     def _storages(
         self, file: mmap.mmap, keys: Any, announced: dict[str, tuple[torch.dtype, int]]

@@ -47,7 +47,7 @@ def load(
     """
     target = pick_device(device)
     chosen = pick_dtype(dtype, target)
-    folder = find_release(model)
+    folder = find_release(model, kind="unet3d")
     names = component_names(folder)
     _check_weights_fit(folder, target, chosen)
     parts: dict[str, Any] = {

@@ -1,8 +1,9 @@
 """What a generation is asked for: the model's defaults filled in, and every value checked before any work."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 from rufous.checkpoints.kinds import DiffusionConfig
@@ -30,7 +31,7 @@ class GenerationRequest:
     fps: float
     """Frames per second that the network is told."""
     written_fps: float
-    """Frames per second of the file: the caller's ``fps``, or else what the release says."""
+    """Frames per second of the file: ``written_fps`` or ``fps`` of the call, or else of the release."""
     sampling: SamplingConfig
     embedded_guidance_scale: float | None
     """w of ``cond + w * (cond - uncond)`` for a network that embeds it; None for the others."""
@@ -42,7 +43,7 @@ def resolve_request(
     diffusion: DiffusionConfig,
     unet: UNet3DConfig,
     autoencoder: AutoencoderKLConfig,
-    negative_prompt: str = "",
+    negative_prompt: str | None = None,
     **options: Any,
 ) -> GenerationRequest:
     """Fill in the model's defaults for every option that is None, and check the result.
@@ -52,32 +53,37 @@ def resolve_request(
         diffusion: The model's defaults, schedule included.
         unet: Which sizes and which guidance the network takes.
         autoencoder: Which sizes it takes.
-        negative_prompt: What guidance moves away from.
-        **options: ``num_frames``, ``height``, ``width``, ``fps``, and ``num_inference_steps``,
-            ``guidance_scale``, ``guidance_rescale``, ``solver``, ``eta`` as in ``SamplingConfig``.
+        negative_prompt: What guidance moves away from; refused where there is no guidance.
+        **options: ``num_frames``, ``height``, ``width``, ``fps``, ``written_fps``, and
+            ``num_inference_steps``, ``guidance_scale``, ``guidance_rescale``, ``solver``, ``eta`` as in
+            ``SamplingConfig``.
 
     Raises:
         ValueError: A value is out of range or does not fit the model; names it, what is allowed, what to do.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    if (solver := given.get("solver")) is not None and solver not in SOLVERS:
+    solver = given.get("solver", diffusion.sampling.solver)
+    if not isinstance(solver, str) or solver not in SOLVERS:
         raise ValueError(f"solver={solver!r} is unknown: use one of {', '.join(SOLVERS)}")
+    _check_numbers(given)
+    written_fps = given.pop("written_fps", given.get("fps", diffusion.written_fps or diffusion.fps))
     sizes = {name: given.pop(name, getattr(diffusion, name)) for name in _SIZES}
-    prompts = (prompt,) if isinstance(prompt, str) else tuple(prompt)
-    if not prompts:
-        raise ValueError("prompt=[] holds no prompt: pass one or more")
+    prompts = _texts(prompt)
+    negative_prompt = "" if negative_prompt is None else negative_prompt
+    if not isinstance(negative_prompt, str):
+        raise ValueError(f"negative_prompt={negative_prompt!r} is no text: pass one, for all prompts")
     _check_sizes(sizes, unet, autoencoder)
+    _check_rate("written_fps", written_fps)
     sampling, weight = _resolve_guidance(given, diffusion, unet)
-    if weight is not None and negative_prompt:
-        raise ValueError(
-            f"negative_prompt={negative_prompt!r} has no meaning for this model, which embeds its guidance: "
-            "leave it out"
+    if sampling.guidance_scale == 1.0:
+        _check_unguided(
+            {"negative_prompt": negative_prompt, "guidance_rescale": given.get("guidance_rescale")},
+            is_embedded=weight is not None,
         )
     sampling_timesteps(make_schedule(diffusion.schedule), sampling)  # steps and spacing fit the schedule
-    written_fps = sizes["fps"] if options.get("fps") is not None else diffusion.written_fps
     return GenerationRequest(
         prompts=prompts,
-        written_fps=written_fps or sizes["fps"],
+        written_fps=written_fps,
         negative_prompt=negative_prompt,
         sampling=sampling,
         embedded_guidance_scale=weight,
@@ -91,6 +97,7 @@ def size_factor(unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> int:
 
 
 _SIZES = ("num_frames", "height", "width", "fps")
+_NUMBERS = (*_SIZES, "written_fps", "num_inference_steps", "guidance_scale", "guidance_rescale", "eta")
 
 
 def _resolve_guidance(
@@ -109,14 +116,47 @@ def _resolve_guidance(
     return replace(diffusion.sampling, **given, guidance_scale=1.0), checked.guidance_scale - 1.0
 
 
+def _check_unguided(asked: dict[str, Any], *, is_embedded: bool) -> None:
+    """Refuse what only a second pass would follow, since none is run."""
+    for name, value in asked.items():
+        if value:
+            raise ValueError(
+                f"{name}={value!r} has no meaning for this model, which embeds its guidance: leave it out"
+                if is_embedded
+                else f"{name}={value!r} has no effect, since guidance_scale is 1 (no guidance): "
+                "leave it out, or use a larger guidance_scale"
+            )
+
+
+def _texts(prompt: object) -> tuple[str, ...]:
+    """One prompt, or each of several."""
+    if isinstance(prompt, str):
+        return (prompt,)
+    if not isinstance(prompt, Iterable):
+        raise ValueError(f"prompt={prompt!r} is no text: pass one, or a list of them")
+    texts = tuple(prompt)
+    if not texts:
+        raise ValueError("prompt=[] holds no prompt: pass one or more")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"prompt[{index}]={text!r} is no text: pass one, or a list of them")
+    return texts
+
+
+def _check_numbers(given: dict[str, Any]) -> None:
+    for name in _NUMBERS:
+        value = given.get(name, 0)
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise ValueError(f"{name}={value!r} is no number: pass one, or None for the model's own")
+
+
 def _check_sizes(sizes: dict[str, Any], unet: UNet3DConfig, autoencoder: AutoencoderKLConfig) -> None:
-    frames, fps = sizes["num_frames"], sizes["fps"]
+    frames = sizes["num_frames"]
     if not _is_whole(frames) or not 1 <= frames <= MAX_NUM_FRAMES:
         raise ValueError(
             f"num_frames={frames} is out of range: use a whole number from 1 to {MAX_NUM_FRAMES}"
         )
-    if not (math.isfinite(fps) and 0 < fps <= MAX_FPS):
-        raise ValueError(f"fps={fps} is out of range: use a number above 0, up to {MAX_FPS:g}")
+    _check_rate("fps", sizes["fps"])
     factor = size_factor(unet, autoencoder)
     for name in ("height", "width"):
         size = sizes[name]
@@ -126,6 +166,11 @@ def _check_sizes(sizes: dict[str, Any], unet: UNet3DConfig, autoencoder: Autoenc
                 f"{name}={size} does not fit this model: use a multiple of {factor}, "
                 f"for example {lower} or {lower + factor}"
             )
+
+
+def _check_rate(name: str, fps: float) -> None:
+    if not 0 < fps <= MAX_FPS:  # NaN fails too
+        raise ValueError(f"{name}={fps} is out of range: use a number above 0, up to {MAX_FPS:g}")
 
 
 def _is_whole(value: Any) -> bool:

@@ -127,15 +127,17 @@ class TextToVideoPipeline:
         self,
         prompt: str | Sequence[str],
         *,
-        negative_prompt: str = "",
+        negative_prompt: str | None = None,
         num_frames: int | None = None,
         height: int | None = None,
         width: int | None = None,
         fps: float | None = None,
+        written_fps: float | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         guidance_rescale: float | None = None,
         solver: str | None = None,
+        eta: float | None = None,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         callback_on_step_end: StepCallback | None = None,
         on_stage: Callable[[Stage], None] = lambda _: None,
@@ -146,22 +148,27 @@ class TextToVideoPipeline:
 
         Args:
             prompt: One or several texts.
-            negative_prompt: What guidance moves away from; empty for plain classifier-free guidance.
+            negative_prompt: What guidance moves away from; empty for plain classifier-free guidance. Refused,
+                as ``guidance_rescale`` is, where the scale is 1 or embedded, since it would change nothing.
             num_frames: Length of the clip.
             height: Pixels.
             width: Pixels.
-            fps: Frames per second; tells the network, and is handed back for the file.
+            fps: Frames per second that the network is told, which decides how fast things move; handed back
+                for the file, unless ``written_fps`` is given.
+            written_fps: Frames per second of the file alone; the network does not see it.
             num_inference_steps: Network evaluations per clip (twice as many passes with guidance).
             guidance_scale: g of ``uncond + g * (cond - uncond)``; a network that embeds its guidance is told
                 ``g - 1`` and runs one pass a step.
             guidance_rescale: 0 (off) to 1.
             solver: A key of ``rufous.diffusion.SOLVERS``.
+            eta: Fresh noise of ddim, 0 (deterministic) to 1.
             generator: One for all prompts or one per prompt, on any device; one number is drawn from it for
                 each prompt. The i-th clip does not depend on how many follow. None: a fresh seed.
             callback_on_step_end: ``callback(step, timestep, latents, pred_x0)`` after each step of a batch;
                 raise ``rufous.diffusion.Cancelled`` in it to stop.
             on_stage: Called with ``"text"``, ``"denoise"`` and ``"decode"`` as each begins, for every batch.
-            output_type: ``"uint8"`` for files, ``"pt"`` for [-1, 1], ``"latent"`` to leave out the decoder.
+            output_type: ``"uint8"`` for files, ``"pt"`` for [-1, 1] (in diffusers [0, 1]), ``"latent"`` to
+                leave out the decoder.
             batch_size: Prompts sampled at once. Rounding may differ between batch sizes; nothing else does.
 
         Raises:
@@ -177,12 +184,14 @@ class TextToVideoPipeline:
             height=height,
             width=width,
             fps=fps,
+            written_fps=written_fps,
             num_inference_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             guidance_rescale=guidance_rescale,
             solver=solver,
+            eta=eta,
         )
-        _check_output(output_type, batch_size)
+        _check_output(output_type, batch_size, callback_on_step_end)
         estimate = self.estimate(request, batch_size=min(batch_size, len(request.prompts)))
         check_memory(estimate, request, self.device)
         generators = _one_per_prompt(generator, len(request.prompts))
@@ -271,24 +280,29 @@ class TextToVideoPipeline:
         return clips
 
 
-def _check_output(output_type: str, batch_size: int) -> None:
+def _check_output(output_type: object, batch_size: object, callback: object) -> None:
     if output_type not in OUTPUT_TYPES:
         raise ValueError(f"output_type={output_type!r} is unknown: use one of {', '.join(OUTPUT_TYPES)}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size={batch_size} is out of range: use a whole number from 1")
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"batch_size={batch_size!r} is out of range: use a whole number from 1")
+    if callback is not None and not callable(callback):
+        raise ValueError(f"callback_on_step_end={callback!r} cannot be called: pass a function, or None")
 
 
-def _one_per_prompt(
-    generator: torch.Generator | Sequence[torch.Generator] | None, count: int
-) -> list[torch.Generator]:
+def _one_per_prompt(generator: object, count: int) -> list[torch.Generator]:
     """CPU generators, each seeded by one draw: a clip depends neither on the batch nor on the device."""
     if generator is None:
         generator = torch.Generator()
         generator.seed()
     if isinstance(generator, torch.Generator):
-        parents: Sequence[torch.Generator] = [generator] * count
-    else:
-        parents = generator
+        generator = [generator] * count
+    if not isinstance(generator, Sequence) or not all(
+        isinstance(each, torch.Generator) for each in generator
+    ):
+        raise ValueError(
+            f"generator={generator!r} is none: pass torch.Generator().manual_seed(0), or one per prompt"
+        )
+    parents: Sequence[torch.Generator] = generator
     if len(parents) != count:
         raise ValueError(f"{len(parents)} generators do not fit {count} prompts: pass one, or one per prompt")
     seeds = [torch.randint(2**62, (1,), generator=each, device=each.device).item() for each in parents]

@@ -25,7 +25,7 @@ from rufous.diffusion.schedules import make_schedule
 from rufous.distillation.denoising import DenoisingConfig, DenoisingObjective
 from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.pipelines.loading import component_name
-from rufous.recipes.curated_batches import CuratedDataConfig, open_curated
+from rufous.recipes.curated_batches import CuratedDataConfig, open_curated, read_clips
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe, made_of
 from rufous.recipes.recovery import load_denoiser
@@ -68,10 +68,11 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
         ValueError: The manifest cannot be read, or fills no batch for each process.
         CheckpointError: No such release, or a cache of other clips.
     """
+    clips = read_clips(config.data, seed=config.seed)  # before a release is downloaded
     start = find_release(config.start)
     ancestors = ancestry({"start": start})
     with joined(device) as processes:
-        data = open_curated(config.data, start, processes, seed=config.seed)
+        data = open_curated(config.data, clips, start, processes)
         denoiser = _denoiser(config, start, processes.device)
         network = denoiser.network
         assert isinstance(network, UNet3D)
@@ -85,7 +86,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
                 config,
                 seeds={"training": config.seed},
                 ancestors=ancestors,
-                figures={"steps": step, "clips": len(data.clips)},
+                figures={"steps": step, "clips": len(clips)},
             )
             save_student(run_dir / "release", start, network, diffusion, manifest, processes)
 
@@ -98,7 +99,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
                 run_dir=run_dir,
                 device=processes.device,
                 save=save,
-                made_of={**made, "clips_sha256": data.clips.fingerprint},
+                made_of={**made, "clips_sha256": clips.fingerprint},
             )
     return run_dir / "release"
 

@@ -205,14 +205,23 @@ class CuratedData:
         return LatentBatch(latents=latents, cond=cond, prompts=tuple(each.prompt for each in part))
 
 
-def open_curated(config: CuratedDataConfig, release: Path, processes: Processes, *, seed: int) -> CuratedData:
-    """The clips of a manifest with a release's autoencoder and text tower, encoded first if they are cached.
+def read_clips(config: CuratedDataConfig, *, seed: int) -> CuratedClips:
+    """The clips of a manifest; no video is opened.
 
     Raises:
         ValueError: The manifest cannot be read, or nothing of it can be trained on.
+    """
+    return CuratedClips(list(read_manifest(config.manifest)), root_of(config), config.sampling, seed=seed)
+
+
+def open_curated(
+    config: CuratedDataConfig, clips: CuratedClips, release: Path, processes: Processes
+) -> CuratedData:
+    """Clips with a release's autoencoder and text tower, encoded first if they are cached.
+
+    Raises:
         CheckpointError: The release lacks a component, or the cache is damaged or of other clips.
     """
-    clips = CuratedClips(list(read_manifest(config.manifest)), root_of(config), config.sampling, seed=seed)
     name = component_names(release)["autoencoder"]
     autoencoder = load_component(release, name, dtype=torch.float32, device=processes.device)
     autoencoder.requires_grad_(False)
@@ -220,7 +229,7 @@ def open_curated(config: CuratedDataConfig, release: Path, processes: Processes,
     shards = None
     if config.cache_dir is not None:
         weights = sha256_of(release / name / "model.safetensors")
-        shards = _cached(config, config.cache_dir, clips, encoder, weights, seed)
+        shards = _cached(config, config.cache_dir, clips, encoder, weights)
     return CuratedData(config, clips, encoder, processes, shards)
 
 
@@ -242,7 +251,7 @@ def root_of(config: CuratedDataConfig) -> Path:
 
 
 def _cached(
-    config: CuratedDataConfig, named: str, clips: CuratedClips, encoder: Encoder, weights: str, seed: int
+    config: CuratedDataConfig, named: str, clips: CuratedClips, encoder: Encoder, weights: str
 ) -> Shards:
     """The shards, each process having written those of its share that were missing."""
     made_of = {
@@ -251,13 +260,13 @@ def _cached(
         "clips_sha256": clips.fingerprint,
         "sampling": to_json_dict(config.sampling),
         "buckets": to_json_dict(config.buckets),
-        "seed": seed,
+        "seed": clips.seed,
         "views": config.cache.views,
         "dtype": config.cache.dtype,
     }
     made_of_hash = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     folder = Path(named.replace("{set}", made_of_hash[:16]))
-    planned = dict(_shards_of(config, clips, seed))
+    planned = dict(_shards_of(config, clips))
     own = {name: list(keys) for name, keys in list(planned.items())[rank() :: world_size()]}
 
     def make(keys: Sequence[str]) -> tuple[list[Sample], Failures]:
@@ -273,13 +282,11 @@ def _cached(
     return Shards(folder, made_of=made_of, check=check, reading=config.cache.reading)
 
 
-def _shards_of(
-    config: CuratedDataConfig, clips: CuratedClips, seed: int
-) -> Iterator[tuple[str, dict[str, Bucket]]]:
+def _shards_of(config: CuratedDataConfig, clips: CuratedClips) -> Iterator[tuple[str, dict[str, Bucket]]]:
     """Samples of each shard with their bucket: of one view and one bucket, in the order of the manifest."""
     number = 0
     for view in range(config.cache.views):
-        for bucket, members in place(clips.shapes, config.buckets, seed=seed, epoch=view).members():
+        for bucket, members in place(clips.shapes, config.buckets, seed=clips.seed, epoch=view).members():
             for start in range(0, len(members), config.cache.samples_per_shard):
                 part = members[start : start + config.cache.samples_per_shard].tolist()
                 yield f"{number:05d}", {_key(view, index): bucket for index in part}

@@ -60,9 +60,10 @@ def run(config: DistilUNetConfig, run_dir: Path, device: torch.device) -> Path:
         ConfigError: The student was not made of this teacher.
         ValueError: The list of clips cannot be read.
     """
+    records = config.data.records()  # before a teacher is downloaded
     teacher = open_teacher(config)
     with joined(device) as processes:
-        data = open_videos(config.data, teacher, processes)
+        data = open_videos(records, teacher, processes)
         with alternating_videos(config.data, data, config.seed) as batches:
             return recover(
                 config,

@@ -140,10 +140,12 @@ def run(config: FeedbackUNetConfig, run_dir: Path, device: torch.device) -> Path
         CheckpointError: A reward's weights are missing or do not fit.
         ValueError: The list of clips cannot be read.
     """
+    records = config.data.records()  # before a teacher is downloaded
+    find_release(config.student)
     teacher = find_release(config.teacher)
     with joined(device) as processes:
-        data = open_videos(config.data, teacher, processes)
-        captions = _drawn(data.records, config.num_validation_clips, config.seed)
+        data = open_videos(records, teacher, processes)
+        captions = _drawn(records, config.num_validation_clips, config.seed)
         watching = _Watching(config, _mixture(config.rewards, processes.device), captions)
         with alternating_videos(config.data, data, config.seed) as batches:
             return distil(

@@ -43,6 +43,14 @@ class VideoDataConfig:
     """Folder that the list's paths are in; None for the list's own."""
     sets: tuple[VideoSet, ...] = (VideoSet(),)
 
+    def records(self) -> list[ClipRecord]:
+        """The clips of the list.
+
+        Raises:
+            ValueError: The list cannot be read.
+        """
+        return read_clip_list(self.clips, root=self.root)
+
 
 @dataclass(frozen=True)
 class VideoData:
@@ -76,14 +84,12 @@ class VideoData:
         return LatentBatch(latents=latents.float(), cond=cond, prompts=tuple(captions))
 
 
-def open_videos(config: VideoDataConfig, release: Path, processes: Processes) -> VideoData:
+def open_videos(records: Sequence[ClipRecord], release: Path, processes: Processes) -> VideoData:
     """The files of a list, with a release's autoencoder and text tower.
 
     Raises:
-        ValueError: The list cannot be read.
         CheckpointError: The release lacks a component.
     """
-    records = read_clip_list(config.clips, root=config.root)
     name = component_names(release)["autoencoder"]
     autoencoder = load_component(release, name, dtype=torch.float32, device=processes.device)
     autoencoder.requires_grad_(False)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 
@@ -23,7 +24,16 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert not output.exists()
 
 
-def test_a_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    arguments = [str(tmp_path / "no.ckpt"), "-o", str(tmp_path / "release"), "--tokenizer", "none"]
-    assert cli.run(["convert", *arguments]) == cli.FAILURE
-    assert "no.ckpt" in capsys.readouterr().err
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_missing_file_and_a_taken_folder_are_named_without_the_network(
+    exists: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object, **__: object) -> str:
+        raise AssertionError("the hub is asked")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", refuse)
+    if exists:
+        (tmp_path / "release").mkdir()
+        (tmp_path / "release" / "mine.txt").write_text("mine")
+    assert cli.run(["convert", str(tmp_path / "no.ckpt"), "-o", str(tmp_path / "release")]) == cli.FAILURE
+    assert ("release exists" if exists else "no.ckpt cannot be read") in capsys.readouterr().err

@@ -53,6 +53,19 @@ def test_one_prompt_makes_the_named_clip_with_its_manifest(
         assert f"{stage} " in shown.err.splitlines()[-1]
 
 
+def test_the_rate_of_the_file_alone_changes_no_pixel(generate: Generate):
+    for name, rates in {"plain": (), "slow": ("--save-fps", "5"), "told": ("--fps", "5")}.items():
+        assert generate(PROMPT, "-o", f"{name}.webp", *rates, "--quiet") == cli.DONE
+    told = {name: json.loads(Path(f"{name}.json").read_text()) for name in ("plain", "slow", "told")}
+    assert {name: (each["fps"], each["network_fps"]) for name, each in told.items()} == {
+        "plain": (8.0, 8.0),
+        "slow": (5.0, 8.0),
+        "told": (5.0, 5.0),
+    }
+    plain, slow = (read_video(f"{name}.webp") for name in ("plain", "slow"))
+    assert torch.equal(plain[0], slow[0])
+
+
 def test_the_clip_is_the_one_that_python_makes(generate: Generate, tiny_pipeline: TextToVideoPipeline):
     assert generate(PROMPT, "-o", "clip.webp", "-o", "frames_%02d.png", "--seed", "5", "--quiet") == cli.DONE
     frames, _ = read_video("frames_%02d.png")

@@ -1,3 +1,5 @@
+import logging
+
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
@@ -17,6 +19,32 @@ def test_without_a_network_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
     with pytest.raises(CheckpointError, match="copy the release folder here"):
         download_release("a/b")
+
+
+def test_a_long_reason_is_not_cut_in_a_sentence(monkeypatch):
+    reason = "the file is not in the cache and the hub cannot be reached " * 4 + "for now"
+
+    def fail_at_length(*_, **__):
+        raise LocalEntryNotFoundError(reason)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail_at_length)
+    with pytest.raises(CheckpointError) as caught:
+        download_file("a/b", "x", otherwise="nothing")
+    assert str(caught.value) == f"cannot download x of a/b: {reason}.\nWithout a network: nothing"
+
+
+def test_failed_attempts_are_not_logged_one_by_one(monkeypatch, tmp_path, caplog):
+    log = logging.getLogger("huggingface_hub.utils._http")
+
+    def retry(*_, **__):
+        log.warning("Retrying in 1s [Retry 1/5]")
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", retry)
+    before = log.level
+    download_file("a/b", "x", otherwise="nothing")
+    assert not caplog.records
+    assert log.level == before
 
 
 def test_a_bad_hub_id_is_refused_in_the_same_words():

@@ -36,6 +36,15 @@ def test_a_mistyped_name_shows_the_nearest(models: Path):
         find_release("word-tiny")
 
 
+def test_only_models_of_the_wanted_kind_are_offered(models: Path):
+    with pytest.raises(CheckpointError, match="one of world-tiny, videocrafter2"):
+        find_release("nosuch", kind="autoencoder_kl")
+    with pytest.raises(
+        CheckpointError, match="no model 'word-tiny': Use a folder, a hub id, or one of video"
+    ):
+        find_release("word-tiny", kind="unet3d")
+
+
 def test_a_file_and_another_folder_say_what_to_do(models: Path, tmp_path: Path):
     (tmp_path / "model.ckpt").write_bytes(b"x")
     with pytest.raises(CheckpointError, match="run `rufous convert"):

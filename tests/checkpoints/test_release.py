@@ -67,6 +67,27 @@ def test_every_component_comes_back_as_it_was(folder: Path, components: dict[str
     assert load_component(folder, "tokenizer").vocabulary == components["tokenizer"].vocabulary
 
 
+def test_a_component_is_found_by_its_kind_whatever_it_is_called(
+    folder: Path, components: dict[str, Any], tmp_path: Path
+):
+    renamed = {"vae": "autoencoder", "scheduler": "diffusion"}
+    other = tmp_path / "other"
+    save_release(other, {renamed.get(name, name): each for name, each in components.items()}, MANIFEST)
+    for release in (folder, other):
+        assert load_component(release, "diffusion") == DIFFUSION
+        assert load_config(release, "autoencoder_kl") == components["vae"].config
+        loaded = load_component(release, "autoencoder_kl").state_dict()
+        assert all(torch.equal(value, loaded[key]) for key, value in components["vae"].state_dict().items())
+    with pytest.raises(CheckpointError, match=r"no component 'vae': .* autoencoder of kind autoencoder_kl"):
+        load_component(other, "vae")
+
+
+def test_a_kind_that_two_components_have_names_neither(components: dict[str, Any], tmp_path: Path):
+    save_release(tmp_path / "two", components | {"second": components["vae"]}, MANIFEST)
+    with pytest.raises(CheckpointError, match="no component 'autoencoder_kl'"):
+        load_component(tmp_path / "two", "autoencoder_kl")
+
+
 def test_the_manifest_comes_back_and_its_id_is_that_of_the_content(folder: Path, tmp_path: Path):
     manifest = verify_release(folder)
     assert manifest.parents == MANIFEST.parents

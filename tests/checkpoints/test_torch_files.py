@@ -58,6 +58,13 @@ def test_a_pickled_module_gives_its_state_dict(zipped: bool, tmp_path: Path):
     assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
+@pytest.mark.parametrize("content", [b"hello world\n", b"[1]", b"\x93\xe6\x00" * 99, b"\x80\x02", b"."])
+def test_any_other_file_is_told_apart_from_a_damaged_one(content: bytes, tmp_path: Path):
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"neither a file of torch\.save nor a safetensors file"):
+        read_torch_file(tmp_path / "other")
+
+
 def test_tensors_that_share_memory_are_read_once(tmp_path: Path):
     base = torch.arange(8.0)
     torch.save([base, base[2:4]], tmp_path / "m.pt")

@@ -1,5 +1,6 @@
 """The pipeline: shapes, seeds, guidance, callbacks, and everything it refuses before any work."""
 
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -104,6 +105,8 @@ def test_a_network_that_embeds_guidance_is_told_the_scale_and_runs_one_pass(
     assert not torch.equal(seen[0][1], seen[6][1])
     with pytest.raises(ValueError, match="embeds its guidance"):
         student(PROMPT, negative_prompt="a star")
+    with pytest.raises(ValueError, match="embeds its guidance"):
+        student(PROMPT, guidance_rescale=0.7)
 
 
 def test_the_callback_sees_every_step_and_can_cancel(tiny_pipeline: TextToVideoPipeline):
@@ -134,6 +137,7 @@ def test_without_a_generator_two_clips_differ(tiny_pipeline: TextToVideoPipeline
         ({"width": 0}, "width=0 does not fit this model: use a multiple of 8, for example 8 or 16"),
         ({"fps": 0.0}, "fps=0.0 is out of range"),
         ({"fps": float("nan")}, "fps=nan is out of range"),
+        ({"written_fps": -1.0}, "written_fps=-1.0 is out of range"),
         ({"guidance_scale": float("nan")}, "guidance_scale=nan is out of range"),
         ({"guidance_scale": float("inf")}, "guidance_scale=inf is out of range"),
         ({"num_inference_steps": 0}, "num_inference_steps=0 is out of range"),
@@ -151,6 +155,34 @@ def test_bad_arguments_are_refused_in_one_line(
     with pytest.raises(ValueError, match=message) as caught:
         tiny_pipeline(PROMPT, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"generator": 0}, "generator=0 is none"),
+        ({"generator": [0]}, r"generator=\[0\] is none"),
+        ({"batch_size": 2.5}, "batch_size=2.5 is out of range"),
+        ({"output_type": ["pt"]}, r"output_type=\['pt'\] is unknown"),
+        ({"callback_on_step_end": 3}, "callback_on_step_end=3 cannot be called"),
+    ],
+)
+def test_values_of_another_type_are_refused_by_name(
+    tiny_pipeline: TextToVideoPipeline, options: dict[str, object], message: str
+):
+    unchecked = inspect.unwrap(type(tiny_pipeline).__call__)  # users have no checks of annotations
+    with pytest.raises(ValueError, match=message):
+        unchecked(tiny_pipeline, PROMPT, **options)
+
+
+def test_eta_is_the_noise_of_the_solver(tiny_pipeline: TextToVideoPipeline):
+    plain, noisy = (
+        tiny_pipeline(PROMPT, solver="ddim", eta=eta, generator=seeded(0), output_type="latent").frames[0]
+        for eta in (0.0, 1.0)
+    )
+    assert not torch.equal(plain, noisy)
+    with pytest.raises(ValueError, match=r"eta=0\.5 has no meaning for lcm"):
+        tiny_pipeline(PROMPT, solver="lcm", eta=0.5)
 
 
 def test_components_that_do_not_fit_one_another_are_refused(tiny_pipeline: TextToVideoPipeline):

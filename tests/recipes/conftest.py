@@ -39,6 +39,11 @@ def brief(num_steps: int) -> TrainConfig:
     )
 
 
+def unwanted(name: str) -> Path:
+    """Stands in for ``find_release`` where nothing may be fetched yet."""
+    raise AssertionError(f"{name} is fetched")
+
+
 @dataclass(frozen=True)
 class Road:
     """Configs and folders of the run."""

@@ -16,7 +16,8 @@ from rufous.core.errors import ConfigError
 from rufous.data.manifest import read_manifest, write_manifest
 from rufous.recipes import RECIPES
 from rufous.recipes.curated import CuratedConfig
-from tests.recipes.conftest import CPU
+from rufous.recipes.curated_batches import CuratedDataConfig
+from tests.recipes.conftest import CPU, unwanted
 from tests.recipes.curated_set import settings, write_curated
 from tests.tiny_release import TINY_UNET
 
@@ -71,6 +72,12 @@ def test_a_fresh_network_may_have_another_architecture(tiny_release, manifest, t
     assert load_component(release, "unet").config.model_channels == 12
     with pytest.raises(ValueError, match="fresh=False"):
         CuratedConfig(network=network)
+
+
+def test_a_manifest_that_is_not_there_is_named_before_a_release_is_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr("rufous.recipes.curated.find_release", unwanted)
+    with pytest.raises(ValueError, match=r"none\.parquet"):
+        run(CuratedConfig(data=CuratedDataConfig(manifest=str(tmp_path / "none.parquet"))), tmp_path, CPU)
 
 
 def test_buckets_that_nothing_fills_are_an_error_before_any_step(tiny_release, manifest, tmp_path):

@@ -5,7 +5,7 @@ import torch
 
 from rufous.core.errors import CheckpointError
 from rufous.data.bucket_sampler import SamplerConfig
-from rufous.recipes.curated_batches import CacheConfig, CuratedDataConfig, open_curated
+from rufous.recipes.curated_batches import CacheConfig, CuratedDataConfig, open_curated, read_clips
 from rufous.recipes.processes import joined
 from tests.recipes.conftest import CPU
 from tests.recipes.curated_set import settings, write_curated
@@ -21,7 +21,7 @@ def opened(tiny_release, manifest):
     def opened(**changes):
         config = settings(tiny_release, manifest, 1, **changes).data
         with joined(CPU) as alone:
-            return open_curated(config, tiny_release, alone, seed=3)
+            return open_curated(config, read_clips(config, seed=3), tiny_release, alone)
 
     return opened
 
@@ -77,7 +77,7 @@ def test_clips_that_cannot_be_encoded_are_told_and_others_stand_in(tiny_release,
     (manifest.parent / "0.mkv").write_bytes(b"no video")
     config = settings(tiny_release, manifest, 1, cache_dir=str(tmp_path / "c")).data
     with joined(CPU) as alone:
-        data = open_curated(config, tiny_release, alone, seed=3)
+        data = open_curated(config, read_clips(config, seed=3), tiny_release, alone)
     assert [key.endswith("-000000000") for key in data.shards.failed] == [True]
     assert len(data.shards) == 15
     source = data.batches(3)

@@ -8,7 +8,7 @@ from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config, verify_release
 from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
-from tests.recipes.conftest import brief
+from tests.recipes.conftest import brief, unwanted
 
 CPU = torch.device("cpu")
 
@@ -40,7 +40,8 @@ def test_a_pruned_network_recovers_on_video_files(miniature, tmp_path, preset):
     assert any(not torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_list_that_is_not_there_is_named_before_any_training(miniature, tmp_path):
+def test_a_list_that_is_not_there_is_named_before_a_release_is_fetched(miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr("rufous.recipes.recovery.find_release", unwanted)
     data = replace(miniature.data, clips=str(tmp_path / "none.csv"))
     with pytest.raises(ValueError, match=r"none\.csv"):
         RECIPES["distil_unet_0_7b"].run(replace(settings(miniature), data=data), tmp_path / "run", CPU)

@@ -11,7 +11,7 @@ from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
 from rufous.recipes.feedback_unet import RewardChoice
 from rufous.rewards.feedback import GuardConfig
-from tests.recipes.conftest import brief
+from tests.recipes.conftest import brief, unwanted
 
 CPU = torch.device("cpu")
 WORLDS = (
@@ -74,6 +74,13 @@ def test_a_guard_that_could_not_watch_is_refused():
         replace(usual, train=replace(usual.train, validate_every=0))
     with pytest.raises(ValueError, match="guard: truth is not measured: use frame_change, reward_hpsv2"):
         replace(usual, guard=GuardConfig(lowest={"truth": 0.97}))
+
+
+def test_a_list_that_is_not_there_is_named_before_a_release_is_fetched(miniature, tmp_path, monkeypatch):
+    monkeypatch.setattr("rufous.recipes.feedback_unet.find_release", unwanted)
+    data = replace(miniature.data, clips=str(tmp_path / "none.csv"))
+    with pytest.raises(ValueError, match=r"none\.csv"):
+        RECIPES["feedback_unet_0_7b"].run(replace(settings(miniature), data=data), tmp_path, CPU)
 
 
 def test_published_settings_are_those_of_paper_and_code():

@@ -8,7 +8,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_batch_has_encoded_clips_with_their_own_fps_and_captions(miniature):
-    data = open_videos(miniature.data, miniature.teacher, Processes(CPU, None))
+    data = open_videos(miniature.data.records(), miniature.teacher, Processes(CPU, None))
     with alternating_videos(miniature.data, data, seed=1) as batches:
         first, second = batches.take(2)
     assert (first.latents.shape, second.latents.shape) == ((2, 4, 4, 4, 4), (2, 4, 6, 4, 4))
@@ -21,7 +21,7 @@ def test_a_batch_has_encoded_clips_with_their_own_fps_and_captions(miniature):
 
 
 def test_latents_are_those_of_the_frames_that_were_drawn(miniature):
-    data = open_videos(miniature.data, miniature.teacher, Processes(CPU, None))
+    data = open_videos(miniature.data.records(), miniature.teacher, Processes(CPU, None))
     source = data.batches(miniature.data.sets[0], seed=1)
     batch = source.take(1)[0]
     clips = {clip.caption: clip for clip in (source._dataset[index] for index in range(4))}
@@ -33,6 +33,6 @@ def test_latents_are_those_of_the_frames_that_were_drawn(miniature):
 
 
 def test_the_empty_caption_is_read_by_the_same_tower(miniature):
-    data = open_videos(miniature.data, miniature.teacher, Processes(CPU, None))
+    data = open_videos(miniature.data.records(), miniature.teacher, Processes(CPU, None))
     assert data.empty.fps is None
     assert data.empty.prompt_embeds.shape[0] == 1
