@@ -67,6 +67,9 @@ def generate(
     solver: Annotated[str | None, typer.Option(help="ddim, euler, dpmpp_2m, dpmpp_2m_sde or lcm.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, fp32, bf16 or fp16.")] = "auto",
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Clips made at once; a GPU is faster with more, and needs more memory.")
+    ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report instead of paths.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, notes or timings.")] = False,
@@ -106,6 +109,7 @@ def generate(
         model=model,
         device=device,
         dtype=dtype,
+        batch_size=batch_size,
         keep_made=goes_on,
         overwrite=overwrite or (output is None and not goes_on),
         quiet=quiet,
@@ -127,6 +131,7 @@ def make_clips(
     model: str,
     device: str = "auto",
     dtype: str = "auto",
+    batch_size: int = 1,
     keep_made: bool = False,
     overwrite: bool = False,
     quiet: bool = False,
@@ -140,6 +145,7 @@ def make_clips(
         model: As on the command line.
         device: Where.
         dtype: In which precision.
+        batch_size: Clips made at once.
         keep_made: Leave clips that are there as they are, if they were made in the same way.
         overwrite: Replace files that are there.
         quiet: Print nothing at all.
@@ -164,25 +170,30 @@ def make_clips(
     if keep_made:
         clips = still_to_make(clips, made_so(request, pipeline), overwrite=overwrite)
     _check_file_rate(paths, request.written_fps)
-    estimate = pipeline.estimate(request)
+    batch_size = max(1, min(batch_size, len(clips)))
+    estimate = pipeline.estimate(request, batch_size=batch_size)
     check_memory(estimate, request, pipeline.device)
     if not quiet:
         if clips:
-            _say_what_to_expect(pipeline, request, estimate, clips)
+            _say_what_to_expect(pipeline, request, estimate, clips, batch_size)
         if len(clips) < len(paths):
             typer.echo(f"{len(paths) - len(clips)} of {len(paths)} clips are there already", err=True)
-    # 2. generate and write, clip by clip
+    # 2. generate and write, batch by batch
     reports: list[dict[str, Any]] = []
-    total = len(clips) * request.sampling.num_inference_steps
-    with step_bar(total, visible=not quiet) as advance:
-        for i, clip in enumerate(clips, start=1):
+    starts = range(0, len(clips), batch_size)
+    with step_bar(len(starts) * request.sampling.num_inference_steps, visible=not quiet) as advance:
+        for start in starts:
+            batch = clips[start : start + batch_size]
+            doing = f"clip {start + len(batch)} of {len(clips)}"
             result = pipeline(
-                clip.prompt,
-                generator=seeded(clip.seed),
-                callback_on_step_end=lambda *_, i=i: advance(f"clip {i} of {len(clips)}"),
+                [clip.prompt for clip in batch],
+                generator=[seeded(clip.seed) for clip in batch],
+                callback_on_step_end=lambda *_, doing=doing: advance(doing),
+                batch_size=batch_size,
                 **options,
             )
-            reports.append(write_clip(clip, result, pipeline, seconds=seconds))
+            for clip, made in zip(batch, result.each(), strict=True):
+                reports.append(write_clip(clip, made, pipeline, seconds=seconds))
     return reports
 
 
@@ -283,7 +294,11 @@ def _check_file_rate(paths: Sequence[Path], fps: float) -> None:
 
 
 def _say_what_to_expect(
-    pipeline: "TextToVideoPipeline", request: "GenerationRequest", estimate: "Estimate", clips: Sequence[Clip]
+    pipeline: "TextToVideoPipeline",
+    request: "GenerationRequest",
+    estimate: "Estimate",
+    clips: Sequence[Clip],
+    batch_size: int,
 ) -> None:
     """Predicted memory and time of clips, and a line for prompts that the model has no words for."""
     from rufous.core.devices import matmul_flop_per_s
@@ -294,7 +309,7 @@ def _say_what_to_expect(
         f"{pipeline.manifest.name} on {pipeline.device} in {str(pipeline.dtype).removeprefix('torch.')}: "
         f"{request.num_frames} frames of {request.width}x{request.height}, "
         f"{request.sampling.num_inference_steps} steps, predicted {memory_text(estimate.peak_bytes)} and "
-        f"about {max(1, round(len(clips) * estimate.seconds(rate)))} s",
+        f"about {max(1, round(len(clips) / batch_size * estimate.seconds(rate)))} s",
         err=True,
     )
     if note := _grammar_note(pipeline, [clip.prompt for clip in clips]):

@@ -49,6 +49,14 @@ class TextToVideoOutput:
     """Wall time of each stage, summed over the prompts."""
     request: GenerationRequest
 
+    def each(self) -> "list[TextToVideoOutput]":
+        """One output for each prompt, with an even share of the times."""
+        share = {stage: value / len(self.frames) for stage, value in self.seconds.items()}
+        return [
+            replace(self, frames=[frames], seconds=share, request=replace(self.request, prompts=(prompt,)))
+            for frames, prompt in zip(self.frames, self.request.prompts, strict=True)
+        ]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TextToVideoPipeline:

@@ -53,6 +53,32 @@ def test_one_prompt_makes_the_named_clip_with_its_manifest(
         assert f"{stage} " in shown.err.splitlines()[-1]
 
 
+def test_clips_made_at_once_are_those_made_one_by_one(
+    generate: Generate, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    sizes: list[int] = []
+    denoise = TextToVideoPipeline._denoise
+
+    def counting(self, request, cond, uncond, generators, callback):
+        sizes.append(len(generators))
+        return denoise(self, request, cond, uncond, generators, callback)
+
+    monkeypatch.setattr(TextToVideoPipeline, "_denoise", counting)
+    prompts = ("a red circle", "a blue star", "a green heart")
+    for folder, size in (("single", "1"), ("batched", "2")):
+        assert generate(*prompts, "-o", folder, "--batch-size", size, "--json") == cli.DONE
+        made = json.loads(capsys.readouterr().out)["clips"]
+    assert sizes == [1, 1, 1, 2, 1]
+    single, batched = (sorted(Path(folder).glob("*.mp4")) for folder in ("single", "batched"))
+    assert [path.name for path in single] == [path.name for path in batched]
+    for one, other in zip(single, batched, strict=True):
+        difference = read_video(one)[0].float() - read_video(other)[0].float()
+        assert difference.abs().max() <= 2.0  # rounding, through a lossy file
+        assert json.loads(other.with_suffix(".json").read_text())["prompt"] in prompts
+    assert [clip["prompt"] for clip in made] == list(prompts)
+    assert made[0]["seconds"]["denoise"] == made[1]["seconds"]["denoise"]
+
+
 def test_the_rate_of_the_file_alone_changes_no_pixel(generate: Generate):
     for name, rates in {"plain": (), "slow": ("--save-fps", "5"), "told": ("--fps", "5")}.items():
         assert generate(PROMPT, "-o", f"{name}.webp", *rates, "--quiet") == cli.DONE
