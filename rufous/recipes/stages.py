@@ -5,10 +5,12 @@ Processes that torchrun started go the road together.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import is_release, load_component
@@ -16,6 +18,7 @@ from rufous.core.config import differences, flattened, to_json_dict
 from rufous.core.console import logger
 from rufous.core.errors import ConfigError
 from rufous.core.files import write_text
+from rufous.evaluation.bootstrap import mean_interval
 from rufous.pipelines.loading import component_names
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
@@ -44,6 +47,8 @@ class Row:
     release: Path
     num_inference_steps: int
     num_frames: int
+    against: str | None = None
+    """Row that its truth is compared with, prompt by prompt."""
 
 
 class Road:
@@ -164,10 +169,15 @@ def _made_of(stage: Stage) -> dict[str, Any]:
 
 
 def markdown_table(rows: Sequence[tuple[Row, dict[str, Any]]]) -> str:
-    """The table for a reader; shares as fractions, seconds of one clip (none where processes shared them)."""
+    """The table for a reader; shares as fractions, seconds of one clip (none where processes shared them).
+
+    A difference is paired: of both rows' clips of each prompt, with a 95 % interval over the prompts.
+    """
+    by_name = {row.name: found for row, found in rows}
     lines = [
-        "| | parameters | steps | frames | all right, seen | held out | motion | Frechet | denoising |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | parameters | steps | frames | all right, seen | held out | difference | motion | Frechet "
+        "| denoising |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row, found in rows:
         seen, held_out = found["seen"], found["held_out"]
@@ -175,8 +185,8 @@ def markdown_table(rows: Sequence[tuple[Row, dict[str, Any]]]) -> str:
         seconds = found.get("seconds_per_clip", {}).get("denoise")
         lines.append(
             f"| {row.name} | {found['parameters'] / 1e6:.2f} M | {row.num_inference_steps} | "
-            f"{row.num_frames} | {_share(seen)} | {_share(held_out)} | {motion:.3f} | "
-            f"{found['frechet']:.4f} | {'-' if seconds is None else f'{seconds:.2f} s'} |"
+            f"{row.num_frames} | {_share(seen)} | {_share(held_out)} | {_difference(row, by_name)} | "
+            f"{motion:.3f} | {found['frechet']:.4f} | {'-' if seconds is None else f'{seconds:.2f} s'} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -184,3 +194,17 @@ def markdown_table(rows: Sequence[tuple[Row, dict[str, Any]]]) -> str:
 def _share(found: dict[str, Any]) -> str:
     low, high = found["all_right_95"]
     return f"{found['all_right']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _difference(row: Row, by_name: Mapping[str, dict[str, Any]]) -> str:
+    """How much more of a row's clips is right than of those that it is compared with."""
+    if row.against is None:
+        return "-"
+    own, other = (_right(by_name[name]) for name in (row.name, row.against))
+    low, high = mean_interval(own - other) or (float("nan"), float("nan"))
+    return f"{(own - other).mean():+.3f} ({low:+.3f} to {high:+.3f}) to {row.against}"
+
+
+def _right(found: Mapping[str, Any]) -> np.ndarray:
+    """1 for each prompt whose clip shows all of it, 0 for each other."""
+    return np.array([value for values in found["right_by_clip"].values() for value in values], np.float64)

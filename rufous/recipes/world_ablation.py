@@ -29,6 +29,7 @@ from rufous.recipes.world_feedback import FeedbackConfig
 from rufous.recipes.world_few_steps import REAL_CLIPS, WorldFewStepsConfig
 from rufous.recipes.world_pruning import WorldPruningConfig
 from rufous.recipes.world_recovery import WorldRecoveryConfig
+from rufous.recipes.world_sets import SIXTEEN
 from rufous.recipes.world_tiny_decoder import WorldTinyDecoderConfig
 from rufous.training.loop import TrainConfig
 
@@ -164,32 +165,62 @@ def table_rows(config: WorldAblationConfig, road: Road) -> list[Row]:
         usual.sampling.num_inference_steps,
         usual.num_frames,
     )
-    rows = [Row("teacher", teacher, many, frames)]
-    rows += [
-        Row(name, road.release(stage), many, frames)
-        for name, stage in (
-            ("pruned, not recovered", "pruned"),
-            ("recovered without block features", "recovered_plain"),
-            ("recovered with block features", "recovered"),
-        )
+    rows = [
+        Row("teacher", teacher, many, frames),
+        Row("pruned, not recovered", road.release("pruned"), many, frames, against="teacher"),
     ]
     rows += [
-        Row(f"{told}, {count} steps", road.release(name), count, frames)
+        Row(name, road.release(stage), many, frames, against=against)
+        for name, stage, against in (
+            ("recovered without block features", "recovered_plain", "pruned, not recovered"),
+            ("recovered with block features", "recovered", "recovered without block features"),
+        )
+    ]
+    first = next(iter(METHODS.values()))[0]
+    rows += [
+        Row(
+            f"{told}, {count} steps",
+            road.release(name),
+            count,
+            frames,
+            against=None if told == first else f"{first}, {count} steps",
+        )
         for name, (told, _) in METHODS.items()
         for count in (few, few // 2, few // 4)
         if count
     ]
-    named = ("none", "image reward", "video reward", "both rewards", "video reward by the tiny decoder")
+    none, *named = (
+        "none",
+        "image reward",
+        "video reward",
+        "both rewards",
+        "video reward by the tiny decoder",
+    )
+    start = f"{METHODS[config.feedback_from][0]}, {few} steps"
+    rows.append(Row(f"feedback: {none}", road.release("feedback_none"), few, frames, against=start))
     rows += [
-        Row(f"feedback: {name}", road.release(stage), few, frames)
-        for name, stage in zip(named, FEEDBACKS, strict=True)
+        Row(f"feedback: {name}", road.release(stage), few, frames, against=f"feedback: {none}")
+        for name, stage in zip(named, list(FEEDBACKS)[1:], strict=True)
     ]
     return rows
 
 
+FULL = WorldAblationConfig()
+SMALL = replace(
+    FULL,
+    num_steps=200,
+    recovery=replace(FULL.recovery, sets=(SIXTEEN,)),
+    few_steps=replace(
+        FULL.few_steps,
+        sets=(replace(SIXTEEN, batch_size=8),),
+        train=replace(FULL.few_steps.train, accumulation=1),
+    ),
+)
+"""Clips of 16 frames alone, in steps that cost less than half: about two hours on two cores."""
 RECIPE = Recipe(
     name="world_ablation",
     summary="What each step of the recipe brings, on one budget.",
-    config=WorldAblationConfig(),
+    config=FULL,
+    presets={"full": FULL, "small": SMALL},
     run=run,
 )

@@ -153,20 +153,26 @@ def table_rows(config: WorldReproduceConfig, road: Road) -> list[Row]:
     frames, usual = diffusion.num_frames, diffusion.sampling.num_inference_steps
     longest = max(each.clips.num_frames for each in config.recovery.sets)
     steps = config.few_steps.num_inference_steps
-    rows = [
-        Row("teacher, twice the steps", teacher, 2 * usual, frames),
-        Row("teacher", teacher, usual, frames),
-        Row("pruned", road.release("pruned"), usual, frames),
-        Row("recovered", road.release("recovered"), usual, frames),
-        Row("few steps", road.release("few_steps"), steps, frames),
-    ]
-    student = road.release("feedback")
+    student, first = road.release("feedback"), "teacher, twice the steps"
+    rows = [Row(first, teacher, 2 * usual, frames)]
     rows += [
-        Row("after feedback" if count == steps else f"after feedback, {count}", student, count, frames)
-        for count in (steps, steps // 2, steps // 4)
-        if count
+        Row(name, release, count, frames, against=first)
+        for name, release, count in (
+            ("teacher", teacher, usual),
+            ("pruned", road.release("pruned"), usual),
+            ("recovered", road.release("recovered"), usual),
+            ("few steps", road.release("few_steps"), steps),
+            *(
+                ("after feedback" if count == steps else f"after feedback, {count}", student, count)
+                for count in (steps, steps // 2, steps // 4)
+                if count
+            ),
+        )
     ]
-    return [*rows, Row(f"after feedback, {longest} frames", student, steps, longest)]
+    return [
+        *rows,
+        Row(f"after feedback, {longest} frames", student, steps, longest, against="after feedback"),
+    ]
 
 
 def _shortened(train: TrainConfig, num_steps: int, *, decay_steps: int) -> TrainConfig:

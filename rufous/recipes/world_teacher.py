@@ -291,10 +291,31 @@ LARGE = replace(
 )
 """For a GPU: the same network, four times the data, 20 times the clips seen."""
 
+LONGER_CLIPS = replace(
+    SMALL,
+    images=None,
+    sparse=None,
+    clips=Phase(
+        shown=(
+            Shown(batch_size=6, repeats={"rotating": 4, "bouncing": 3, "orbiting": 2}),
+            Shown(batch_size=12, repeats={"rotating": 3, "bouncing": 5, "orbiting": 4}, longer=True),
+            Shown(batch_size=32, num_frames=1, repeats={"rotating": 12}),
+        ),
+        train=TrainConfig(
+            num_steps=1_000,
+            optimizer=replace(_MUON, schedule="wsd", decay_steps=400),
+            ema_decay=0.998,
+            save_every=100,
+        ),
+    ),
+)
+"""From a teacher that knows 16 frames (``init_from``): the longer clips most of all, for orbits and bounces
+take more turns in them."""
+
 RECIPE = Recipe(
     name="world_teacher",
     summary="The world's text-to-video teacher.",
     config=SMALL,
-    presets={"small": SMALL, "large": LARGE},
+    presets={"small": SMALL, "large": LARGE, "longer_clips": LONGER_CLIPS},
     run=run,
 )

@@ -26,7 +26,7 @@ from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
 from rufous.evaluation.frechet import frechet_distance
-from rufous.evaluation.judging import JudgedClip, judge_clip, truth_figures
+from rufous.evaluation.judging import JudgedClip, judge_clip, rightness, truth_figures
 from rufous.perception.video_text import embed
 from rufous.pipelines.loading import load
 from rufous.pipelines.text_to_video import TextToVideoPipeline
@@ -73,11 +73,13 @@ class Sample:
 def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str, object]:
     """Figures of one model: for ``seen`` and ``held_out`` the share that is right of each attribute, and of
     each motion the share that moves so; for both together the Frechet distance if asked for, and the seconds
-    that one clip took in each stage, unless it was made beside another process.
+    that one clip took in each stage, unless it was made beside another process. ``right_by_clip`` has 1 for
+    each prompt whose clip shows all of it, in an order that depends on the settings alone.
 
     Processes that torchrun started share the clips, and each gets the figures of all of them.
     """
     report: dict[str, object] = {}
+    right: dict[str, list[int]] = {}
     features: list[tuple[Tensor, Tensor]] = []
     seconds: dict[str, float] = {}
     splits: tuple[tuple[Split, str], ...] = (("train", "seen"), ("held_out", "held_out"))
@@ -86,6 +88,7 @@ def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str
         told = gathered([(each.index, each.real.scene.things[0].motion, each.judged) for each in samples])
         _, motions, judged = zip(*sorted(told, key=lambda each: each[0]), strict=True)
         report[name] = {**truth_figures(judged), "motion_by_name": _by_motion(motions, judged)}
+        right[name] = [int(value) for value in rightness(judged)]
         for stage, value in taken.items():
             seconds[stage] = round(seconds.get(stage, 0.0) + value / 2, 4)
         if config.features is not None:
@@ -95,6 +98,7 @@ def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str
     if features:
         made, real = (torch.cat(gathered([part[side] for part in features])) for side in (0, 1))
         report["frechet"] = round(frechet_distance(made, real), 5)
+    report["right_by_clip"] = right
     return report
 
 
@@ -181,7 +185,8 @@ def run(config: WorldTruthConfig, run_dir: Path, device: torch.device) -> Path:
         report = judge_model(pipe, config)
         if processes.is_first:
             for name, row in report.items():
-                _log.info("%s: %s", name, row)
+                if name != "right_by_clip":
+                    _log.info("%s: %s", name, row)
             result = {"config": to_json_dict(config), "manifest_id": pipe.manifest.id, **report}
             write_text(path, json.dumps(result, indent=1) + "\n")
     return path

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,23 @@ def test_the_table_has_a_line_for_each_row():
     assert line.startswith("| teacher | 5.00 M | 50 | 16 | 0.500 (0.250 to 0.750) |")
     assert line.endswith("| 0.250 | 0.1250 | 2.00 s |")
     assert markdown_table([(row, figures)]).splitlines()[2].endswith("| - |")
+
+
+def test_a_difference_is_of_the_same_prompts():
+    found = {"all_right": 0.5, "all_right_95": [0.25, 0.75], "motion_magnitude": 0.25}
+    figures = {"seen": found, "held_out": found, "frechet": 0.125, "parameters": 5_000_000}
+    worse = {"seen": [1, 0] * 20, "held_out": [0, 1] * 20}
+    better = {"seen": [1, 0] * 20, "held_out": [1] * 40}  # the same half right, and 20 more
+    rows = [
+        (Row("before", Path("before"), 4, 16), {**figures, "right_by_clip": worse}),
+        (Row("after", Path("after"), 4, 16, against="before"), {**figures, "right_by_clip": better}),
+    ]
+    before, after = (line.split(" | ")[6] for line in markdown_table(rows).splitlines()[2:])
+    assert before == "-"
+    difference, low, high = (float(part) for part in re.findall(r"[+-]?\d\.\d+", after))
+    assert difference == 0.25
+    assert 0.1 < low < 0.25 < high < 0.4
+    assert after.endswith("to before")
 
 
 def test_rows_are_judged_once_for_each_release(road, tmp_path, monkeypatch):
