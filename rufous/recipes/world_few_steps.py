@@ -140,6 +140,20 @@ OFTEN_WORST = (
     replace(TWENTY_SIX, batch_size=8, repeats={"rotating": 2, "bouncing": 4, "orbiting": 3}),
 )
 """More of what a student is worst at, of 26 frames most of all."""
+FURTHER = replace(
+    SMALL,
+    student="world-student",
+    sets=OFTEN_WORST,
+    train=replace(
+        SMALL.train,
+        num_steps=600,
+        optimizer=replace(SMALL.train.optimizer, learning_rate=4e-4, decay_steps=260),
+        save_every=50,
+        validate_every=200,
+    ),
+)
+"""The embedded student goes on, for a teacher that has learnt more; without its critic, which does not ship,
+it loses something at first. ``scripts/train_student.sh`` adds feedback."""
 RECIPE = Recipe(
     name="world_few_steps",
     summary="Stage 2: a few-step student, by consistency or distribution matching, with reward feedback.",
@@ -154,6 +168,19 @@ RECIPE = Recipe(
             train=FEEDBACK_TRAIN,
         ),
         "real_clips": replace(SMALL, adversarial=REAL_CLIPS, sets=OFTEN_WORST),
+        "further": FURTHER,
+        "further_feedback": replace(
+            FURTHER,
+            student="runs/world_few_steps_further/release",
+            critic="runs/world_few_steps_further/critic",
+            feedback=HELD_OUT_IMAGES,
+            train=replace(
+                FEEDBACK_TRAIN,
+                num_steps=300,
+                optimizer=replace(FEEDBACK_TRAIN.optimizer, decay_steps=280),
+                save_every=50,
+            ),
+        ),
     },
     run=run,
 )
