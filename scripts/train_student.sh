@@ -19,9 +19,9 @@ for stage in further further_feedback; do
   $RUN world_few_steps --preset $stage --device "$DEVICE"
 done
 student=runs/world_few_steps_further_feedback/release
-for steps in 4 2; do
-  $RUN world_truth model=$student num_inference_steps=$steps features=world-video-text \
-    --run-dir runs/student_truth_$steps --device "$DEVICE"
-done
-$RUN world_truth model=$student num_frames=26 features=world-video-text \
-  --run-dir runs/student_truth_26 --device "$DEVICE"
+TRUTH="$RUN world_truth features=world-video-text --device $DEVICE"
+[ -f runs/student_truth_4/truth.json ] || $TRUTH model=$student --run-dir runs/student_truth_4
+[ -f runs/student_truth_2/truth.json ] || $TRUTH model=$student num_inference_steps=2 --run-dir runs/student_truth_2
+[ -f runs/student_truth_26/truth.json ] || $TRUTH model=$student num_frames=26 --run-dir runs/student_truth_26
+[ -f runs/teacher_truth_50/truth.json ] || $TRUTH model=world-teacher num_inference_steps=50 --run-dir runs/teacher_truth_50
+python3 -m rufous train world_figures

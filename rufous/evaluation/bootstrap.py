@@ -1,4 +1,5 @@
-"""95 % intervals of a weighted mean, of clips or of differences of pairs, by resampling groups of clips.
+"""95 % intervals of a weighted mean, of clips or of differences of pairs, by resampling groups of clips; and
+of a ratio of two means, by resampling pairs.
 
 Clips of one prompt are alike, so prompts are drawn and not clips. With few groups percentiles are too narrow;
 here they are as far out as Student's t is beyond the normal:
@@ -43,13 +44,27 @@ def mean_interval(
     if groups is not None:
         group_of = np.unique(np.asarray(groups), return_inverse=True)[1]
         sums, totals = np.bincount(group_of, sums), np.bincount(group_of, totals)
-    number = len(sums)
+    return ratio_interval(sums, totals, fewest=fewest, seed=seed)
+
+
+def ratio_interval(
+    above: Float[np.ndarray, " n"], below: Float[np.ndarray, " n"], *, fewest: int = 2, seed: int = 0
+) -> tuple[float, float] | None:
+    """95 % interval of ``above.sum() / below.sum()``, of pairs; None for too few of them.
+
+    Args:
+        above: Of each pair, for example of each prompt what one model made of it.
+        below: The other's.
+        fewest: Pairs that there must be.
+        seed: Of the resamples.
+    """
+    number = len(above)
     if number < fewest:
         return None
     chosen = np.random.default_rng(seed).integers(number, size=(NUM_RESAMPLES, number))
-    means = sums[chosen].sum(axis=1) / totals[chosen].sum(axis=1)
+    ratios = above[chosen].sum(axis=1) / below[chosen].sum(axis=1)
     level = _NORMAL.cdf(-math.sqrt(number / (number - 1)) * _student_t(number - 1))
-    return float(np.quantile(means, level)), float(np.quantile(means, 1.0 - level))
+    return float(np.quantile(ratios, level)), float(np.quantile(ratios, 1.0 - level))
 
 
 def _student_t(freedom: int) -> float:

@@ -17,6 +17,7 @@
 * ``world_few_steps`` - stage 2: a few-step student, with reward feedback.
 * ``world_feedback`` - those rewards, and what is measured against cheating them.
 * ``world_truth`` - how true a model of the world is.
+* ``world_figures`` - a student's figures over its teacher's, with intervals.
 * ``stages`` - roads of several stages, and their table.
 * ``world_reproduce`` - the whole road, from nothing to a few-step student.
 * ``video_batches`` - clips of video files, encoded as they are read.
@@ -35,6 +36,7 @@ from rufous.recipes import (
     world_clips,
     world_curation_gain,
     world_few_steps,
+    world_figures,
     world_latents,
     world_pruning,
     world_recovery,
@@ -62,6 +64,7 @@ RECIPES: dict[str, Recipe] = {
         world_recovery.RECIPE,
         world_few_steps.RECIPE,
         world_truth.RECIPE,
+        world_figures.RECIPE,
         world_reproduce.RECIPE,
         world_ablation.RECIPE,
         world_ship.RECIPE,

@@ -30,7 +30,7 @@ class WorldRecoveryConfig(RecoveryConfig):
     student: str = "runs/world_pruned"
     sets: tuple[WorldSet, ...] = (SIXTEEN, TWENTY_SIX)
     objective: StructuralConfig = field(
-        default_factory=lambda: StructuralConfig(guidance=GuidanceRange(3.0, 3.0), feature_weight=0.5)
+        default_factory=lambda: StructuralConfig(guidance=GuidanceRange(2.0, 2.0), feature_weight=0.5)
     )
     """The guidance is the teacher's own, so that the student needs none."""
     train: TrainConfig = field(

@@ -16,7 +16,8 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from safetensors.torch import save_file
 from torch import Tensor
 
 from rufous.checkpoints.lookup import find_release
@@ -26,7 +27,7 @@ from rufous.core.console import logger
 from rufous.core.files import write_text
 from rufous.core.randomness import generator_from
 from rufous.evaluation.frechet import frechet_distance
-from rufous.evaluation.judging import JudgedClip, judge_clip, rightness, truth_figures
+from rufous.evaluation.judging import JudgedClip, judge_clip, motions, rightness, truth_figures
 from rufous.perception.video_text import embed
 from rufous.pipelines.loading import load
 from rufous.pipelines.text_to_video import TextToVideoPipeline
@@ -37,6 +38,7 @@ from rufous.video.frames import to_uint8, video_from_frames
 from rufous.world.dataset import WorldClip, WorldClips
 from rufous.world.scene import Level, Split
 
+FEATURES_FILE = "features.safetensors"
 _log = logger(__name__)
 
 
@@ -70,36 +72,47 @@ class Sample:
     judged: JudgedClip
 
 
-def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> dict[str, object]:
+@dataclass(frozen=True)
+class Judged:
+    """Figures of one model, and what they were taken from."""
+
+    report: dict[str, object]
+    features: tuple[Float[Tensor, "n e"], Float[Tensor, "n e"]] | None
+    """Of the clips that were made and of the real ones, in the order of ``right_by_clip``, if asked for."""
+
+
+def judge_model(pipe: TextToVideoPipeline, config: WorldTruthConfig) -> Judged:
     """Figures of one model: for ``seen`` and ``held_out`` the share that is right of each attribute, and of
     each motion the share that moves so; for both together the Frechet distance if asked for, and the seconds
     that one clip took in each stage, unless it was made beside another process. ``right_by_clip`` has 1 for
-    each prompt whose clip shows all of it, in an order that depends on the settings alone.
+    each prompt whose clip shows all of it, and ``motion_by_clip`` how much each moves, in an order that
+    depends on the settings alone.
 
     Processes that torchrun started share the clips, and each gets the figures of all of them.
     """
     report: dict[str, object] = {}
-    right: dict[str, list[int]] = {}
+    right, moved = dict[str, list[int]](), dict[str, list[float]]()
     features: list[tuple[Tensor, Tensor]] = []
     seconds: dict[str, float] = {}
     splits: tuple[tuple[Split, str], ...] = (("train", "seen"), ("held_out", "held_out"))
     for split, name in splits:
         samples, taken = samples_of(pipe, config, split)
         told = gathered([(each.index, each.real.scene.things[0].motion, each.judged) for each in samples])
-        _, motions, judged = zip(*sorted(told, key=lambda each: each[0]), strict=True)
-        report[name] = {**truth_figures(judged), "motion_by_name": _by_motion(motions, judged)}
+        _, names, judged = zip(*sorted(told, key=lambda each: each[0]), strict=True)
+        report[name] = {**truth_figures(judged), "motion_by_name": _by_motion(names, judged)}
         right[name] = [int(value) for value in rightness(judged)]
+        moved[name] = [round(value, 4) for value in motions(judged)]
         for stage, value in taken.items():
             seconds[stage] = round(seconds.get(stage, 0.0) + value / 2, 4)
         if config.features is not None:
             features.append(_features(find_release(config.features), samples, pipe.device))
     if seconds and world_size() == 1:
         report["seconds_per_clip"] = seconds
-    if features:
-        made, real = (torch.cat(gathered([part[side] for part in features])) for side in (0, 1))
-        report["frechet"] = round(frechet_distance(made, real), 5)
-    report["right_by_clip"] = right
-    return report
+    report |= {"right_by_clip": right, "motion_by_clip": moved}
+    if not features:
+        return Judged(report, None)
+    made, real = (torch.cat([part[side] for part in features]) for side in (0, 1))
+    return Judged({**report, "frechet": round(frechet_distance(made, real), 5)}, (made, real))
 
 
 def samples_of(
@@ -134,10 +147,13 @@ def _by_motion(motions: Sequence[str], judged: Sequence[JudgedClip]) -> dict[str
 
 
 def _features(release: Path, samples: Sequence[Sample], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Embeddings of the clips that were made, and of the real ones."""
+    """Embeddings of the clips that were made, and of the real ones, by index; of all processes."""
     model, stride = load_video_text(release, device=device)
     made, real = [each.made for each in samples], [each.real.frames for each in samples]
-    return embed(model, made, stride), embed(model, real, stride)
+    embedded = (embed(model, made, stride), embed(model, real, stride))
+    told = gathered(list(zip([each.index for each in samples], *embedded, strict=True)))
+    _, *both = zip(*sorted(told, key=lambda each: each[0]), strict=True)
+    return torch.stack(both[0]), torch.stack(both[1])
 
 
 def _generated(
@@ -178,16 +194,20 @@ def _decoded(pipe: TextToVideoPipeline, real: list[WorldClip]) -> tuple[list[Ten
 
 
 def run(config: WorldTruthConfig, run_dir: Path, device: torch.device) -> Path:
-    """Judge, write ``run_dir/truth.json`` and log the shares."""
+    """Judge, write ``run_dir/truth.json`` (and the features, if asked for) and log the shares."""
     path = run_dir / "truth.json"
     with joined(device) as processes:
         pipe = load(config.model, device=str(processes.device))
-        report = judge_model(pipe, config)
+        judged = judge_model(pipe, config)
         if processes.is_first:
-            for name, row in report.items():
-                if name != "right_by_clip":
+            for name, row in judged.report.items():
+                if not name.endswith("_by_clip"):
                     _log.info("%s: %s", name, row)
-            result = {"config": to_json_dict(config), "manifest_id": pipe.manifest.id, **report}
+            run_dir.mkdir(parents=True, exist_ok=True)
+            if judged.features is not None:
+                made, real = judged.features
+                save_file({"made": made, "real": real}, run_dir / FEATURES_FILE)
+            result = {"config": to_json_dict(config), "manifest_id": pipe.manifest.id, **judged.report}
             write_text(path, json.dumps(result, indent=1) + "\n")
     return path
 
