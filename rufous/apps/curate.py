@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from rufous.apps.outputs import check_folder
 from rufous.apps.progress import count_bar, step_bar, timed, timing_line
 
 if TYPE_CHECKING:
+    from rufous.data.clip import Clip
     from rufous.data.engine import Curated, Progress
     from rufous.data.executor import Executor
     from rufous.data.presets import Plan
@@ -28,7 +29,9 @@ LINE_EVERY_S = 30.0
 
 
 def curate(
-    source: Annotated[Path, typer.Argument(help="Folder of videos, or a list: .jsonl or .csv.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of videos, or a list or manifest: .jsonl, .csv or .parquet.")
+    ],
     settings: Annotated[
         list[str] | None, typer.Argument(help="Settings of stages: stage.setting=value ...")
     ] = None,
@@ -51,6 +54,9 @@ def curate(
         typer.Option("--filter", help="NAME>=VALUE, NAME<=VALUE, NAME>=N% or NAME!=TAG, in quotes; repeats."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="For a list: the folder its sources lie below.")] = None,
+    with_dropped: Annotated[
+        bool, typer.Option("--with-dropped", help="Of a manifest: take the rows too that a run dropped.")
+    ] = False,
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     address: Annotated[str | None, typer.Option(help="For ray: of a cluster; else one starts here.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Workers; else one a core.")] = None,
@@ -87,12 +93,13 @@ def curate(
         from rufous.data.run_lock import locked
         from rufous.data.scan import scan
     _check_exports(export or [])
-    plan = _plan(preset, stages, also, settings or [], filters or [], timeout)
+    _check_source(source, output)
     with timed(seconds, "scan"):
-        found = scan(source, root=root)
+        found = scan(source, root=root, with_dropped=with_dropped)
+    plan = _plan(preset, stages, also, settings or [], filters or [], timeout, found.clips)
     workers = _executor(executor, address, jobs or os.cpu_count() or 1, timeout)
     if not quiet:
-        _say_left_out(plan)
+        _say_left_out(plan, found)
     made_with = _made_with(plan, preset if stages is None else None)
     manifest, not_cut = output / "manifest.parquet", dict[str, str]()
     # 2. the work
@@ -169,6 +176,7 @@ def _plan(
     settings: list[str],
     filters: list[str],
     timeout_s: float,
+    clips: "Sequence[Clip]",
 ) -> "Plan":
     from rufous.data.filters import parse_filter
     from rufous.data.presets import PRESETS, make_plan, parse_steps, with_stages
@@ -187,7 +195,7 @@ def _plan(
     added = _names(also)
     steps = with_stages(steps, added)
     chosen = [parse_filter(text) for text in filters]
-    plan = make_plan(steps, settings=settings, filters=chosen, timeout_s=timeout_s)
+    plan = make_plan(steps, settings=settings, filters=chosen, timeout_s=timeout_s, clips=clips)
     for name, reason in plan.left_out.items():
         if stages is not None or name in added:
             raise ValueError(f"{name} was asked for and cannot run here: {reason}")
@@ -261,6 +269,13 @@ def _check_exports(exports: list[str]) -> None:
         raise ValueError(f"--export {wrong[0]} is unknown: use {', '.join(known)}")
 
 
+def _check_source(source: Path, output: Path) -> None:
+    """Refuse the rows that a run is to replace: those that it leaves out would be lost."""
+    written = ("manifest.parquet", "clips.jsonl", "clips.csv")
+    if source.name in written and source.parent.resolve() == output.resolve():
+        raise ValueError(f"{source} is what this run would replace: give another folder with -o")
+
+
 def _write_exports(output: Path, curated: "Curated", exports: list[str]) -> dict[str, str]:
     """Write what can be written; of the others, the reason."""
     from rufous.data.manifest import write_manifest
@@ -325,7 +340,9 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
-def _say_left_out(plan: "Plan") -> None:
+def _say_left_out(plan: "Plan", found: "Scan") -> None:
+    if found.num_dropped:
+        typer.echo(f"{found.num_dropped} rows that a run dropped stay out: --with-dropped", err=True)
     for name, reason in plan.left_out.items():
         typer.echo(f"left out {name}: {reason}", err=True)
 

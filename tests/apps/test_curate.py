@@ -135,6 +135,42 @@ def test_a_list_keeps_its_captions_and_can_be_exported(videos):
     assert list(read_manifest("out/clips.jsonl")) == list(read_manifest("out/clips.csv")) == kept
 
 
+@pytest.mark.parametrize("name", ["manifest.parquet", "clips.jsonl", "clips.csv"])
+def test_a_manifest_goes_back_into_the_command(videos, capsys, name):
+    exports = ("--export", "jsonl", "--export", "csv")
+    assert run(videos, "-o", "out", *STAGED, *exports, "--filter", "brightness>=50") == cli.DONE
+    before = [clip for clip in read_manifest("out/manifest.parquet") if clip.dropped is None]
+    stages = ("--stages", "contrast,brightness>=80")
+    assert run(f"out/{name}", "-o", "again", *stages, "--no-shards") == cli.DONE
+    told = capsys.readouterr().err
+    assert ("1 rows that a run dropped stay out" in told) == (name == "manifest.parquet")
+    after = list(read_manifest("again/manifest.parquet"))
+    assert [clip.scores for clip in after] == [clip.scores for clip in before]
+    assert [clip.dropped is None for clip in after] == [False, True]
+    assert run(f"out/{name}", "-o", "out", *stages) == cli.USAGE
+    assert "is what this run would replace" in capsys.readouterr().err
+
+
+def test_dropped_rows_of_a_manifest_come_back_when_asked_for(videos):
+    assert run(videos, "-o", "out", *STAGED, "--filter", "brightness>=50", "-q") == cli.DONE
+    arguments = ("--with-dropped", "--stages", "probe,contrast", "--no-shards", "-q")
+    assert run("out/manifest.parquet", "-o", "again", *arguments) == cli.DONE
+    after = list(read_manifest("again/manifest.parquet"))
+    assert [clip.dropped for clip in after] == [None] * 3
+    assert all("brightness" in clip.scores for clip in after)
+
+
+def test_an_uncaptioned_list_can_be_curated_and_filtered_by_its_scores(videos):
+    Path("list.csv").write_text("path,id,relpath,aes\n0.mp4,0,0.mp4,4\n1.mp4,1,1.mp4,6\n2.mp4,2,2.mp4,\n")
+    arguments = ("--root", videos, "-o", "out", *STAGED, "--filter", "aesthetic>=5", "--quiet")
+    assert run("list.csv", *arguments) == cli.DONE
+    assert [clip.dropped for clip in read_manifest("out/manifest.parquet")] == [
+        "aesthetic>=5: 4 is below 5",
+        None,
+        "aesthetic>=5: aesthetic was not measured",
+    ]
+
+
 def test_an_export_that_cannot_be_written_costs_nothing_else(videos, capsys):
     exports = ("--export", "hummingbird", "--export", "jsonl")
     assert run(videos, "-o", "out", *STAGED, *exports) == cli.FAILURE
