@@ -51,7 +51,10 @@ def curate(
     ] = None,
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="NAME>=VALUE, NAME<=VALUE, NAME>=N% or NAME!=TAG, in quotes; repeats."),
+        typer.Option(
+            "--filter",
+            help="NAME>=VALUE, NAME<=VALUE, NAME>=N%, NAME>=N%/folder, NAME!=TAG or these @PATTERN.",
+        ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="For a list: the folder its sources lie below.")] = None,
     with_dropped: Annotated[
@@ -118,7 +121,7 @@ def curate(
                     redo=_names(redo),
                     on_progress=on_progress,
                 )
-            summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
+            summary = _summary(found, curated, made_with, is_dry_run=dry_run)
             told = output / ("dry_run.json" if dry_run else "run.json")
             if not dry_run:
                 with timed(seconds, "write"):
@@ -297,19 +300,23 @@ def _made_with(plan: "Plan", preset: str | None) -> dict[str, Any]:
     """What the rows depend on besides the files."""
     import rufous
     from rufous.core.config import to_json_dict
+    from rufous.data.filters import Filter, TagFilter, filter_to_dict
+    from rufous.data.stage import Licensed
 
     return {
         "rufous_version": rufous.__version__,
         "preset": preset,
         "stages": {stage.name: {"version": stage.version, **to_json_dict(stage)} for stage in plan.stages},
-        "filters": [step.name for step in plan.steps if step not in plan.stages],
+        "filters": [filter_to_dict(step) for step in plan.steps if isinstance(step, Filter | TagFilter)],
         "left_out": dict(plan.left_out),
     }
 
 
 def _summary(
-    found: "Scan", curated: "Curated", plan: "Plan", made_with: dict[str, Any], *, is_dry_run: bool
+    found: "Scan", curated: "Curated", made_with: dict[str, Any], *, is_dry_run: bool
 ) -> dict[str, Any]:
+    from rufous.data.filters import filter_to_dict
+
     return {
         **made_with,
         "root": str(found.root),
@@ -318,7 +325,7 @@ def _summary(
         "num_kept": len(curated.kept),
         "filters": [
             {
-                "name": each.filter.name,
+                **filter_to_dict(each.filter),
                 "limits": {group: list(pair) for group, pair in each.limits.items()},
                 "num_alone": each.num_alone,
                 "num_in_order": each.num_in_order,

@@ -88,6 +88,18 @@ def test_filters_may_stand_among_stages(videos):
     assert ["contrast" in clip.scores for clip in clips] == [False, True, True]
 
 
+def test_percentiles_of_each_folder_are_taken_and_recorded(videos):
+    write_clips(videos / "more", 3)
+    arguments = (*STAGED, "--filter", "brightness>=10%/folder", "--filter", "contrast>=0@more/*")
+    assert run(videos, "-o", "out", *arguments, "--no-shards", "-q") == cli.DONE
+    kept = {clip.source: clip.dropped is None for clip in read_manifest("out/manifest.parquet")}
+    assert [name for name in kept if not kept[name]] == ["0.mp4", "more/0.mp4"]
+    written = manifest_metadata("out/manifest.parquet")["filters"]
+    assert [each["name"] for each in written] == ["brightness>=10%/folder", "contrast>=0@more/*"]
+    assert (written[0]["per"], written[1]["sources"]) == ("folder", "more/*")
+    assert set(json.loads(Path("out/run.json").read_text())["filters"][0]["limits"]) == {"", "more"}
+
+
 def test_a_filter_that_would_drop_all_leaves_what_is_there(videos, capsys):
     assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
     before = Path("out/manifest.parquet").read_bytes()
