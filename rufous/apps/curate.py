@@ -104,6 +104,8 @@ def curate(
     if not quiet:
         _say_left_out(plan, found)
     made_with = _made_with(plan, preset if stages is None else None)
+    for name, licence in made_with["licences"].items():  # a worker's log may be seen by nobody
+        typer.echo(f"{name}: {licence}", err=True)
     manifest, not_cut = output / "manifest.parquet", dict[str, str]()
     # 2. the work
     with locked(output), _stopped_by_signal():
@@ -246,22 +248,26 @@ def _progress(num_clips: int, *, quiet: bool) -> "Iterator[Callable[[Progress], 
 
     def tell(progress: "Progress") -> None:
         nonlocal last
-        show(progress.source[-40:], progress.num_done, progress.num_clips)
+        show(f"{_rate(progress)} {progress.source[-30:]}", progress.num_done, progress.num_clips)
         if not quiet and not is_terminal and time.monotonic() - last >= LINE_EVERY_S:
             last = time.monotonic()
             typer.echo(_progress_line(progress), err=True)
 
     is_terminal = sys.stderr.isatty()
-    with count_bar(num_clips, visible=not quiet, what="curate") as show:
+    with count_bar(num_clips, visible=not quiet, what="curate", tells_eta=False) as show:
         yield tell
 
 
 def _progress_line(progress: "Progress") -> str:
-    eta = "" if progress.eta_s is None else f", about {progress.eta_s / 60:.1f} min left"
     return (
-        f"{progress.num_done} of {progress.num_clips} clips ({progress.num_known} known), "
-        f"{progress.clips_per_s:.2f} a second{eta}"
+        f"{progress.num_done} of {progress.num_clips} clips ({progress.num_known} known), {_rate(progress)}"
     )
+
+
+def _rate(progress: "Progress") -> str:
+    """Of the clips that are worked on: those that are known take no time."""
+    eta = "" if progress.eta_s is None else f", about {progress.eta_s / 60:.1f} min left"
+    return f"{progress.clips_per_s:.2f} a second{eta}"
 
 
 def _check_exports(exports: list[str]) -> None:
@@ -309,6 +315,7 @@ def _made_with(plan: "Plan", preset: str | None) -> dict[str, Any]:
         "stages": {stage.name: {"version": stage.version, **to_json_dict(stage)} for stage in plan.stages},
         "filters": [filter_to_dict(step) for step in plan.steps if isinstance(step, Filter | TagFilter)],
         "left_out": dict(plan.left_out),
+        "licences": {stage.name: stage.licence for stage in plan.stages if isinstance(stage, Licensed)},
     }
 
 

