@@ -171,28 +171,30 @@ def _neighbours(
 
 
 def _tags(outcome: FilterOutcome, value: str, clips: Sequence[Clip], root: Path) -> str:
-    """How many clips have each name, and some of those that are kept and dropped, of each name one first."""
+    """How many clips have each name, and some of those that the filter keeps and drops."""
     tagged = [(clip.tags[value], clip) for clip in clips if value in clip.tags]
     if not tagged:
         return f'<h3>{escape(outcome.filter.name)}</h3>\n<p class="soft">No clip has this tag.</p>\n'
-    tagged.sort(key=lambda each: dropped_by(each[1]) not in ("", outcome.filter.name))  # others' own go last
-    seen: Counter[tuple[bool, str]] = Counter()
-    ranked: dict[bool, list[tuple[int, str, Clip]]] = {True: [], False: []}
+    by_side: dict[str, list[tuple[str, Clip]]] = {"kept": [], "dropped": []}
     for tag, clip in tagged:
-        is_kept = outcome.filter.refusal(clip, outcome.limits) is None
-        ranked[is_kept].append((seen[is_kept, tag], tag, clip))
-        seen[is_kept, tag] += 1
-    rows = "".join(
-        _row_of_clips(
-            name,
-            "some of them",
-            [each[1:] for each in sorted(ranked[is_kept], key=lambda each: each[:2])],
-            outcome,
-            root,
-        )
-        for name, is_kept in (("kept", True), ("dropped", False))
-    )
-    return _reasons(outcome.filter.name, Counter(tag for tag, _ in tagged), level=3) + rows
+        side = "kept" if outcome.filter.refusal(clip, outcome.limits) is None else "dropped"
+        by_side[side].append((tag, clip))
+    rows = [
+        _row_of_clips(side, "some of them", _varied(found, outcome), outcome, root)
+        for side, found in by_side.items()
+    ]
+    return _reasons(outcome.filter.name, Counter(tag for tag, _ in tagged), level=3) + "".join(rows)
+
+
+def _varied(tagged: Sequence[tuple[str, Clip]], outcome: FilterOutcome) -> list[tuple[str, Clip]]:
+    """One clip of each name, then a second, and so on; last those that other filters took."""
+    seen: Counter[tuple[bool, str]] = Counter()
+    ranked: list[tuple[bool, int, str, Clip]] = []
+    for tag, clip in tagged:
+        is_others = dropped_by(clip) not in ("", outcome.filter.name)
+        ranked.append((is_others, seen[is_others, tag], tag, clip))
+        seen[is_others, tag] += 1
+    return [(tag, clip) for _, _, tag, clip in sorted(ranked, key=lambda each: each[:3])]
 
 
 def _row_of_clips(
