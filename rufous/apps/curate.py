@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ from rufous.apps.outputs import check_folder
 from rufous.apps.progress import count_bar, step_bar, timed, timing_line
 
 if TYPE_CHECKING:
+    from rufous.data.clip import Clip
     from rufous.data.engine import Curated, Progress
     from rufous.data.executor import Executor
     from rufous.data.presets import Plan
@@ -28,7 +29,9 @@ LINE_EVERY_S = 30.0
 
 
 def curate(
-    source: Annotated[Path, typer.Argument(help="Folder of videos, or a list: .jsonl or .csv.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of videos, or a list or manifest: .jsonl, .csv or .parquet.")
+    ],
     settings: Annotated[
         list[str] | None, typer.Argument(help="Settings of stages: stage.setting=value ...")
     ] = None,
@@ -48,9 +51,15 @@ def curate(
     ] = None,
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="NAME>=VALUE, NAME<=VALUE, NAME>=N% or NAME!=TAG, in quotes; repeats."),
+        typer.Option(
+            "--filter",
+            help="NAME>=VALUE, NAME<=VALUE, NAME>=N%, NAME>=N%/folder, NAME!=TAG or these @PATTERN.",
+        ),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="For a list: the folder its sources lie below.")] = None,
+    with_dropped: Annotated[
+        bool, typer.Option("--with-dropped", help="Of a manifest: take the rows too that a run dropped.")
+    ] = False,
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     address: Annotated[str | None, typer.Option(help="For ray: of a cluster; else one starts here.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Workers; else one a core.")] = None,
@@ -87,13 +96,16 @@ def curate(
         from rufous.data.run_lock import locked
         from rufous.data.scan import scan
     _check_exports(export or [])
-    plan = _plan(preset, stages, also, settings or [], filters or [], timeout)
+    _check_source(source, output)
     with timed(seconds, "scan"):
-        found = scan(source, root=root)
+        found = scan(source, root=root, with_dropped=with_dropped)
+    plan = _plan(preset, stages, also, settings or [], filters or [], timeout, found.clips)
     workers = _executor(executor, address, jobs or os.cpu_count() or 1, timeout)
     if not quiet:
-        _say_left_out(plan)
+        _say_left_out(plan, found)
     made_with = _made_with(plan, preset if stages is None else None)
+    for name, licence in made_with["licences"].items():  # a worker's log may be seen by nobody
+        typer.echo(f"{name}: {licence}", err=True)
     manifest, not_cut = output / "manifest.parquet", dict[str, str]()
     # 2. the work
     with locked(output), _stopped_by_signal():
@@ -111,7 +123,7 @@ def curate(
                     redo=_names(redo),
                     on_progress=on_progress,
                 )
-            summary = _summary(found, curated, plan, made_with, is_dry_run=dry_run)
+            summary = _summary(found, curated, made_with, is_dry_run=dry_run)
             told = output / ("dry_run.json" if dry_run else "run.json")
             if not dry_run:
                 with timed(seconds, "write"):
@@ -169,6 +181,7 @@ def _plan(
     settings: list[str],
     filters: list[str],
     timeout_s: float,
+    clips: "Sequence[Clip]",
 ) -> "Plan":
     from rufous.data.filters import parse_filter
     from rufous.data.presets import PRESETS, make_plan, parse_steps, with_stages
@@ -187,7 +200,7 @@ def _plan(
     added = _names(also)
     steps = with_stages(steps, added)
     chosen = [parse_filter(text) for text in filters]
-    plan = make_plan(steps, settings=settings, filters=chosen, timeout_s=timeout_s)
+    plan = make_plan(steps, settings=settings, filters=chosen, timeout_s=timeout_s, clips=clips)
     for name, reason in plan.left_out.items():
         if stages is not None or name in added:
             raise ValueError(f"{name} was asked for and cannot run here: {reason}")
@@ -235,22 +248,26 @@ def _progress(num_clips: int, *, quiet: bool) -> "Iterator[Callable[[Progress], 
 
     def tell(progress: "Progress") -> None:
         nonlocal last
-        show(progress.source[-40:], progress.num_done, progress.num_clips)
+        show(f"{_rate(progress)} {progress.source[-30:]}", progress.num_done, progress.num_clips)
         if not quiet and not is_terminal and time.monotonic() - last >= LINE_EVERY_S:
             last = time.monotonic()
             typer.echo(_progress_line(progress), err=True)
 
     is_terminal = sys.stderr.isatty()
-    with count_bar(num_clips, visible=not quiet, what="curate") as show:
+    with count_bar(num_clips, visible=not quiet, what="curate", tells_eta=False) as show:
         yield tell
 
 
 def _progress_line(progress: "Progress") -> str:
-    eta = "" if progress.eta_s is None else f", about {progress.eta_s / 60:.1f} min left"
     return (
-        f"{progress.num_done} of {progress.num_clips} clips ({progress.num_known} known), "
-        f"{progress.clips_per_s:.2f} a second{eta}"
+        f"{progress.num_done} of {progress.num_clips} clips ({progress.num_known} known), {_rate(progress)}"
     )
+
+
+def _rate(progress: "Progress") -> str:
+    """Of the clips that are worked on: those that are known take no time."""
+    eta = "" if progress.eta_s is None else f", about {progress.eta_s / 60:.1f} min left"
+    return f"{progress.clips_per_s:.2f} a second{eta}"
 
 
 def _check_exports(exports: list[str]) -> None:
@@ -259,6 +276,13 @@ def _check_exports(exports: list[str]) -> None:
     known = ("jsonl", "csv", *LAYOUTS)
     if wrong := [each for each in exports if each not in known]:
         raise ValueError(f"--export {wrong[0]} is unknown: use {', '.join(known)}")
+
+
+def _check_source(source: Path, output: Path) -> None:
+    """Refuse the rows that a run is to replace: those that it leaves out would be lost."""
+    written = ("manifest.parquet", "clips.jsonl", "clips.csv")
+    if source.name in written and source.parent.resolve() == output.resolve():
+        raise ValueError(f"{source} is what this run would replace: give another folder with -o")
 
 
 def _write_exports(output: Path, curated: "Curated", exports: list[str]) -> dict[str, str]:
@@ -282,19 +306,24 @@ def _made_with(plan: "Plan", preset: str | None) -> dict[str, Any]:
     """What the rows depend on besides the files."""
     import rufous
     from rufous.core.config import to_json_dict
+    from rufous.data.filters import Filter, TagFilter, filter_to_dict
+    from rufous.data.stage import Licensed
 
     return {
         "rufous_version": rufous.__version__,
         "preset": preset,
         "stages": {stage.name: {"version": stage.version, **to_json_dict(stage)} for stage in plan.stages},
-        "filters": [step.name for step in plan.steps if step not in plan.stages],
+        "filters": [filter_to_dict(step) for step in plan.steps if isinstance(step, Filter | TagFilter)],
         "left_out": dict(plan.left_out),
+        "licences": {stage.name: stage.licence for stage in plan.stages if isinstance(stage, Licensed)},
     }
 
 
 def _summary(
-    found: "Scan", curated: "Curated", plan: "Plan", made_with: dict[str, Any], *, is_dry_run: bool
+    found: "Scan", curated: "Curated", made_with: dict[str, Any], *, is_dry_run: bool
 ) -> dict[str, Any]:
+    from rufous.data.filters import filter_to_dict
+
     return {
         **made_with,
         "root": str(found.root),
@@ -303,7 +332,7 @@ def _summary(
         "num_kept": len(curated.kept),
         "filters": [
             {
-                "name": each.filter.name,
+                **filter_to_dict(each.filter),
                 "limits": {group: list(pair) for group, pair in each.limits.items()},
                 "num_alone": each.num_alone,
                 "num_in_order": each.num_in_order,
@@ -325,7 +354,9 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
     write_text(path, json.dumps(values, indent=1) + "\n")
 
 
-def _say_left_out(plan: "Plan") -> None:
+def _say_left_out(plan: "Plan", found: "Scan") -> None:
+    if found.num_dropped:
+        typer.echo(f"{found.num_dropped} rows that a run dropped stay out: --with-dropped", err=True)
     for name, reason in plan.left_out.items():
         typer.echo(f"left out {name}: {reason}", err=True)
 

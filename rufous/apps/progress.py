@@ -31,7 +31,9 @@ def step_bar(total: int, *, visible: bool, what: str = "denoise") -> Iterator[Ca
 
 
 @contextmanager
-def count_bar(total: int, *, visible: bool, what: str) -> Iterator[Callable[[str, int, int], None]]:
+def count_bar(
+    total: int, *, visible: bool, what: str, tells_eta: bool = True
+) -> Iterator[Callable[[str, int, int], None]]:
     """A bar on a terminal; the yielded function is told its label, how many steps are done, and of how many.
 
     There may turn out to be more steps. When all are done, further ones begin at 0.
@@ -40,13 +42,14 @@ def count_bar(total: int, *, visible: bool, what: str) -> Iterator[Callable[[str
         total: Steps until it is full.
         visible: False shows nothing, as where stderr is no terminal.
         what: The label until the first step.
+        tells_eta: Whether the time that is left is told, by the pace of all steps; labels may know better.
     """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        *([TimeRemainingColumn()] if tells_eta else []),
     )
     console = Console(stderr=True)
     with Progress(

@@ -1,6 +1,7 @@
 """Imports of packages that only an extra brings, with an error that says how to install them."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from rufous.core.errors import MissingDependencyError
@@ -20,7 +21,19 @@ def require(module: str, *, extra: str | None = None, package: str | None = None
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        wanted = f"'rufous[{extra}]'" if extra else package or module
-        raise MissingDependencyError(
-            f"this needs the package {module!r}, which is not installed: pip install {wanted}"
-        ) from error
+        raise MissingDependencyError(_how_to_get(module, extra, package)) from error
+
+
+def missing_package(module: str, *, extra: str | None = None, package: str | None = None) -> str | None:
+    """How to get a package that is not installed, with the arguments of ``require``; None if it is.
+
+    Imports nothing.
+    """
+    if importlib.util.find_spec(module) is not None:
+        return None
+    return _how_to_get(module, extra, package)
+
+
+def _how_to_get(module: str, extra: str | None, package: str | None) -> str:
+    wanted = f"'rufous[{extra}]'" if extra else package or module
+    return f"this needs the package {module!r}, which is not installed: pip install {wanted}"

@@ -5,6 +5,7 @@
 * ``stage`` - what a stage of curation is.
 * ``stages`` - the stages themselves, each in a file of its name.
 * ``scan`` - a folder or list to clips.
+* ``known_before`` - what clips bring from there into a run.
 * ``presets`` - what to measure and keep, by name, and how that becomes a run's steps.
 * ``filters`` - which clips stay, by thresholds, percentiles and names.
 * ``engine`` - clips through stages and filters.
@@ -34,7 +35,8 @@
 * ``bucket_sampler``, ``bucket_batches`` - the order of a bucketed training, and its batches.
 * ``curated_clips`` - training clips from a curated manifest.
 * ``shards`` - a cache of encoded clips.
-* ``records`` - lists of captioned clips: JSON lines, or CSV as published recipes have it.
+* ``list_rows`` - rows of a list of clips: JSON lines, or CSV as published recipes have it.
+* ``records`` - lists of captioned clips, as a training reads them.
 * ``video_clips`` - training clips by index, drawn from such files at a random stride and start.
 """
 

@@ -252,6 +252,8 @@ class _Walk:
     def _key(self, clip: Clip, position: int) -> str:
         what = clip.content_id or [self._task.file_key, clip.start_s, clip.end_s]
         told: list[Any] = [what, clip.captions.get("original", ""), self._chain.keys[position]]
+        if clip.brought:
+            told.append(clip.brought)
         if self._chain.reads_sets[position]:
             told += [dict(clip.scores), dict(clip.tags)]
         return _digest(told)

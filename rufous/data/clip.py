@@ -35,6 +35,8 @@ class Clip:
     """What went wrong, by stage."""
     dropped: str | None = None
     """``stage: reason`` of the stage or filter that dropped it; None while it is kept."""
+    brought: str = field(default="", compare=False, repr=False)
+    """A hash of what a list or manifest told of it, while a run works on it; see ``known_before``."""
     media: ClipMedia | None = field(default=None, compare=False, repr=False)
     """Its frames while a worker holds it; no manifest stores them."""
 
@@ -97,7 +99,7 @@ class Clip:
         return self if self.dropped is not None else replace(self, dropped=f"{stage}: {reason}")
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the media, as JSON has it."""
+        """All that a manifest stores, as JSON has it."""
         return {
             "source": self.source,
             "start_s": self.start_s,

@@ -1,5 +1,5 @@
 """A curation as one HTML file: what came in and what stayed, and for each filter its histogram with the clips
-that lie nearest to its limit on both sides."""
+that lie nearest to its limits on both sides, or for names some clips of each."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,14 @@ from rufous.core.files import write_text
 from rufous.core.html_page import named_list, page, picture, table
 from rufous.data.clip import Clip
 from rufous.data.engine import Curated
-from rufous.data.filters import Filter, FilterOutcome, Limits, dropped_by, value_of
+from rufous.data.filters import Filter, FilterOutcome, Limits, TagFilter, dropped_by, value_of
 from rufous.data.histogram import histogram
 from rufous.data.media import ClipMedia, MediaSettings
 from rufous.data.scan import ScanProblem
 
 NUM_NEIGHBOURS = 3
+MAX_GROUPS = 8
+"""Folders or files whose own limits are shown with clips: those of which most is taken."""
 NUM_FRAMES = 4
 FRAME_PX = 96
 """Shorter side of a frame."""
@@ -108,12 +110,12 @@ def _limits_text(outcome: FilterOutcome) -> str:
 
 
 def _filter(outcome: FilterOutcome, clips: Sequence[Clip], root: Path) -> str:
-    """Histogram and neighbours of one filter, over the clips that have its value."""
+    """Histogram and neighbours of one filter, over the clips that it looks at and that have its value."""
     filter_ = outcome.filter
-    if not isinstance(filter_, Filter):
-        tags = Counter(clip.tags[filter_.value] for clip in clips if filter_.value in clip.tags)
-        return _reasons(filter_.name, tags, level=3)
-    valued = [(value, clip) for clip in clips if (value := value_of(clip, filter_.value)) is not None]
+    looked_at = [clip for clip in clips if filter_.looks_at(clip)]
+    if isinstance(filter_, TagFilter):
+        return _tags(outcome, filter_.value, looked_at, root)
+    valued = [(value, clip) for clip in looked_at if (value := value_of(clip, filter_.value)) is not None]
     if not valued:
         return f'<h3>{escape(filter_.name)}</h3>\n<p class="soft">No clip has this value.</p>\n'
     drawn = histogram(
@@ -121,13 +123,33 @@ def _filter(outcome: FilterOutcome, clips: Sequence[Clip], root: Path) -> str:
         limits=_drawn_limits(outcome.limits),
         title=f"clips by {filter_.value}",
     )
+    groups = _by_group(filter_, valued)
+    shown = sorted(outcome.limits, key=lambda group: (-_num_taken(outcome, groups.get(group, [])), group))
     nearest = [
-        _neighbours(valued, limit, is_minimum=side == 0, group=group, outcome=outcome, root=root)
-        for group, pair in list(outcome.limits.items())[:1]
-        for side, limit in enumerate(pair)
+        _neighbours(
+            groups.get(group, []), limit, is_minimum=side == 0, group=group, outcome=outcome, root=root
+        )
+        for group in shown[:MAX_GROUPS]
+        for side, limit in enumerate(outcome.limits[group])
         if limit is not None
     ]
-    return f'<h3>{escape(filter_.name)}</h3>\n<div class="plots">{drawn}</div>\n{"".join(nearest)}'
+    more = len(shown) - MAX_GROUPS
+    rest = f'<p class="soft">and {more} more groups; their limits are in run.json</p>\n' if more > 0 else ""
+    return f'<h3>{escape(filter_.name)}</h3>\n<div class="plots">{drawn}</div>\n{"".join(nearest)}{rest}'
+
+
+Valued = list[tuple[float, Clip]]
+
+
+def _by_group(filter_: Filter, valued: Valued) -> dict[str, Valued]:
+    groups: dict[str, Valued] = {}
+    for value, clip in valued:
+        groups.setdefault(filter_.group(clip), []).append((value, clip))
+    return groups
+
+
+def _num_taken(outcome: FilterOutcome, valued: Valued) -> int:
+    return sum(outcome.filter.refusal(clip, outcome.limits) is not None for _, clip in valued)
 
 
 def _drawn_limits(limits: Mapping[str, Limits]) -> list[float]:
@@ -135,37 +157,62 @@ def _drawn_limits(limits: Mapping[str, Limits]) -> list[float]:
 
 
 def _neighbours(
-    valued: Sequence[tuple[float, Clip]],
-    limit: float,
-    *,
-    is_minimum: bool,
-    group: str,
-    outcome: FilterOutcome,
-    root: Path,
+    valued: Valued, limit: float, *, is_minimum: bool, group: str, outcome: FilterOutcome, root: Path
 ) -> str:
-    """The clips nearest to a limit on either side."""
-    assert isinstance(outcome.filter, Filter)
-    own = [(value, clip) for value, clip in valued if outcome.filter.group(clip) == group]
-    near = sorted(own, key=lambda each: (abs(each[0] - limit), each[1].place))
-    inside = [each for each in near if (each[0] >= limit) == is_minimum or each[0] == limit][:NUM_NEIGHBOURS]
-    outside = [each for each in near if each[0] != limit and (each[0] >= limit) != is_minimum][
-        :NUM_NEIGHBOURS
-    ]
+    """The clips of a group nearest to a limit on either side."""
+    near = sorted(valued, key=lambda each: (abs(each[0] - limit), each[1].place))
+    inside = [each for each in near if (each[0] >= limit) == is_minimum or each[0] == limit]
+    outside = [each for each in near if each[0] != limit and (each[0] >= limit) != is_minimum]
     told = f"nearest to {limit:.4g}" + (f" in {group}" if group else "")
     return "".join(
-        f'<p>{name}, {escape(told)}:</p>\n<div class="neighbours {name}">'
-        f"{''.join(_figure(value, clip, outcome, root) for value, clip in found)}</div>\n"
+        _row_of_clips(name, told, [(f"{value:.4g}", clip) for value, clip in found], outcome, root)
         for name, found in (("kept", inside), ("dropped", outside))
-        if found
     )
 
 
-def _figure(value: float, clip: Clip, outcome: FilterOutcome, root: Path) -> str:
+def _tags(outcome: FilterOutcome, value: str, clips: Sequence[Clip], root: Path) -> str:
+    """How many clips have each name, and some of those that the filter keeps and drops."""
+    tagged = [(clip.tags[value], clip) for clip in clips if value in clip.tags]
+    if not tagged:
+        return f'<h3>{escape(outcome.filter.name)}</h3>\n<p class="soft">No clip has this tag.</p>\n'
+    by_side: dict[str, list[tuple[str, Clip]]] = {"kept": [], "dropped": []}
+    for tag, clip in tagged:
+        side = "kept" if outcome.filter.refusal(clip, outcome.limits) is None else "dropped"
+        by_side[side].append((tag, clip))
+    rows = [
+        _row_of_clips(side, "some of them", _varied(found, outcome), outcome, root)
+        for side, found in by_side.items()
+    ]
+    return _reasons(outcome.filter.name, Counter(tag for tag, _ in tagged), level=3) + "".join(rows)
+
+
+def _varied(tagged: Sequence[tuple[str, Clip]], outcome: FilterOutcome) -> list[tuple[str, Clip]]:
+    """One clip of each name, then a second, and so on; last those that other filters took."""
+    seen: Counter[tuple[bool, str]] = Counter()
+    ranked: list[tuple[bool, int, str, Clip]] = []
+    for tag, clip in tagged:
+        is_others = dropped_by(clip) not in ("", outcome.filter.name)
+        ranked.append((is_others, seen[is_others, tag], tag, clip))
+        seen[is_others, tag] += 1
+    return [(tag, clip) for _, _, tag, clip in sorted(ranked, key=lambda each: each[:3])]
+
+
+def _row_of_clips(
+    name: str, told: str, found: Sequence[tuple[str, Clip]], outcome: FilterOutcome, root: Path
+) -> str:
+    """The first of these clips, each under what the filter sees of it; nothing if there are none."""
+    figures = "".join(_figure(text, clip, outcome, root) for text, clip in found[:NUM_NEIGHBOURS])
+    return (
+        f'<p>{name}, {escape(told)}:</p>\n<div class="neighbours {name}">{figures}</div>\n' if figures else ""
+    )
+
+
+def _figure(text: str, clip: Clip, outcome: FilterOutcome, root: Path) -> str:
     place = clip.source if not clip.start_s else f"{clip.source} from {clip.start_s:.2f} s"
     if clip.dropped is not None and dropped_by(clip) != outcome.filter.name:
         place += f", dropped by {dropped_by(clip)}"
     return (
-        f"<figure>{_strip(clip, root)}<figcaption><b>{value:.4g}</b> "
+        f"<figure>{_strip(clip, root)}<figcaption><b>{escape(text)}</b> "
         f'<span class="soft">{escape(place)}</span></figcaption></figure>\n'
     )
 

@@ -27,6 +27,7 @@ from rufous.data.filters import (
     weigh_filters,
 )
 from rufous.data.journal import Journal
+from rufous.data.known_before import with_known
 from rufous.data.media import MediaSettings
 from rufous.data.stage import SetStage, Stage
 
@@ -95,7 +96,8 @@ def curate(
     its workers, and however often the run was broken off.
 
     Args:
-        clips: What to curate; sources lie below ``root``.
+        clips: What to curate; sources lie below ``root``. What they bring is kept, but for what a stage of
+            the run declares to find.
         steps: In this order.
         root: Folder of the sources.
         executor: Who carries out the stages.
@@ -121,7 +123,8 @@ def curate(
         steps, root=root, executor=executor, journal=journal, media=media or MediaSettings(), redo=redo
     )
     started = time.perf_counter()
-    rows, used = list(clips), list[tuple[AnyFilter, Mapping[str, Limits]]]()
+    stages = [step for step in steps if isinstance(step, Stage | SetStage)]
+    rows, used = [with_known(clip, stages) for clip in clips], list[tuple[AnyFilter, Mapping[str, Limits]]]()
     spared = list[Clip]()  # what filters would have dropped in a dry run
     wanted = _until_last_filter(steps) if is_dry_run else steps
     for step in _passes(wanted, gpu_apart=executor.has_gpu_workers()):

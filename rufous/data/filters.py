@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from rufous.core.config import to_json_dict
 from rufous.core.errors import ConfigError
 from rufous.data.clip import Clip
 
@@ -19,8 +20,13 @@ LENGTH = "length_s"
 """Seconds from the start of a clip to its end."""
 SIGNS = (">=", "<=", "!=")
 """What tells the text of a filter from the name of a stage."""
-_BOUND = re.compile(r"(\w+)\s*(>=|<=)\s*(-?\d+(?:\.\d*)?(?:e-?\d+)?)\s*(%?)", re.IGNORECASE)
-_NAMES = re.compile(r"(\w+)\s*!=\s*([\w,-]+)")
+_WHERE = r"(?:\s*@\s*(\S.*))?"
+_BOUND = re.compile(
+    r"(\w+)\s*(>=|<=)\s*(-?\d+(?:\.\d*)?(?:e-?\d+)?)\s*(%?)(?:/(folder|file))?(\??)" + _WHERE, re.IGNORECASE
+)
+_NAMES = re.compile(r"(\w+)\s*!=\s*([\w,-]+)" + _WHERE)
+_AFTER_NAME = ": "
+"""What ends the name of a stage or filter in ``Clip.dropped``."""
 Limits = tuple[float | None, float | None]
 
 
@@ -59,25 +65,33 @@ class Filter:
             raise ConfigError(f"{percentiles} of {self.value}: percentiles lie between 0 and 100")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ConfigError(f"min={self.min} of {self.value} is above max={self.max}: no clip would stay")
+        if self.per != "all" and not percentiles:
+            raise ConfigError(f"per={self.per!r} of {self.value} is for percentiles, and there is none")
+        _check_pattern(self.sources)
 
     @property
     def name(self) -> str:
-        """As on the command line: ``technical>=0.3``."""
+        """As on the command line, and another for each filter: ``technical>=10%/folder@films/*``."""
         parts = [
-            f">={self.min:g}" if self.min is not None else "",
-            f">={self.min_percentile:g}%" if self.min_percentile is not None else "",
-            f"<={self.max:g}" if self.max is not None else "",
-            f"<={self.max_percentile:g}%" if self.max_percentile is not None else "",
+            f">={_spelled(self.min)}" if self.min is not None else "",
+            f">={_spelled(self.min_percentile)}%" if self.min_percentile is not None else "",
+            f"<={_spelled(self.max)}" if self.max is not None else "",
+            f"<={_spelled(self.max_percentile)}%" if self.max_percentile is not None else "",
         ]
-        where = "" if self.sources == "*" else f" in {self.sources}"
-        return self.value + " ".join(part for part in parts if part) + where
+        per = "" if self.per == "all" else f"/{self.per}"
+        unmeasured = "?" if self.keeps_unmeasured else ""
+        return self.value + " ".join(filter(None, parts)) + per + unmeasured + _where(self.sources)
+
+    def looks_at(self, clip: Clip) -> bool:
+        """Whether the clip is of its sources."""
+        return fnmatchcase(clip.source, self.sources)
 
     def limits(self, clips: Sequence[Clip]) -> dict[str, Limits]:
         """Smallest and largest value that stay, by group; percentiles are taken over ``clips``."""
         values: dict[str, list[float]] = {}
         for clip in clips:
             value = value_of(clip, self.value)
-            if value is not None and fnmatchcase(clip.source, self.sources):
+            if value is not None and self.looks_at(clip):
                 values.setdefault(self.group(clip), []).append(value)
         return {
             group: (
@@ -95,12 +109,12 @@ class Filter:
 
     def is_known(self, clip: Clip) -> bool:
         """Whether the clip has the value, or need not have it."""
-        looks = fnmatchcase(clip.source, self.sources) and not self.keeps_unmeasured
-        return not looks or value_of(clip, self.value) is not None
+        needs_it = self.looks_at(clip) and not self.keeps_unmeasured
+        return not needs_it or value_of(clip, self.value) is not None
 
     def refusal(self, clip: Clip, limits: Mapping[str, Limits]) -> str | None:
         """Why a clip does not pass; None if it does."""
-        if not fnmatchcase(clip.source, self.sources):
+        if not self.looks_at(clip):
             return None
         value = value_of(clip, self.value)
         if value is None:
@@ -125,12 +139,16 @@ class TagFilter:
     def __post_init__(self) -> None:
         if not self.refused:
             raise ConfigError(f"the filter of {self.value} refuses nothing: name a tag")
+        _check_pattern(self.sources)
 
     @property
     def name(self) -> str:
-        """As on the command line: ``camera_motion!=dolly_zoom``."""
-        where = "" if self.sources == "*" else f" in {self.sources}"
-        return f"{self.value}!={','.join(self.refused)}{where}"
+        """As on the command line: ``camera_motion!=dolly_zoom@films/*``."""
+        return f"{self.value}!={','.join(self.refused)}{_where(self.sources)}"
+
+    def looks_at(self, clip: Clip) -> bool:
+        """Whether the clip is of its sources."""
+        return fnmatchcase(clip.source, self.sources)
 
     def limits(self, clips: Sequence[Clip]) -> dict[str, Limits]:
         """Names have none."""
@@ -144,7 +162,7 @@ class TagFilter:
         """Why a clip does not pass; None if it does."""
         tag = clip.tags.get(self.value, "")
         is_refused = not set(self.refused).isdisjoint(tag.split("+"))
-        return f"it is {tag}" if is_refused and fnmatchcase(clip.source, self.sources) else None
+        return f"it is {tag}" if is_refused and self.looks_at(clip) else None
 
 
 AnyFilter = Filter | TagFilter
@@ -163,6 +181,11 @@ class FilterOutcome:
     """Clips that it took after the filters before it."""
     num_left: int
     """Clips that were left after it."""
+
+
+def filter_to_dict(filter_: AnyFilter) -> dict[str, Any]:
+    """All of a filter as JSON has it, its name first."""
+    return {"name": filter_.name, **to_json_dict(filter_)}
 
 
 def value_of(clip: Clip, name: str) -> float | None:
@@ -236,27 +259,48 @@ def weigh_filters(
 
 def dropped_by(clip: Clip) -> str:
     """The stage or filter that dropped a clip; empty while it is kept."""
-    return (clip.dropped or "").partition(": ")[0]
+    return (clip.dropped or "").partition(_AFTER_NAME)[0]
 
 
 def parse_filter(text: str) -> AnyFilter:
     """A filter from the command line.
 
     ``technical>=0.3``, ``flow<=20``, ``technical>=10%`` (drops the lowest tenth),
-    ``camera_motion!=dolly_zoom,roll``.
+    ``camera_motion!=dolly_zoom,roll``; ``technical>=10%/folder`` (of each folder by itself, or ``/file``),
+    ``match>=20?`` (keeps what was not measured), and at the end of any ``@films/*``: of these sources alone.
 
     Raises:
         ConfigError: It is none of these.
     """
     if found := _BOUND.fullmatch(text.strip()):
-        value, sign, number, percent = found.groups()
+        value, sign, number, percent, per, unmeasured, sources = found.groups()
         bound = ("min" if sign == ">=" else "max") + ("_percentile" if percent else "")
-        return Filter(**{"value": value, bound: float(number)})
+        how: dict[str, Any] = {bound: float(number), "per": (per or "all").lower(), "sources": sources or "*"}
+        return Filter(value=value, keeps_unmeasured=bool(unmeasured), **how)
     if found := _NAMES.fullmatch(text.strip()):
-        return TagFilter(value=found[1], refused=tuple(found[2].split(",")))
+        return TagFilter(value=found[1], refused=tuple(found[2].split(",")), sources=found[3] or "*")
     raise ConfigError(
-        f"{text!r} is no filter: write NAME>=NUMBER, NAME<=NUMBER, NAME>=NUMBER% or NAME!=TAG, in quotes"
+        f"{text!r} is no filter: write NAME>=NUMBER, NAME<=NUMBER, NAME>=NUMBER%, NAME>=NUMBER%/folder or "
+        "NAME!=TAG, and @PATTERN behind it for some sources alone, in quotes"
     )
+
+
+def _spelled(number: float) -> str:
+    """A number by as few digits as tell it from all others."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(number)
+
+
+def _where(sources: str) -> str:
+    return "" if sources == "*" else f"@{sources}"
+
+
+def _check_pattern(sources: str) -> None:
+    """Refuse what could not be told from the reason behind a filter's name."""
+    if _AFTER_NAME in f"{sources} " or not sources.strip():
+        raise ConfigError(
+            f"sources={sources!r}: write a pattern without a colon before a space, such as films/*"
+        )
 
 
 def _percentile(values: Sequence[float], percent: float) -> float:

@@ -8,6 +8,7 @@ the clip has no such entry. JSON lines hold clips as ``Clip.to_dict`` has them.
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from rufous.data.clip import Clip
 KINDS = {"info": "info", "score": "scores", "tag": "tags", "caption": "captions", "error": "errors"}
 """Prefix of the columns of each mapping."""
 FIXED = {"source": str, "start_s": float, "end_s": float, "content_id": str, "dropped": str}
+_OF_JSON_ROWS = {"content_id", "dropped", *KINDS.values()}
+"""What no other list of clips has in its JSON lines."""
 ROWS_A_GROUP = 1000
 METADATA_KEY = b"rufous"
 
@@ -57,6 +60,35 @@ def read_manifest(path: Path | str) -> Iterator[Clip]:
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     yield from read(path)
+
+
+def is_manifest(path: Path) -> bool:
+    """Whether a file is laid out as ``write_manifest`` does it, by its suffix and first line."""
+    if path.suffix.lower() == ".parquet":
+        return True
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        line = next((line for line in file if line.strip()), "")
+    if path.suffix.lower() == ".csv":
+        return set(FIXED) <= set(next(csv.reader([line]), []))
+    with suppress(ValueError, RecursionError):
+        row = json.loads(line)
+        return isinstance(row, dict) and not _OF_JSON_ROWS.isdisjoint(row)
+    return False
+
+
+def recorded_root(path: Path) -> Path:
+    """The folder that a manifest's sources start from: what ``run.json`` beside it says, or its own.
+
+    Raises:
+        ValueError: ``run.json`` is damaged.
+    """
+    told = path.with_name("run.json")
+    if not told.is_file():
+        return path.parent
+    try:
+        return Path(json.loads(told.read_text(encoding="utf-8"))["root"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{told} names no root ({error!r})") from error
 
 
 def manifest_metadata(path: Path | str) -> dict[str, Any]:
@@ -143,14 +175,13 @@ def _write_parquet(path: Path, clips: Sequence[Clip], metadata: Mapping[str, Any
 
 
 def _read_parquet(path: Path) -> Iterator[Clip]:
-    arrow = require("pyarrow", extra="curate")
     parquet = require("pyarrow.parquet", extra="curate")
     try:
         with parquet.ParquetFile(path) as file:
             for group in range(file.num_row_groups):
                 for row in file.read_row_group(group).to_pylist():
                     yield clip_of_row({**row, "content_id": row.get("content_id") or ""})
-    except (arrow.ArrowInvalid, TypeError) as error:
+    except (ValueError, TypeError) as error:  # pyarrow's are values' too
         raise ValueError(f"{path}: no manifest of clips: {error}") from error
 
 

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from rufous.core.config import override
 from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError
+from rufous.data.clip import Clip
 from rufous.data.engine import Step
 from rufous.data.filters import LENGTH, SIGNS, AnyFilter, Filter, TagFilter, parse_filter
+from rufous.data.known_before import is_brought
 from rufous.data.stage import Declares, NeedsFiles, SetStage, Stage, Waits
 from rufous.data.stages.probe import Probe
 from rufous.data.stages.registry import STAGES
@@ -107,6 +109,7 @@ def make_plan(
     settings: Sequence[str] = (),
     filters: Sequence[AnyFilter] = (),
     timeout_s: float = math.inf,
+    clips: Sequence[Clip] = (),
 ) -> Plan:
     """Stages made, filters replaced, and what cannot be done left out.
 
@@ -116,10 +119,11 @@ def make_plan(
         filters: Each takes the place of those of the preset that look at the same value; or comes at the end
             of the pass in which its value is found, and before what is ``LATE`` or for a GPU.
         timeout_s: What the executor gives a worker for one clip.
+        clips: What is to be curated: filters may look at what these bring, where no stage finds it.
 
     Raises:
         ConfigError: An unknown stage or setting, a setting of a stage that is left out, a filter for a
-            value that no stage gives, or stages that may wait for too long.
+            value that no stage gives and no clip brings, or stages that may wait for too long.
     """
     names = [_name(step) for step in steps if not isinstance(step, Filter | TagFilter)]
     made, left_out = _made(steps, _by_stage(settings, names))
@@ -133,7 +137,7 @@ def make_plan(
         if own:
             chosen += [each for each in own if each in pending]
             pending = [each for each in pending if each not in own]
-        elif (stage := _giver(step, names)) in left_out:
+        elif (stage := _giver(step, names)) in left_out and not is_brought(step, clips):
             left_out[step.name] = f"{stage} is left out"
         else:
             chosen.append(step)
@@ -141,7 +145,7 @@ def make_plan(
         chosen.insert(_place_of_filter(each, chosen, pending), each)
     for place, step in enumerate(chosen):
         if isinstance(step, Filter | TagFilter):
-            _check_given(step, chosen[:place], list(made.values()))
+            _check_given(step, chosen[:place], list(made.values()), clips)
     _check_waiting(list(made.values()), timeout_s)
     return Plan(steps=tuple(chosen), left_out=left_out)
 
@@ -214,12 +218,16 @@ def _gives(name: str, stage: object, filter_: AnyFilter) -> bool:
     return filter_.value == name or filter_.value.startswith(f"{name}_")
 
 
-def _check_given(filter_: AnyFilter, before: Sequence[Step], stages: Sequence[Stage | SetStage]) -> None:
-    """Refuse a filter for what no stage finds, or none of those before it."""
+def _check_given(
+    filter_: AnyFilter, before: Sequence[Step], stages: Sequence[Stage | SetStage], clips: Sequence[Clip]
+) -> None:
+    """Refuse a filter for what no stage finds and no clip brings, or no stage before it."""
     is_number = isinstance(filter_, Filter)
     if is_number and filter_.value in INFO:
         return
     givers = [stage for stage in stages if _gives(stage.name, stage, filter_)]
+    if not givers and is_brought(filter_, clips):
+        return
     if not givers:
         known = list(INFO) if is_number else []
         for stage in stages:

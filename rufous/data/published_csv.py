@@ -1,7 +1,7 @@
 """Kept clips as CSV in the layouts that published training code reads.
 
 Those layouts know whole files only. Where a clip is a part of its file, the columns ``start_s`` and ``end_s``
-are added, which ``rufous.data.records`` reads and published code passes over: cut the clips for that.
+are added, which ``rufous.data.list_rows`` reads and published code passes over: cut the clips for that.
 """
 
 import csv
@@ -12,6 +12,7 @@ from pathlib import Path
 from rufous.core.files import atomic_path
 from rufous.data.clip import Clip
 from rufous.data.filters import LENGTH, value_of
+from rufous.data.list_rows import OPEN_SORA_SCORES, OPEN_SORA_TAGS
 
 CAPTIONS = ("rewritten", "described", "original")
 """Kinds of captions, the most wanted first."""
@@ -83,8 +84,10 @@ def _open_sora(clip: Clip, caption: str) -> Cells:
         "fps": fps,
         "resolution": int(height * width),
     }
-    scores = {name: clip.scores[ours] for name, ours in _OPEN_SORA_SCORES.items() if ours in clip.scores}
-    return {**cells, **scores, **({"cmotion": clip.tags[_CAMERA]} if _CAMERA in clip.tags else {})}
+    scores = {name: clip.scores[ours] for name, ours in OPEN_SORA_SCORES.items() if ours in clip.scores}
+    return (
+        cells | scores | {name: clip.tags[ours] for name, ours in OPEN_SORA_TAGS.items() if ours in clip.tags}
+    )
 
 
 def _webvid(clip: Clip, caption: str) -> Cells:
@@ -95,8 +98,6 @@ def _webvid(clip: Clip, caption: str) -> Cells:
     return {"videoid": found["videoid"], "page_dir": found["page_dir"], "name": caption}
 
 
-_OPEN_SORA_SCORES = {"aes": "aesthetic", "flow": "flow_open_sora", "match": "match"}
-_CAMERA = "camera_motion"
 LAYOUTS: Mapping[str, Callable[[Clip, str], Cells]] = {
     "hummingbird": _hummingbird,
     "open-sora": _open_sora,

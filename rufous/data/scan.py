@@ -1,18 +1,19 @@
-"""A folder of videos, or a list of captioned ones, to clips; what cannot be one is told by its name."""
+"""A folder of videos, a list of them, or a manifest, to clips; what cannot be one is told by its name."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rufous.data.clip import Clip
-from rufous.data.records import ClipRecord, read_clip_list
+from rufous.data.list_rows import ListRow, inside, read_rows
+from rufous.data.manifest import is_manifest, read_manifest, recorded_root
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".gif"),
     *(".webp",),
 )
-LIST_SUFFIXES = (".jsonl", ".csv")
+LIST_SUFFIXES = (".jsonl", ".csv", ".parquet")
 CAPTION_SUFFIX = ".txt"
 """Of a file beside a video with its caption: ``dog.txt`` beside ``dog.mp4``."""
 MAX_CAPTION_BYTES = 64 * 1024
@@ -36,33 +37,60 @@ class Scan:
     clips: tuple[Clip, ...]
     """By source and start."""
     problems: tuple[ScanProblem, ...] = ()
+    num_dropped: int = 0
+    """Rows of a manifest that stay out, as an earlier run dropped them."""
 
 
-def scan(path: Path | str, *, root: Path | str | None = None) -> Scan:
-    """The clips of a folder and its sub-folders, or of a list in a layout of ``rufous.data.records``.
+def scan(path: Path | str, *, root: Path | str | None = None, with_dropped: bool = False) -> Scan:
+    """The clips of a folder and its sub-folders, or of a list in a layout of ``rufous.data.list_rows``.
 
     No video is opened. Files of a folder that end in none of ``VIDEO_SUFFIXES`` are passed over without a
-    word, as are hidden ones. Links are followed as long as they stay below the root. Captions of a list, and
-    those that lie beside videos in files of their names, are kept as ``original``.
+    word, as are hidden ones. Links are followed as long as they stay below the root. Captions that a list has
+    and those that lie beside videos in files of their names are kept as ``original``, scores of a list under
+    our names. Of a manifest (``rufous.data.manifest``, in all three formats) comes all that was measured.
 
     Args:
-        path: The folder or list.
-        root: For a list, the folder that its sources lie below; its own if None.
+        path: The folder, list or manifest.
+        root: The folder that the sources lie below. None: a list's own, and for a manifest what ``run.json``
+            beside it says.
+        with_dropped: Whether rows of a manifest come too that a run dropped.
 
     Raises:
-        ValueError: Neither folder nor list is there, or nothing in it can be a clip.
+        ValueError: Neither folder nor list is there, nothing in it can be a clip, or a row of a manifest is
+            damaged.
         OSError: The folder or list cannot be read.
     """
-    path = Path(path)
+    path, num_dropped = Path(path), 0
+    if with_dropped and not (path.is_file() and is_manifest(path)):
+        raise ValueError(f"{path} is no manifest, whose dropped rows --with-dropped takes")
     if path.is_dir():
         if root is not None:
             raise ValueError(f"root={root} is for lists: a folder is its own root")
         root, found = path, list(_of_folder(path))
     elif path.suffix.lower() in LIST_SUFFIXES and path.is_file():
-        root = path.parent if root is None else Path(root)
-        found = list(_of_list(path, root))
+        is_rows = is_manifest(path)
+        root = _root_of(path, root, is_rows=is_rows)
+        rows = list(read_manifest(path)) if is_rows else []
+        taken = [clip for clip in rows if with_dropped or clip.dropped is None]
+        num_dropped = len(rows) - len(taken)
+        found = list(_of_manifest(taken, root) if is_rows else _of_list(path, root))
     else:
         raise ValueError(f"{path}: give a folder, or a list that ends in {' or '.join(LIST_SUFFIXES)}")
+    clips, problems = _told_apart(found)
+    if not clips:
+        told = f": its {num_dropped} rows were dropped, --with-dropped takes them" if num_dropped else ""
+        told = f": {problems[0].source}: {problems[0].reason}" if problems else told
+        raise ValueError(f"{path} holds no video{told}")
+    return Scan(
+        root=root.absolute(),
+        clips=tuple(sorted(clips, key=lambda clip: clip.place)),
+        problems=tuple(sorted(problems, key=lambda problem: problem.source)),
+        num_dropped=num_dropped,
+    )
+
+
+def _told_apart(found: Iterable[Clip | ScanProblem]) -> tuple[list[Clip], list[ScanProblem]]:
+    """Clips of different places, and problems under names that any file can hold."""
     clips: dict[tuple[str, float], Clip] = {}  # by source and start
     problems: list[ScanProblem] = []
     for each in found:
@@ -72,14 +100,18 @@ def scan(path: Path | str, *, root: Path | str | None = None) -> Scan:
         elif clips.setdefault((each.source, each.start_s), each) is not each:
             reason = f"named twice from {each.start_s} s on: the first one counts"
             problems.append(ScanProblem(source=each.source, reason=reason))
-    if not clips:
-        told = f": {problems[0].source}: {problems[0].reason}" if problems else ""
-        raise ValueError(f"{path} holds no video{told}")
-    return Scan(
-        root=root.absolute(),
-        clips=tuple(sorted(clips.values(), key=lambda clip: clip.place)),
-        problems=tuple(sorted(problems, key=lambda problem: problem.source)),
-    )
+    return list(clips.values()), problems
+
+
+def _root_of(path: Path, root: Path | str | None, *, is_rows: bool) -> Path:
+    """Where the sources of a list or manifest lie."""
+    try:
+        found = Path(root) if root is not None else recorded_root(path) if is_rows else path.parent
+    except ValueError as error:
+        raise ValueError(f"{error}: give --root") from error
+    if not found.is_dir():
+        raise ValueError(f"root={found}: no such folder: give --root")
+    return found
 
 
 def _of_folder(root: Path) -> Iterator[Clip | ScanProblem]:
@@ -136,31 +168,57 @@ def _caption_beside(video: Path, real_root: Path) -> str | None:
 
 def _of_list(path: Path, root: Path) -> Iterator[Clip | ScanProblem]:
     wrong: list[ScanProblem] = []
-    records = read_clip_list(
-        path, root=root, on_error=lambda line, reason: wrong.append(_wrong_line(path, line, reason))
+    rows = list(
+        read_rows(
+            path, root=root, on_error=lambda line, reason: wrong.append(_wrong_line(path, line, reason))
+        )
     )
     yield from wrong
     real_root = root.resolve()
-    for record in records:
-        yield _of_record(record, root, real_root)
+    for row in rows:
+        yield _of_row(row, root, real_root)
 
 
-def _of_record(record: ClipRecord, root: Path, real_root: Path) -> Clip | ScanProblem:
-    try:
-        source = record.source.relative_to(root).as_posix()
-    except ValueError:
-        return ScanProblem(source=str(record.source), reason=f"lies outside the root {root}: give --root")
-    reason = _problem(record.source, real_root) or _unwritable(source)
-    if reason is not None:
-        return ScanProblem(source=source, reason=reason)
-    if not _is_utf8(record.caption):
+def _of_row(row: ListRow, root: Path, real_root: Path) -> Clip | ScanProblem:
+    source = _source_of(row.source, root, real_root)
+    if isinstance(source, ScanProblem):
+        return source
+    if row.caption is not None and not _is_utf8(row.caption):
         return ScanProblem(source=source, reason="its caption is not UTF-8: correct it")
     return Clip(
         source=source,
-        start_s=record.start_s,
-        end_s=record.end_s,
-        captions={"original": record.caption},
+        start_s=row.start_s,
+        end_s=row.end_s,
+        scores=row.scores,
+        tags=row.tags,
+        captions={} if row.caption is None else {"original": row.caption},
     )
+
+
+def _of_manifest(clips: Iterable[Clip], root: Path) -> Iterator[Clip | ScanProblem]:
+    """The clips of rows, without what went wrong in the run that wrote them."""
+    real_root = root.resolve()
+    for clip in clips:
+        try:
+            source = _source_of(inside(root, clip.source), root, real_root)
+        except ValueError as error:
+            source = ScanProblem(source=clip.source, reason=str(error))
+        if isinstance(source, ScanProblem):
+            yield source
+        elif not all(map(_is_utf8, clip.captions.values())):
+            yield ScanProblem(source=source, reason="its caption is not UTF-8: correct it")
+        else:
+            yield replace(clip, source=source, errors={}, dropped=None)
+
+
+def _source_of(path: Path, root: Path, real_root: Path) -> str | ScanProblem:
+    """A file of a list under the name that a clip has for it."""
+    try:
+        source = path.relative_to(root).as_posix()
+    except ValueError:
+        return ScanProblem(source=str(path), reason=f"lies outside the root {root}: give --root")
+    reason = _problem(path, real_root) or _unwritable(source)
+    return source if reason is None else ScanProblem(source=source, reason=reason)
 
 
 def _problem(path: Path, real_root: Path) -> str | None:

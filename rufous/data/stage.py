@@ -94,6 +94,13 @@ class NeedsFiles(Protocol):
 
 
 @runtime_checkable
+class Licensed(Protocol):
+    """A stage whose weights may not be used for everything: the command says so before the work."""
+
+    licence: ClassVar[str]
+
+
+@runtime_checkable
 class ReadsWeights(Protocol):
     """A stage whose results change with the bytes of files besides the videos."""
 

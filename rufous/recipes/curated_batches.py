@@ -27,7 +27,7 @@ from rufous.data.bucket_batches import BucketBatches
 from rufous.data.bucket_sampler import BucketSampler, SamplerConfig
 from rufous.data.buckets import Bucket, BucketConfig, BucketRule, place
 from rufous.data.curated_clips import CuratedClips, CuratedSampling
-from rufous.data.manifest import read_manifest
+from rufous.data.manifest import read_manifest, recorded_root
 from rufous.data.shards import Failures, Sample, Shards, write_shards
 from rufous.data.video_clips import TrainingClip
 from rufous.distillation.denoising import LatentBatch
@@ -241,13 +241,10 @@ def root_of(config: CuratedDataConfig) -> Path:
     """
     if config.root is not None:
         return Path(config.root)
-    told = Path(config.manifest).with_name("run.json")
-    if not told.is_file():
-        return Path(config.manifest).parent
     try:
-        return Path(json.loads(told.read_text(encoding="utf-8"))["root"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{told} names no root ({error!r}): give data.root") from error
+        return recorded_root(Path(config.manifest))
+    except ValueError as error:
+        raise ValueError(f"{error}: give data.root") from error
 
 
 def _cached(

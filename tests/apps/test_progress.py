@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 from rich.progress import Progress as Bar
+from rich.progress import TimeRemainingColumn
 
 from rufous.apps import progress
 from rufous.apps.progress import count_bar, step_bar, timed, timing_line
@@ -25,6 +26,19 @@ def test_an_invisible_bar_writes_nothing(capsys: pytest.CaptureFixture[str]):
     with step_bar(2, visible=False) as advance:
         advance("clip 1 of 1")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_may_leave_the_time_that_is_left_to_its_labels(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=io.StringIO(), force_terminal=True))
+    shown = []
+    monkeypatch.setattr(progress, "Progress", lambda *a, **k: shown.append(a) or Bar(*a, **k))
+    for tells_eta in (True, False):
+        with count_bar(2, visible=True, what="curate", tells_eta=tells_eta):
+            pass
+    assert [any(isinstance(each, TimeRemainingColumn) for each in columns) for columns in shown] == [
+        True,
+        False,
+    ]
 
 
 def test_a_bar_follows_passes_of_other_lengths(monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ import torch
 
 from rufous.core.console import logger, show_log
 from rufous.core.errors import MissingDependencyError
-from rufous.core.optional import require
+from rufous.core.optional import missing_package, require
 from rufous.core.randomness import generator_from
 
 
@@ -17,6 +17,8 @@ def test_a_missing_extra_is_named_with_its_command():
     with pytest.raises(MissingDependencyError, match="pip install no-such-package"):
         require("no_such_package_here", package="no-such-package")
     assert require("json", extra="lora").dumps([1]) == "[1]"
+    assert "pip install no-such-package" in (missing_package("no_such", package="no-such-package") or "")
+    assert missing_package("json") is None
 
 
 def test_streams_depend_on_seed_and_names_alone():

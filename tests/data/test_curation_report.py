@@ -3,7 +3,7 @@ import re
 import pytest
 
 from rufous.data.clip import Clip
-from rufous.data.curation_report import write_report
+from rufous.data.curation_report import MAX_GROUPS, write_report
 from rufous.data.engine import Curated
 from rufous.data.filters import Filter, TagFilter, apply_filter, weigh_filters
 from rufous.data.scan import ScanProblem
@@ -83,6 +83,44 @@ def test_the_neighbours_of_a_limit_are_shown_on_both_sides(render):
     assert kept.count("cannot be read") == 1
     assert "6.mkv" in kept
     assert text.count("<svg") == 1
+
+
+def test_clips_of_refused_and_other_names_are_shown(render):
+    text = render()
+    part = text[text.index("<h3>camera") : text.index("<h2>Dropped")]
+    kept, dropped = part[part.index("kept, some of them") :].split("dropped, some of them")
+    assert re.findall(r"<b>(.*?)</b> <span class=\"soft\">(.*?)<", kept) == [
+        *(("pan", "5.mkv"), ("pan", "6.mkv"), ("pan", "7.mkv")),
+    ]
+    assert re.findall(r"<b>(.*?)</b> <span class=\"soft\">(.*?)<", dropped) == [
+        ("&lt;zoom&gt;", "4.mkv"),
+        ("&lt;zoom&gt;", "0.mkv, dropped by flow&gt;=50%"),
+    ]
+    assert (kept + dropped).count("data:image/webp") == 3  # 6.mkv and 7.mkv are not there
+
+
+def test_every_group_has_its_neighbours_up_to_a_number_that_is_told(tmp_path):
+    clips = [
+        Clip(source=f"f{folder:02d}/{i}.mkv", end_s=1.0, scores={"flow": float(10 * folder + i)})
+        for folder in range(MAX_GROUPS + 2)
+        for i in range(4)
+    ]
+    texts = []
+    for count in (3, MAX_GROUPS + 2):
+        filter_ = Filter(value="flow", min_percentile=50.0, per="folder", sources="f*")
+        others = [Clip(source="other.mkv", scores={"flow": 900.0})]
+        rows, limits = apply_filter(filter_, [*clips[: 4 * count], *others])
+        outcomes = weigh_filters([(filter_, limits)], rows)
+        curated = Curated(clips=tuple(rows), filters=tuple(outcomes))
+        write_report(tmp_path / "report.html", curated, title="x", root=tmp_path)
+        texts.append((tmp_path / "report.html").read_text())
+    for folder in range(3):
+        assert f"kept, nearest to {10 * folder + 1.5:.4g} in f{folder:02d}" in texts[0]
+        assert f"dropped, nearest to {10 * folder + 1.5:.4g} in f{folder:02d}" in texts[0]
+    assert "more groups" not in texts[0]
+    assert texts[1].count("kept, nearest to") == MAX_GROUPS
+    assert "and 2 more groups; their limits are in run.json" in texts[1]
+    assert "other.mkv" not in texts[1]  # the filter does not look at it
 
 
 def test_a_dry_run_says_so(render):

@@ -106,6 +106,15 @@ def test_the_same_run_again_does_nothing(curate, tmp_path):
     assert (again.num_worked_on, again.num_known) == (0, 6)
 
 
+def test_what_clips_bring_stays_and_is_no_result_for_clips_that_bring_nothing(curate, tmp_path):
+    bare, anew = Clip(source="0.mkv"), Brightness(log=str(tmp_path / "log"))
+    (measured,) = curate(Probe(), Brightness(), clips=[bare]).clips
+    (again,) = curate(Probe(), anew, clips=[measured.with_scores(match=3.0)]).clips
+    assert again.scores == {**measured.scores, "match": 3.0}
+    assert curate(Probe(), anew, clips=[bare]).clips == (measured,)  # the one before changed nothing
+    assert len(notes(tmp_path / "log")) == 2
+
+
 def test_other_filters_measure_nothing_again(curate, tmp_path):
     log = str(tmp_path / "log")
     curate(Probe(), Brightness(log=log), Filter(value="brightness", min=60.0))

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 
 from rufous.core.errors import ConfigError
@@ -8,6 +10,7 @@ from rufous.data.filters import (
     apply_filter,
     check_known,
     dropped_by,
+    filter_to_dict,
     parse_filter,
     value_of,
     weigh_filters,
@@ -136,13 +139,44 @@ def test_values_are_scores_then_info_then_the_length():
         ("technical>=10%", Filter(value="technical", min_percentile=10.0)),
         ("technical<=99.5%", Filter(value="technical", max_percentile=99.5)),
         ("camera_motion!=zoom_in,roll", TagFilter(value="camera_motion", refused=("zoom_in", "roll"))),
+        ("technical>=10%/folder", Filter(value="technical", min_percentile=10.0, per="folder")),
+        ("technical<=5%/file", Filter(value="technical", max_percentile=5.0, per="file")),
+        ("flow>=2 @ films/*", Filter(value="flow", min=2.0, sources="films/*")),
+        ("match>=20?", Filter(value="match", min=20.0, keeps_unmeasured=True)),
+        (
+            "match>=1%/folder?@a b/*",
+            Filter(value="match", min_percentile=1.0, per="folder", keeps_unmeasured=True, sources="a b/*"),
+        ),
+        ("camera!=roll@films/*", TagFilter(value="camera", refused=("roll",), sources="films/*")),
+        ("flow>=0.123456789", Filter(value="flow", min=0.123456789)),
     ],
 )
-def test_filters_come_from_texts(text, expected):
+def test_filters_come_from_texts_and_are_named_by_them(text, expected):
     assert parse_filter(text) == expected
+    assert parse_filter(expected.name) == expected
 
 
-@pytest.mark.parametrize("text", ["flow", "flow>1", "flow=1", ">=1", "flow>=x", "flow>=1 <=2", "a!="])
+def test_filters_that_differ_have_other_names_and_are_told_whole():
+    changes = ({}, {"per": "folder"}, {"per": "file"}, {"sources": "a/*"}, {"keeps_unmeasured": True})
+    filters = [Filter(value="flow", min_percentile=10.0, **each) for each in changes]
+    assert len({each.name for each in filters}) == len(filters)
+    assert filter_to_dict(filters[1])["name"] == "flow>=10%/folder"
+    assert filter_to_dict(filters[3])["sources"] == "a/*"
+
+
+def test_two_filters_of_one_value_are_not_confused():
+    rows = clips(0, 1, 2, 3, source="a/{}.mp4") + clips(10, 11, 12, 13, source="b/{}.mp4")
+    used = []
+    for text in ("flow>=25%", "flow>=25%/folder"):
+        rows, limits = apply_filter(parse_filter(text), rows)
+        used.append((parse_filter(text), limits))
+    assert Counter(map(dropped_by, rows)) == {"": 4, "flow>=25%": 2, "flow>=25%/folder": 2}
+    assert [each.num_in_order for each in weigh_filters(used, rows)] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "text", ["flow", "flow>1", "flow=1", ">=1", "flow>=x", "flow>=1 <=2", "a!=", "a>=1@"]
+)
 def test_other_texts_are_refused(text):
     with pytest.raises(ConfigError, match="is no filter: write NAME>=NUMBER"):
         parse_filter(text)
@@ -155,6 +189,8 @@ def test_other_texts_are_refused(text):
         ({"min": 1.0, "min_percentile": 5.0}, "a value and a percentile"),
         ({"max_percentile": 100.0}, "between 0 and 100"),
         ({"min": 2.0, "max": 1.0}, "no clip would stay"),
+        ({"min": 2.0, "per": "folder"}, "is for percentiles"),
+        ({"min": 2.0, "sources": "a: b"}, "without a colon"),
     ],
 )
 def test_filters_that_contradict_themselves_are_refused(values, told):

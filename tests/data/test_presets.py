@@ -4,6 +4,7 @@ from typing import ClassVar
 import pytest
 
 from rufous.core.errors import CheckpointError, ConfigError
+from rufous.data.clip import Clip
 from rufous.data.filters import Filter, TagFilter
 from rufous.data.presets import PRESETS, make_plan, parse_steps, with_stages
 from rufous.data.stage import SetStage, Stage
@@ -140,6 +141,17 @@ def test_every_stage_is_registered_under_its_name_with_defaults(name):
 def test_a_filter_of_what_its_stage_does_not_give_is_refused(text, told):
     with pytest.raises(ConfigError, match=told):
         make_plan(parse_steps(["technical", "camera", "borders", text]))
+
+
+def test_a_filter_may_look_at_what_clips_bring():
+    clips = [Clip(source="a.mp4", scores={"weighty": 2.0, "match": 20.0}, tags={"said": "x"})]
+    own = parse_steps(["match>=15", "said!=y"])
+    steps = ("brightness", "weighty", Filter(value="weighty", min=1.0))
+    plan = make_plan(steps, filters=own, clips=clips)
+    assert names(plan) == ["brightness", "match>=15", "said!=y", "weighty>=1"]
+    assert set(plan.left_out) == {"weighty"}
+    with pytest.raises(ConfigError, match="no stage of this run gives match"):
+        make_plan(steps, filters=own)
 
 
 def test_a_filter_stands_after_its_stage():

@@ -77,6 +77,17 @@ def test_a_layout_that_builds_paths_builds_none_outside(write):
         read_clip_list(path)
 
 
+def test_a_row_of_a_manifest_says_what_it_is(write):
+    path = write("clips.jsonl", json.dumps({"source": "a.mp4", "captions": {"original": "A"}}))
+    with pytest.raises(ValueError, match="line 1: a row of a manifest, which is no list: unknown captions"):
+        read_clip_list(path)
+
+
+def test_a_training_refuses_a_list_without_captions(write):
+    with pytest.raises(ValueError, match="line 2: no caption: None is no text"):
+        read_clip_list(write("clips.csv", "path,id,relpath", "a.mp4,0,a.mp4"))
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -120,7 +131,7 @@ def test_a_bad_csv_row_is_named_with_its_number(write, lines, reason):
         read_clip_list(write("clips.csv", *lines))
 
 
-@pytest.mark.parametrize("header", ["file,caption", "path,relpath,text", "path,text,text"])
+@pytest.mark.parametrize("header", ["file,caption", "path,page_dir,videoid,name", "path,text,text"])
 def test_columns_of_no_layout_are_answered_with_the_layouts(write, header):
     with pytest.raises(ValueError, match=r"path,text .*page_dir,videoid,name .*relpath,text .*JSON lines"):
         read_clip_list(write("clips.csv", header, "a,b,c"))

@@ -42,6 +42,7 @@ class Dover:
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
     gives: ClassVar[Gives] = Gives(numbers=("dover", "dover_technical", "dover_aesthetic"))
+    licence: ClassVar[str] = dover.LICENCE
 
     weights: str | None = None
     """``DOVER.pth``; None: where it is kept (docs/curation_learned.md)."""

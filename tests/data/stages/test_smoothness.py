@@ -73,6 +73,12 @@ def test_amt_says_what_it_needs(tmp_path):
         AmtSmoothness(weights="x").process(panned(height=90, width=128, speed=0.3, fps=24.0))
 
 
+def test_amt_knows_before_a_run_whether_its_weights_are_here(tmp_path):
+    (tmp_path / "amt.pth").touch()
+    assert AmtSmoothness(weights=str(tmp_path / "amt.pth")).missing() is None
+    assert "amt-s.pth is missing" in (AmtSmoothness(weights=str(tmp_path / "none.pth")).missing() or "")
+
+
 def test_both_are_stages():
     assert isinstance(Smoothness(), Stage)
     assert isinstance(AmtSmoothness(), Stage)
