@@ -29,7 +29,7 @@ from rufous.recipes.curated_batches import CuratedDataConfig, open_curated, read
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe, made_of
 from rufous.recipes.recovery import load_denoiser
-from rufous.recipes.releases import ancestry, manifest_of, save_student
+from rufous.recipes.releases import ancestry, hashes, manifest_of, save_student
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
 
@@ -99,7 +99,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
                 run_dir=run_dir,
                 device=processes.device,
                 save=save,
-                made_of={**made, "clips_sha256": clips.fingerprint},
+                made_of={**made, **hashes(ancestors), "clips_sha256": clips.fingerprint},
             )
     return run_dir / "release"
 

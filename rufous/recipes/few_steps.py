@@ -41,7 +41,7 @@ from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
 from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
-from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
+from rufous.recipes.releases import ancestry, hashes, manifest_of, save_student
 from rufous.recipes.text_tower import Text
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.training.batches import BatchSource
@@ -141,7 +141,7 @@ def distil(
         places["critic"] = find_release(config.critic)
     ancestors = ancestry(places)
     original = load_denoiser(teacher, device)
-    student = with_guidance_embedding(load_denoiser(config.student, device), config.guidance.embed_dim)
+    student = with_guidance_embedding(load_denoiser(places["student"], device), config.guidance.embed_dim)
     network = student.network
     assert isinstance(network, UNet3D)
     if config.lora is not None:
@@ -187,7 +187,7 @@ def distil(
         device=device,
         save=save,
         validate=validate,
-        made_of={**made_of(config), **file_hashes(ancestors)},
+        made_of={**made_of(config), **hashes(ancestors)},
     )
     return run_dir / "release"
 
@@ -274,4 +274,4 @@ def _first_critic(config: FewStepsConfig, teacher: Denoiser) -> Denoiser:
     assert isinstance(teacher.network, UNet3D)
     if config.critic is None:
         return replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(True))
-    return load_denoiser(config.critic, next(teacher.network.parameters()).device)
+    return load_denoiser(find_release(config.critic), next(teacher.network.parameters()).device)

@@ -25,7 +25,7 @@ from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
-from rufous.recipes.releases import ancestry, manifest_of, save_student
+from rufous.recipes.releases import ancestry, hashes, manifest_of, save_student
 from rufous.training.batches import BatchSource
 from rufous.training.loop import TrainConfig, train
 
@@ -123,7 +123,7 @@ def recover(
         run_dir=run_dir,
         device=processes.device,
         save=save,
-        made_of=made_of(config),
+        made_of={**made_of(config), **hashes(ancestors)},
     )
     return run_dir / "release"
 

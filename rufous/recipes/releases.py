@@ -14,6 +14,7 @@ from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import portable_config
+from rufous.training.resume import RELEASE_ID
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,14 @@ def _ancestor(role: str, place: Path) -> Ancestor:
     return Ancestor(place, Parent(name=manifest.name, manifest_id=manifest.id, role=role), manifest.licences)
 
 
-def file_hashes(ancestors: Sequence[Ancestor]) -> dict[str, str | None]:
-    """Of the published files by role: what a run is made of besides the releases that its settings name."""
-    return {f"{each.parent.role}.sha256": each.parent.sha256 for each in ancestors if each.parent.sha256}
+def hashes(ancestors: Sequence[Ancestor]) -> dict[str, str]:
+    """Of releases and published files, by role: what a run is made of, however its settings name them.
+
+    For ``train``, beside ``recipes.recipe.made_of``, which knows embedded names and plain paths alone.
+    """
+    parents = [each.parent for each in ancestors]
+    releases = {f"{each.role}{RELEASE_ID}": each.manifest_id for each in parents if each.manifest_id}
+    return {**releases, **{f"{each.role}.sha256": each.sha256 for each in parents if each.sha256}}
 
 
 def manifest_of(

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -23,16 +24,20 @@ WORLDS = (
 
 def settings(miniature, preset=None, **changes):
     config = RECIPES["feedback_unet_0_7b"].preset(preset)
-    return replace(
-        config,
-        teacher=str(miniature.teacher),
-        student=str(miniature.student),
-        data=miniature.data,
-        rewards=WORLDS,
-        num_validation_clips=2,
-        train=replace(brief(2), accumulation=config.train.accumulation),
-        **changes,
-    )
+    toy = {
+        "teacher": str(miniature.teacher),
+        "student": str(miniature.student),
+        "data": miniature.data,
+        "rewards": WORLDS,
+        "num_validation_clips": 2,
+        "train": replace(brief(2), accumulation=config.train.accumulation),
+    }
+    return replace(config, **{**toy, **changes})
+
+
+def matching(miniature, **changes):
+    """Distribution matching, whose student moves on every other step."""
+    return settings(miniature, method="distribution_matching", **changes)
 
 
 @pytest.mark.parametrize("preset", [None, "paper", "code"])
@@ -66,6 +71,23 @@ def test_without_rewards_it_is_a_plain_distillation(miniature, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert not any("reward" in row for row in rows)
     assert Manifest.load(folder).config["rewards"] == []
+
+
+def test_releases_that_were_exchanged_between_two_calls_are_refused_however_they_are_named(
+    miniature, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    roles = {"teacher": miniature.teacher, "student": miniature.student, "critic": miniature.teacher}
+    for role, release in roles.items():
+        shutil.copytree(release, tmp_path / role)
+    named = {role: f"~/{role}" for role in roles}
+    config = replace(matching(miniature), **named, rewards=(), train=replace(brief(1), validate_every=0))
+    RECIPES["feedback_unet_0_7b"].run(config, tmp_path / "run", CPU)
+    for role in roles:
+        replace(Manifest.load(tmp_path / role), notes=("another",)).save(tmp_path / role)
+    every = ".*".join(rf"{role}\.manifest_id was '\w+' and is '\w+'" for role in sorted(roles))
+    with pytest.raises(ConfigError, match=every):
+        RECIPES["feedback_unet_0_7b"].run(config, tmp_path / "run", CPU)
 
 
 def test_a_guard_that_could_not_watch_is_refused():

@@ -16,7 +16,7 @@ from rufous.networks.text_encoders import WordTokenizer
 from rufous.networks.unet3d import UNet3D
 from rufous.recipes import processes
 from rufous.recipes.processes import Processes
-from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
+from rufous.recipes.releases import ancestry, hashes, manifest_of, save_student
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -79,13 +79,14 @@ def test_licences_are_those_of_the_releases_that_it_was_made_of(tmp_path):
     )
 
 
-def test_a_published_file_is_a_parent_by_its_hash_and_part_of_what_a_run_is_made_of(tmp_path):
+def test_releases_and_published_files_are_parents_and_part_of_what_a_run_is_made_of(tmp_path):
     (tmp_path / "hps.pt").write_bytes(b"weights")
     ancestors = ancestry({"reward hps": tmp_path / "hps.pt"})
     digest = hashlib.sha256(b"weights").hexdigest()
     assert [each.parent for each in ancestors] == [Parent(name="hps.pt", sha256=digest, role="reward hps")]
-    assert file_hashes(ancestors) == {"reward hps.sha256": digest}
-    assert file_hashes(ancestry({"teacher": labelled(tmp_path / "one")})) == {}
+    assert hashes(ancestors) == {"reward hps.sha256": digest}
+    teacher = labelled(tmp_path / "one")
+    assert hashes(ancestry({"teacher": teacher})) == {"teacher.manifest_id": Manifest.load(teacher).id}
 
 
 def test_what_was_exchanged_since_the_run_began_stops_it(tmp_path):
