@@ -41,7 +41,7 @@ from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
 from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
-from rufous.recipes.releases import ancestry, hashes, manifest_of, save_student
+from rufous.recipes.releases import ancestry, check_run_dir, hashes, manifest_of, save_student
 from rufous.recipes.text_tower import Text
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.training.batches import BatchSource
@@ -134,11 +134,14 @@ def distil(
 
     Raises:
         CheckpointError: What shapes the student is missing or damaged, or was exchanged during the run.
+        ConfigError: ``run_dir`` holds a release of another origin, or one that shapes the student.
     """
     device, teacher = processes.device, find_release(config.teacher)
     places = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
     if config.critic is not None:
         places["critic"] = find_release(config.critic)
+    is_matching = config.method == "distribution_matching"
+    check_run_dir(run_dir, places, writes=("release", "critic") if is_matching else ("release",))
     ancestors = ancestry(places)
     original = load_denoiser(teacher, device)
     student = with_guidance_embedding(load_denoiser(places["student"], device), config.guidance.embed_dim)
@@ -163,7 +166,7 @@ def distil(
         )
         plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))
         save_student(run_dir / "release", teacher, plain, diffusion, manifest, processes)
-        if config.method == "distribution_matching":
+        if is_matching:
             critic = objective.networks["critic"]
             assert isinstance(critic, UNet3D)
             beside = replace(manifest, name=f"{name}-critic")

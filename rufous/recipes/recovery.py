@@ -25,7 +25,7 @@ from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
-from rufous.recipes.releases import ancestry, hashes, manifest_of, save_student
+from rufous.recipes.releases import ancestry, check_run_dir, hashes, manifest_of, save_student
 from rufous.training.batches import BatchSource
 from rufous.training.loop import TrainConfig, train
 
@@ -88,9 +88,12 @@ def recover(
 
     Raises:
         CheckpointError: Teacher or student is damaged, or was exchanged during the run.
+        ConfigError: ``run_dir`` holds a release of another origin, such as the student itself.
     """
     teacher = open_teacher(config)
-    ancestors = ancestry({"teacher": teacher, "student": Path(config.student)})
+    places = {"teacher": teacher, "student": Path(config.student)}
+    check_run_dir(run_dir, places)
+    ancestors = ancestry(places)
     guidance = config.objective.guidance
     student = with_guidance_embedding(load_denoiser(config.student, processes.device), guidance.embed_dim)
     network = student.network

@@ -8,13 +8,15 @@ from typing import Any
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import component_kinds, save_release, verify_release
-from rufous.core.errors import CheckpointError
+from rufous.core.errors import CheckpointError, ConfigError
 from rufous.core.files import sha256_of
 from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import portable_config
-from rufous.training.resume import RELEASE_ID
+from rufous.training.resume import RELEASE_ID, checkpoints
+
+_ELSEWHERE = "choose another folder by --run-dir"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,38 @@ def hashes(ancestors: Sequence[Ancestor]) -> dict[str, str]:
     parents = [each.parent for each in ancestors]
     releases = {f"{each.role}{RELEASE_ID}": each.manifest_id for each in parents if each.manifest_id}
     return {**releases, **{f"{each.role}.sha256": each.sha256 for each in parents if each.sha256}}
+
+
+def check_run_dir(
+    run_dir: Path,
+    places: Mapping[str, Path],
+    *,
+    writes: Sequence[str] = ("release",),
+    begins_in: str = "",
+) -> None:
+    """Refuse to train where a release would be overwritten that this run did not write, or that it reads.
+
+    Args:
+        run_dir: Folder of the run.
+        places: What shapes the run's releases, by role, as for ``ancestry``.
+        writes: Folders in ``run_dir`` that the run writes as releases.
+        begins_in: Folder in ``run_dir`` with the checkpoints of the run's first phase, if it has phases.
+
+    Raises:
+        ConfigError: Something stands there without a checkpoint of the run, or is one of ``places``.
+    """
+    has_begun = bool(checkpoints(run_dir / begins_in / "checkpoints"))
+    for target in (run_dir / name for name in writes):
+        for role, place in places.items():
+            if place.resolve().is_relative_to(target.resolve()):
+                raise ConfigError(
+                    f"{target} is the {role} of this run, which would overwrite it: {_ELSEWHERE}"
+                )
+        if target.exists() and not has_begun:
+            raise ConfigError(
+                f"{target} exists, but there are no checkpoints of a run that wrote it: {_ELSEWHERE}, "
+                "or move it away"
+            )
 
 
 def manifest_of(

@@ -32,7 +32,7 @@ from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
 from rufous.networks.video_text import VideoTextConfig, VideoTextModel
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of, portable_config
-from rufous.recipes.releases import ancestry, hashes
+from rufous.recipes.releases import ancestry, check_run_dir, hashes
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -141,7 +141,9 @@ def run(config: WorldVideoTextConfig, run_dir: Path, device: torch.device) -> Pa
 
 def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
-    ancestors = ancestry(_places(config))
+    places = _places(config)
+    check_run_dir(run_dir, places)
+    ancestors = ancestry(places)
     with processes.first_alone():
         clips = render_clips(config.clips, Path(config.clips_dir))
     network = _initial_network(config).to(device)

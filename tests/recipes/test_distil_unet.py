@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -38,6 +39,14 @@ def test_a_pruned_network_recovers_on_video_files(miniature, tmp_path, preset):
     before = rufous.load(miniature.student, device="cpu").unet.state_dict()
     after = rufous.load(folder, device="cpu").unet.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_student_is_not_overwritten_by_what_it_becomes(miniature, tmp_path):
+    shutil.copytree(miniature.student, tmp_path / "release")
+    config = replace(settings(miniature), student=str(tmp_path / "release"))
+    with pytest.raises(ConfigError, match="release is the student of this run, which would overwrite it"):
+        RECIPES["distil_unet_0_7b"].run(config, tmp_path, CPU)
+    assert Manifest.load(tmp_path / "release").id == Manifest.load(miniature.student).id
 
 
 def test_a_list_that_is_not_there_is_named_before_a_release_is_fetched(miniature, tmp_path, monkeypatch):

@@ -90,6 +90,13 @@ def test_releases_that_were_exchanged_between_two_calls_are_refused_however_they
         RECIPES["feedback_unet_0_7b"].run(config, tmp_path / "run", CPU)
 
 
+def test_a_critic_of_another_run_is_not_overwritten(miniature, tmp_path):
+    shutil.copytree(miniature.teacher, tmp_path / "critic")
+    with pytest.raises(ConfigError, match="critic exists, but there are no checkpoints"):
+        RECIPES["feedback_unet_0_7b"].run(matching(miniature, rewards=()), tmp_path, CPU)
+    assert Manifest.load(tmp_path / "critic").id == Manifest.load(miniature.teacher).id
+
+
 def test_a_guard_that_could_not_watch_is_refused():
     usual = RECIPES["feedback_unet_0_7b"].config
     with pytest.raises(ConfigError, match=r"train\.validate_every=0"):
