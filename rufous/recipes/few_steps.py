@@ -199,13 +199,14 @@ def check_guard(guard: GuardConfig | None, train: TrainConfig, measured: Collect
     """Refuse a guard that could not watch.
 
     Raises:
-        ConfigError: The run never validates.
+        ConfigError: The run ends before it validates.
         ValueError: Validation does not measure what the guard names.
     """
-    if guard is not None and not train.validate_every:
+    if guard is not None and not 1 <= train.validate_every <= train.num_steps:
         raise ConfigError(
-            "train.validate_every=0: the guard watches at validations, so give their distance in steps, "
-            "or say guard=null for feedback that nothing watches"
+            f"train.validate_every={train.validate_every}: the guard watches at validations, so give their "
+            f"distance in steps, from 1 to num_steps={train.num_steps}, or say guard=null for feedback that "
+            "nothing watches"
         )
     if guard is not None:
         guard.check_names(measured)
