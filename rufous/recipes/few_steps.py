@@ -119,6 +119,7 @@ def distil(
     watching: Watching,
     run_dir: Path,
     processes: Processes,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Train and write ``run_dir/release``, the teacher's release with the few-step U-Net.
 
@@ -131,6 +132,7 @@ def distil(
         watching: Rewards and measurements.
         run_dir: Folder of the run.
         processes: Those that share it.
+        notes: Sentences for the manifest.
 
     Raises:
         CheckpointError: What shapes the student is missing or damaged, or was exchanged during the run.
@@ -163,6 +165,7 @@ def distil(
             seeds={"training": config.seed},
             ancestors=ancestors,
             figures={"steps": step},
+            notes=notes,
         )
         plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))
         save_student(run_dir / "release", teacher, plain, diffusion, manifest, processes)

@@ -3,6 +3,7 @@
 The recipes of the world and of full size share it; they differ in data and settings.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,6 +74,7 @@ def recover(
     empty: Conditioning,
     run_dir: Path,
     processes: Processes,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Train and write ``run_dir/release``: the teacher's release with the student's U-Net, without guidance.
 
@@ -85,6 +87,7 @@ def recover(
         empty: The empty caption, batch of 1.
         run_dir: Folder of the run.
         processes: Those that share it.
+        notes: Sentences for the manifest.
 
     Raises:
         CheckpointError: Teacher or student is damaged, or was exchanged during the run.
@@ -116,6 +119,7 @@ def recover(
             seeds={"training": config.seed},
             ancestors=ancestors,
             figures={"steps": step},
+            notes=notes,
         )
         save_student(run_dir / "release", teacher, network, plain, manifest, processes)
 

@@ -94,6 +94,7 @@ def manifest_of(
     seeds: Mapping[str, int],
     ancestors: Sequence[Ancestor],
     figures: Mapping[str, float | int],
+    notes: Sequence[str] = (),
 ) -> Manifest:
     """The manifest of what a recipe made, under the licences of the releases that it was made of.
 
@@ -103,6 +104,7 @@ def manifest_of(
         seeds: By what they were for.
         ancestors: What shaped it, read when the run began; all of it is hashed again.
         figures: What was measured.
+        notes: Sentences beside the one on licences that are not known.
 
     Raises:
         CheckpointError: Something that shaped it has changed since the run began.
@@ -113,7 +115,7 @@ def manifest_of(
                 f"{each.place}, the {each.parent.role} of this run, was exchanged since the run began: "
                 f"put back {each.parent.manifest_id or each.parent.sha256}, and the same command goes on"
             )
-    licences, notes = _inherited(ancestors)
+    licences, unknown = _inherited(ancestors)
     return Manifest(
         name=name,
         config=portable_config(config),
@@ -121,7 +123,7 @@ def manifest_of(
         parents=tuple(each.parent for each in ancestors),
         licences=licences,
         figures=dict(figures),
-        notes=notes,
+        notes=(*unknown, *notes),
     )
 
 

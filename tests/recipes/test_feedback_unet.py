@@ -10,6 +10,7 @@ from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config, verify_release
 from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
+from rufous.recipes.distil_unet import UNVERIFIED
 from rufous.recipes.feedback_unet import RewardChoice
 from rufous.rewards.feedback import GuardConfig
 from tests.recipes.conftest import brief, unwanted
@@ -22,8 +23,8 @@ WORLDS = (
 """The embedded rewards stand in for the published ones, whose weights are not here."""
 
 
-def settings(miniature, preset=None, **changes):
-    config = RECIPES["feedback_unet_0_7b"].preset(preset)
+def settings(miniature, size="0_7b", preset=None, **changes):
+    config = RECIPES[f"feedback_unet_{size}"].preset(preset)
     toy = {
         "teacher": str(miniature.teacher),
         "student": str(miniature.student),
@@ -40,9 +41,11 @@ def matching(miniature, **changes):
     return settings(miniature, method="distribution_matching", **changes)
 
 
-@pytest.mark.parametrize("preset", [None, "paper", "code"])
-def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path, preset):
-    folder = RECIPES["feedback_unet_0_7b"].run(settings(miniature, preset), tmp_path, CPU)
+@pytest.mark.parametrize(
+    ("size", "preset"), [("0_7b", None), ("0_7b", "paper"), ("0_7b", "code"), ("0_9b", None)]
+)
+def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path, size, preset):
+    folder = RECIPES[f"feedback_unet_{size}"].run(settings(miniature, size, preset), tmp_path, CPU)
     verify_release(folder)
     assert load_config(folder, "unet").guidance_embed_dim == 256
     diffusion = load_config(folder, "scheduler")
@@ -57,6 +60,7 @@ def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path
         f"{miniature.student.parent.name}-4-steps",
         {"weights": "Apache-2.0"},
     )
+    assert manifest.notes == (UNVERIFIED,)
     rewards = {f"reward {each.name}" for each in WORLDS}
     assert {parent.role for parent in manifest.parents} == {"teacher", "student", *rewards}
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
