@@ -10,7 +10,7 @@ from rufous.checkpoints.release import load_config, verify_release
 from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
 from rufous.recipes.distil_unet import UNVERIFIED
-from tests.recipes.conftest import brief, unwanted
+from tests.recipes.conftest import brief, saved, unwanted
 
 CPU = torch.device("cpu")
 
@@ -42,6 +42,14 @@ def test_a_pruned_network_recovers_on_video_files(miniature, tmp_path, size, pre
     before = rufous.load(miniature.student, device="cpu").unet.state_dict()
     after = rufous.load(folder, device="cpu").unet.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_was_interrupted_ends_with_the_bits_of_an_unbroken_one(miniature, tmp_path):
+    config = settings(miniature)
+    for folder, steps in (("whole", 3), ("parts", 2), ("parts", 3)):
+        train = replace(config.train, num_steps=steps, save_every=steps)
+        RECIPES["distil_unet_0_7b"].run(replace(config, train=train), tmp_path / folder, CPU)
+    assert saved(tmp_path / "parts", 3) == saved(tmp_path / "whole", 3)
 
 
 def test_a_student_is_not_overwritten_by_what_it_becomes(miniature, tmp_path):

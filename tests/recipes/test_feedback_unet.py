@@ -9,11 +9,12 @@ import rufous
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config, verify_release
 from rufous.core.errors import ConfigError
+from rufous.distillation.adversarial import AdversarialConfig
 from rufous.recipes import RECIPES
 from rufous.recipes.distil_unet import UNVERIFIED
 from rufous.recipes.feedback_unet import RewardChoice
 from rufous.rewards.feedback import GuardConfig
-from tests.recipes.conftest import brief, unwanted
+from tests.recipes.conftest import brief, saved, unwanted
 
 CPU = torch.device("cpu")
 WORLDS = (
@@ -75,6 +76,22 @@ def test_without_rewards_it_is_a_plain_distillation(miniature, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert not any("reward" in row for row in rows)
     assert Manifest.load(folder).config["rewards"] == []
+
+
+def test_a_run_that_was_interrupted_ends_with_the_bits_of_an_unbroken_one(miniature, tmp_path):
+    any_change = {"frame_change": 1.0}  # strays, and halves the feedback
+    config = matching(
+        miniature,
+        adversarial=AdversarialConfig(weight=0.1, width=4),
+        guard=GuardConfig(lowest=any_change, highest=any_change, level=0.99),
+        num_validation_clips=1,
+    )
+    for folder, steps in (("whole", 3), ("parts", 2), ("parts", 3)):
+        train = replace(config.train, num_steps=steps, save_every=steps, validate_every=2)
+        RECIPES["feedback_unet_0_7b"].run(replace(config, train=train), tmp_path / folder, CPU)
+    whole = saved(tmp_path / "whole", 3)
+    assert whole["values"]["objective"]["feedback"]["strength"] == 0.5
+    assert saved(tmp_path / "parts", 3) == whole
 
 
 def test_releases_that_were_exchanged_between_two_calls_are_refused_however_they_are_named(
