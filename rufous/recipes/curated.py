@@ -29,7 +29,7 @@ from rufous.recipes.curated_batches import CuratedDataConfig, open_curated, read
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe, made_of
 from rufous.recipes.recovery import load_denoiser
-from rufous.recipes.releases import ancestry, manifest_of, save_student
+from rufous.recipes.releases import ancestry, check_run_dir, hashes, manifest_of, save_student
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
 
@@ -67,10 +67,13 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
     Raises:
         ValueError: The manifest cannot be read, or fills no batch for each process.
         CheckpointError: No such release, or a cache of other clips.
+        ConfigError: ``run_dir`` holds a release of another origin.
     """
     clips = read_clips(config.data, seed=config.seed)  # before a release is downloaded
     start = find_release(config.start)
-    ancestors = ancestry({"start": start})
+    places = {"start": start}
+    check_run_dir(run_dir, places)
+    ancestors = ancestry(places)
     with joined(device) as processes:
         data = open_curated(config.data, clips, start, processes)
         denoiser = _denoiser(config, start, processes.device)
@@ -99,7 +102,7 @@ def run(config: CuratedConfig, run_dir: Path, device: torch.device) -> Path:
                 run_dir=run_dir,
                 device=processes.device,
                 save=save,
-                made_of={**made, "clips_sha256": clips.fingerprint},
+                made_of={**made, **hashes(ancestors), "clips_sha256": clips.fingerprint},
             )
     return run_dir / "release"
 

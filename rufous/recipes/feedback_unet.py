@@ -26,7 +26,7 @@ from rufous.distillation.teaching import GuidanceRange
 from rufous.evaluation.frame_change import mean_frame_change
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
-from rufous.recipes.distil_unet import SIXTEEN, TWENTY_SIX
+from rufous.recipes.distil_unet import SIXTEEN, TWENTY_SIX, UNVERIFIED
 from rufous.recipes.few_steps import FewStepsConfig, Figures, check_guard, distil
 from rufous.recipes.processes import each_of, joined
 from rufous.recipes.recipe import Recipe
@@ -157,6 +157,7 @@ def run(config: FeedbackUNetConfig, run_dir: Path, device: torch.device) -> Path
                 watching=watching,
                 run_dir=run_dir,
                 processes=processes,
+                notes=(UNVERIFIED,),
             )
 
 
@@ -221,7 +222,7 @@ def _recipe(size: str) -> Recipe:
     return Recipe(
         name=f"feedback_unet_{size}",
         summary=f"Stage 2 at full size: the {size.replace('_', '.').replace('b', ' B')} U-Net in 4 steps, "
-        "raised by rewards.",
+        "raised by rewards. Unverified at full scale.",
         config=ours,
         presets={"paper": _paper(ours), "code": _code(ours)},
         run=run,

@@ -41,7 +41,7 @@ from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
 from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
-from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
+from rufous.recipes.releases import ancestry, check_run_dir, hashes, manifest_of, save_student
 from rufous.recipes.text_tower import Text
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.training.batches import BatchSource
@@ -119,6 +119,7 @@ def distil(
     watching: Watching,
     run_dir: Path,
     processes: Processes,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Train and write ``run_dir/release``, the teacher's release with the few-step U-Net.
 
@@ -131,17 +132,21 @@ def distil(
         watching: Rewards and measurements.
         run_dir: Folder of the run.
         processes: Those that share it.
+        notes: Sentences for the manifest.
 
     Raises:
         CheckpointError: What shapes the student is missing or damaged, or was exchanged during the run.
+        ConfigError: ``run_dir`` holds a release of another origin, or one that shapes the student.
     """
     device, teacher = processes.device, find_release(config.teacher)
     places = {"teacher": teacher, "student": find_release(config.student), **watching.parents()}
     if config.critic is not None:
         places["critic"] = find_release(config.critic)
+    is_matching = config.method == "distribution_matching"
+    check_run_dir(run_dir, places, writes=("release", "critic") if is_matching else ("release",))
     ancestors = ancestry(places)
     original = load_denoiser(teacher, device)
-    student = with_guidance_embedding(load_denoiser(config.student, device), config.guidance.embed_dim)
+    student = with_guidance_embedding(load_denoiser(places["student"], device), config.guidance.embed_dim)
     network = student.network
     assert isinstance(network, UNet3D)
     if config.lora is not None:
@@ -160,10 +165,11 @@ def distil(
             seeds={"training": config.seed},
             ancestors=ancestors,
             figures={"steps": step},
+            notes=notes,
         )
         plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))
         save_student(run_dir / "release", teacher, plain, diffusion, manifest, processes)
-        if config.method == "distribution_matching":
+        if is_matching:
             critic = objective.networks["critic"]
             assert isinstance(critic, UNet3D)
             beside = replace(manifest, name=f"{name}-critic")
@@ -187,7 +193,7 @@ def distil(
         device=device,
         save=save,
         validate=validate,
-        made_of={**made_of(config), **file_hashes(ancestors)},
+        made_of={**made_of(config), **hashes(ancestors)},
     )
     return run_dir / "release"
 
@@ -196,13 +202,14 @@ def check_guard(guard: GuardConfig | None, train: TrainConfig, measured: Collect
     """Refuse a guard that could not watch.
 
     Raises:
-        ConfigError: The run never validates.
+        ConfigError: The run ends before it validates.
         ValueError: Validation does not measure what the guard names.
     """
-    if guard is not None and not train.validate_every:
+    if guard is not None and not 1 <= train.validate_every <= train.num_steps:
         raise ConfigError(
-            "train.validate_every=0: the guard watches at validations, so give their distance in steps, "
-            "or say guard=null for feedback that nothing watches"
+            f"train.validate_every={train.validate_every}: the guard watches at validations, so give their "
+            f"distance in steps, from 1 to num_steps={train.num_steps}, or say guard=null for feedback that "
+            "nothing watches"
         )
     if guard is not None:
         guard.check_names(measured)
@@ -274,4 +281,4 @@ def _first_critic(config: FewStepsConfig, teacher: Denoiser) -> Denoiser:
     assert isinstance(teacher.network, UNet3D)
     if config.critic is None:
         return replace(teacher, network=copy.deepcopy(teacher.network).requires_grad_(True))
-    return load_denoiser(config.critic, next(teacher.network.parameters()).device)
+    return load_denoiser(find_release(config.critic), next(teacher.network.parameters()).device)

@@ -3,6 +3,7 @@
 The recipes of the world and of full size share it; they differ in data and settings.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
-from rufous.recipes.releases import ancestry, manifest_of, save_student
+from rufous.recipes.releases import ancestry, check_run_dir, hashes, manifest_of, save_student
 from rufous.training.batches import BatchSource
 from rufous.training.loop import TrainConfig, train
 
@@ -73,6 +74,7 @@ def recover(
     empty: Conditioning,
     run_dir: Path,
     processes: Processes,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Train and write ``run_dir/release``: the teacher's release with the student's U-Net, without guidance.
 
@@ -85,12 +87,16 @@ def recover(
         empty: The empty caption, batch of 1.
         run_dir: Folder of the run.
         processes: Those that share it.
+        notes: Sentences for the manifest.
 
     Raises:
         CheckpointError: Teacher or student is damaged, or was exchanged during the run.
+        ConfigError: ``run_dir`` holds a release of another origin, such as the student itself.
     """
     teacher = open_teacher(config)
-    ancestors = ancestry({"teacher": teacher, "student": Path(config.student)})
+    places = {"teacher": teacher, "student": Path(config.student)}
+    check_run_dir(run_dir, places)
+    ancestors = ancestry(places)
     guidance = config.objective.guidance
     student = with_guidance_embedding(load_denoiser(config.student, processes.device), guidance.embed_dim)
     network = student.network
@@ -113,6 +119,7 @@ def recover(
             seeds={"training": config.seed},
             ancestors=ancestors,
             figures={"steps": step},
+            notes=notes,
         )
         save_student(run_dir / "release", teacher, network, plain, manifest, processes)
 
@@ -123,7 +130,7 @@ def recover(
         run_dir=run_dir,
         device=processes.device,
         save=save,
-        made_of=made_of(config),
+        made_of={**made_of(config), **hashes(ancestors)},
     )
     return run_dir / "release"
 

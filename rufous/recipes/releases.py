@@ -8,12 +8,15 @@ from typing import Any
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import component_kinds, save_release, verify_release
-from rufous.core.errors import CheckpointError
+from rufous.core.errors import CheckpointError, ConfigError
 from rufous.core.files import sha256_of
 from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import portable_config
+from rufous.training.resume import RELEASE_ID, checkpoints
+
+_ELSEWHERE = "choose another folder by --run-dir"
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,46 @@ def _ancestor(role: str, place: Path) -> Ancestor:
     return Ancestor(place, Parent(name=manifest.name, manifest_id=manifest.id, role=role), manifest.licences)
 
 
-def file_hashes(ancestors: Sequence[Ancestor]) -> dict[str, str | None]:
-    """Of the published files by role: what a run is made of besides the releases that its settings name."""
-    return {f"{each.parent.role}.sha256": each.parent.sha256 for each in ancestors if each.parent.sha256}
+def hashes(ancestors: Sequence[Ancestor]) -> dict[str, str]:
+    """Of releases and published files, by role: what a run is made of, however its settings name them.
+
+    For ``train``, beside ``recipes.recipe.made_of``, which knows embedded names and plain paths alone.
+    """
+    parents = [each.parent for each in ancestors]
+    releases = {f"{each.role}{RELEASE_ID}": each.manifest_id for each in parents if each.manifest_id}
+    return {**releases, **{f"{each.role}.sha256": each.sha256 for each in parents if each.sha256}}
+
+
+def check_run_dir(
+    run_dir: Path,
+    places: Mapping[str, Path],
+    *,
+    writes: Sequence[str] = ("release",),
+    begins_in: str = "",
+) -> None:
+    """Refuse to train where a release would be overwritten that this run did not write, or that it reads.
+
+    Args:
+        run_dir: Folder of the run.
+        places: What shapes the run's releases, by role, as for ``ancestry``.
+        writes: Folders in ``run_dir`` that the run writes as releases.
+        begins_in: Folder in ``run_dir`` with the checkpoints of the run's first phase, if it has phases.
+
+    Raises:
+        ConfigError: Something stands there without a checkpoint of the run, or is one of ``places``.
+    """
+    has_begun = bool(checkpoints(run_dir / begins_in / "checkpoints"))
+    for target in (run_dir / name for name in writes):
+        for role, place in places.items():
+            if place.resolve().is_relative_to(target.resolve()):
+                raise ConfigError(
+                    f"{target} is the {role} of this run, which would overwrite it: {_ELSEWHERE}"
+                )
+        if target.exists() and not has_begun:
+            raise ConfigError(
+                f"{target} exists, but there are no checkpoints of a run that wrote it: {_ELSEWHERE}, "
+                "or move it away"
+            )
 
 
 def manifest_of(
@@ -54,6 +94,7 @@ def manifest_of(
     seeds: Mapping[str, int],
     ancestors: Sequence[Ancestor],
     figures: Mapping[str, float | int],
+    notes: Sequence[str] = (),
 ) -> Manifest:
     """The manifest of what a recipe made, under the licences of the releases that it was made of.
 
@@ -63,6 +104,7 @@ def manifest_of(
         seeds: By what they were for.
         ancestors: What shaped it, read when the run began; all of it is hashed again.
         figures: What was measured.
+        notes: Sentences beside the one on licences that are not known.
 
     Raises:
         CheckpointError: Something that shaped it has changed since the run began.
@@ -73,7 +115,7 @@ def manifest_of(
                 f"{each.place}, the {each.parent.role} of this run, was exchanged since the run began: "
                 f"put back {each.parent.manifest_id or each.parent.sha256}, and the same command goes on"
             )
-    licences, notes = _inherited(ancestors)
+    licences, unknown = _inherited(ancestors)
     return Manifest(
         name=name,
         config=portable_config(config),
@@ -81,7 +123,7 @@ def manifest_of(
         parents=tuple(each.parent for each in ancestors),
         licences=licences,
         figures=dict(figures),
-        notes=notes,
+        notes=(*unknown, *notes),
     )
 
 

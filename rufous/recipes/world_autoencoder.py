@@ -24,6 +24,7 @@ from rufous.distillation.autoencoding import AutoencodingObjective, psnr
 from rufous.networks.vae2d import AutoencoderKL, AutoencoderKLConfig
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of, portable_config
+from rufous.recipes.releases import check_run_dir
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -123,6 +124,7 @@ def run(config: WorldAutoencoderConfig, run_dir: Path, device: torch.device) -> 
 
 def _train(config: WorldAutoencoderConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
+    check_run_dir(run_dir, {} if config.init_from is None else {"start": Path(config.init_from)})
     with processes.first_alone():
         sources = tuple(
             render_clips(clips, Path(folder))

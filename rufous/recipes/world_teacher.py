@@ -35,6 +35,7 @@ from rufous.networks.unet3d import UNet3D, UNet3DConfig
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of, portable_config
+from rufous.recipes.releases import check_run_dir
 from rufous.recipes.text_tower import Text
 from rufous.recipes.world_data import WorldData, open_world_data
 from rufous.recipes.world_latents import WorldLatentsConfig
@@ -161,6 +162,7 @@ def run(config: WorldTeacherConfig, run_dir: Path, device: torch.device) -> Path
 
 def _train(config: WorldTeacherConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
+    check_run_dir(run_dir, _places(config), begins_in=next(iter(config.phases)))
     data = open_world_data(config.latents, config.latents_dir, config.text, processes)
     longer = _longer_data(config, processes)
     network = _initial_network(config).to(device)
@@ -214,13 +216,9 @@ def save_teacher(
     config: WorldTeacherConfig, network: UNet3D, text: Text, folder: Path, figures: Mapping[str, float | int]
 ) -> None:
     """Write a release that generates: U-Net, autoencoder, text tower, tokenizer and settings."""
-    autoencoder, words = Path(config.latents.autoencoder), Path(config.text)
-    made_of = {"autoencoder": autoencoder, "text_encoder": words}
-    if config.init_from is not None:
-        made_of["start"] = Path(config.init_from)
     parents = tuple(
         Parent(name=Manifest.load(part).name, manifest_id=Manifest.load(part).id, role=role)
-        for role, part in made_of.items()
+        for role, part in _places(config).items()
     )
     manifest = Manifest(
         name="world-teacher",
@@ -232,12 +230,18 @@ def save_teacher(
     )
     parts = {
         "unet": network,
-        "autoencoder": autoencoder / "autoencoder",
+        "autoencoder": Path(config.latents.autoencoder) / "autoencoder",
         "text_encoder": text.encoder,
         "tokenizer": text.tokenizer,
         "diffusion": config.diffusion,
     }
     save_release(folder, parts, manifest, overwrite=True)
+
+
+def _places(config: WorldTeacherConfig) -> dict[str, Path]:
+    """The releases that shape the teacher, by role."""
+    places = {"autoencoder": Path(config.latents.autoencoder), "text_encoder": Path(config.text)}
+    return places if config.init_from is None else {**places, "start": Path(config.init_from)}
 
 
 def _blocks(network: UNet3D) -> list[nn.Module]:

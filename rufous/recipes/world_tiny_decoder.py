@@ -22,7 +22,7 @@ from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of
-from rufous.recipes.releases import Ancestor, ancestry, manifest_of
+from rufous.recipes.releases import Ancestor, ancestry, check_run_dir, hashes, manifest_of
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.recipes.world_latents import EncodedClips, WorldLatentsConfig, encode_clips
 from rufous.training.loop import TrainConfig, train
@@ -99,7 +99,9 @@ def run(config: WorldTinyDecoderConfig, run_dir: Path, device: torch.device) -> 
 
 def _train(config: WorldTinyDecoderConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
-    ancestors = ancestry({"autoencoder": Path(config.latents.autoencoder)})
+    places = {"autoencoder": Path(config.latents.autoencoder)}
+    check_run_dir(run_dir, places)
+    ancestors = ancestry(places)
     with processes.first_alone():
         encoded = encode_clips(config.latents, Path(config.latents_dir), device)
         clips = render_clips(config.latents.clips, Path(config.latents.clips_dir))
@@ -140,7 +142,7 @@ def _train(config: WorldTinyDecoderConfig, run_dir: Path, processes: Processes) 
             device=device,
             save=save,
             validate=validate,
-            made_of=made_of(config),
+            made_of={**made_of(config), **hashes(ancestors)},
         )
     return run_dir / "release"
 

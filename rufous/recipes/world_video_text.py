@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from rufous.checkpoints.lookup import find_release
-from rufous.checkpoints.manifest import Manifest, Parent
+from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, save_release
 from rufous.core.config import differences, to_json_dict
 from rufous.core.errors import ConfigError
@@ -32,6 +32,7 @@ from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
 from rufous.networks.video_text import VideoTextConfig, VideoTextModel
 from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe, made_of, portable_config
+from rufous.recipes.releases import ancestry, check_run_dir, hashes
 from rufous.recipes.world_clips import RenderedClips, WorldClipsConfig, render_clips
 from rufous.training.loop import TrainConfig, train
 from rufous.training.optim import OptimizerConfig
@@ -140,6 +141,9 @@ def run(config: WorldVideoTextConfig, run_dir: Path, device: torch.device) -> Pa
 
 def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) -> Path:
     device = processes.device
+    places = _places(config)
+    check_run_dir(run_dir, places)
+    ancestors = ancestry(places)
     with processes.first_alone():
         clips = render_clips(config.clips, Path(config.clips_dir))
     network = _initial_network(config).to(device)
@@ -161,7 +165,7 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
             name="world-video-text",
             config=portable_config(config),
             seeds={"data": config.clips.seed, "training": config.seed},
-            parents=_parents(config),
+            parents=tuple(each.parent for each in ancestors),
             licences={"weights": "Apache-2.0"},
             figures=validate(step),
         )
@@ -180,7 +184,7 @@ def _train(config: WorldVideoTextConfig, run_dir: Path, processes: Processes) ->
             device=device,
             save=save,
             validate=validate,
-            made_of=made_of(config),
+            made_of={**made_of(config), **hashes(ancestors)},
         )
     return run_dir / "release"
 
@@ -200,11 +204,9 @@ def _initial_network(config: WorldVideoTextConfig) -> VideoTextModel:
     return network
 
 
-def _parents(config: WorldVideoTextConfig) -> tuple[Parent, ...]:
-    if config.init_from is None:
-        return ()
-    start = Manifest.load(find_release(config.init_from))
-    return (Parent(name=start.name, manifest_id=start.id, role="start"),)
+def _places(config: WorldVideoTextConfig) -> dict[str, Path]:
+    """The release that the run starts from, if any, by its role."""
+    return {} if config.init_from is None else {"start": find_release(config.init_from)}
 
 
 def accuracies(network: VideoTextModel, batch: CaptionedVideos) -> dict[str, float]:

@@ -31,6 +31,8 @@ from rufous.training.state_files import Stateful, load_own, load_shared, save_ow
 
 _log = logger(__name__)
 FORMAT = 2
+RELEASE_ID = ".manifest_id"
+"""How names in ``made_of`` end whose values are ids of releases."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,8 @@ def load_checkpoint(
         parts: Made as at the start of the run; filled in place.
         config: The config of the run that resumes.
         may_change: Names of config fields that may differ from the saved ones.
-        made_of: As it was saved; may not differ at all.
+        made_of: As it was saved; may not differ at all. Ids of releases (``RELEASE_ID``) that the run did
+            not note when it began are passed over with a warning.
 
     Raises:
         ConfigError: Something else differs; all of it is listed.
@@ -114,7 +117,7 @@ def load_checkpoint(
     )
     state = _read_state(folder, advice)
     changes = differences(state["config"], to_json_dict(config), may_change=may_change)
-    changes += differences(state["made_of"], made_of or {})
+    changes += _exchanged(state["made_of"], made_of or {})
     if changes:
         raise ConfigError(
             f"this run began with another config: {'; '.join(changes)}. Use the old values, or a new run_dir"
@@ -151,6 +154,15 @@ def _read_state(folder: Path, advice: str) -> dict[str, Any]:
             "begin a new run in another run_dir"
         )
     return state
+
+
+def _exchanged(saved: Mapping[str, Any], made_of: Mapping[str, Any]) -> list[str]:
+    """What differs. Older runs noted ids in the place of releases' paths alone, and not by role."""
+    missing = sorted(name for name in made_of.keys() - saved.keys() if name.endswith(RELEASE_ID))
+    noted = list(saved.values())
+    if unknown := [name for name in missing if made_of[name] not in noted]:
+        _log.warning("this run did not note %s when it began: not compared", ", ".join(unknown))
+    return differences(saved, made_of, may_change=missing)
 
 
 def _delete(folder: Path) -> None:

@@ -123,6 +123,24 @@ def test_the_ode_term_looks_one_guided_teacher_step_further(batch):
     assert loss.item() == pytest.approx((mine - goal).square().mean().item(), rel=1e-5)
 
 
+def test_the_loss_and_its_gradient_are_the_weighted_sums_of_those_of_the_terms(batch):
+    weights = {"output_weight": 0.7, "truth_weight": 1.3, "feature_weight": 0.5, "ode_weight": 2.0}
+
+    def found(**chosen: float) -> tuple[float, float]:
+        student, teacher = denoiser(0.2), denoiser(0.5)
+        terms = {**dict.fromkeys(weights, 0.0), **chosen}
+        config = StructuralConfig(guidance=GuidanceRange(3.0, 3.0), **terms)
+        blocks = [(student.network.block, teacher.network.block)]
+        loss, _ = StructuralObjective(student, teacher, EMPTY, config, blocks=blocks).loss(batch, generator())
+        loss.backward()
+        return loss.item(), student.network.scale.grad.item()
+
+    single = {name: found(**{name: 1.0}) for name in weights}
+    assert len({round(loss, 3) for loss, _ in single.values()} - {0.0}) == 4
+    expected = [sum(weights[name] * values[part] for name, values in single.items()) for part in (0, 1)]
+    assert found(**weights) == pytest.approx(tuple(expected), rel=1e-5)
+
+
 def test_settings_that_mean_nothing_are_refused():
     with pytest.raises(ValueError, match="loss weights"):
         StructuralConfig(output_weight=0.0)

@@ -1,5 +1,6 @@
 """The world's whole road at toy size, run once: each recipe's test looks at its own stretch."""
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +38,14 @@ def brief(num_steps: int) -> TrainConfig:
         validate_every=num_steps,
         dtype="fp32",
     )
+
+
+def saved(run_dir: Path, step: int) -> dict[str, object]:
+    """What a checkpoint holds: the hash of each file, and every value that is no tensor."""
+    state = json.loads((run_dir / f"checkpoints/step-{step:08d}" / "state.json").read_text())
+    hashes = {name: found["sha256"] for name, found in state["files"].items()}
+    assert {"weights.safetensors", "ema.safetensors", "optimizer.safetensors"} <= hashes.keys()
+    return {**hashes, "values": state["values"]}
 
 
 def unwanted(name: str) -> Path:

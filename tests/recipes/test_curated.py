@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -63,6 +64,17 @@ def test_a_changed_manifest_is_refused_on_resume(tiny_release, manifest, tmp_pat
     write_manifest(other, [clips[0].with_captions(original="a pink star"), *clips[1:]])
     with pytest.raises(ConfigError, match="clips_sha256 was"):
         run(settings(tiny_release, other, 2, root=str(manifest.parent)), tmp_path / "run", CPU)
+
+
+def test_a_start_that_was_exchanged_between_two_calls_is_refused(
+    tiny_release, manifest, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shutil.copytree(tiny_release, tmp_path / "start")
+    run(settings(Path("~/start"), manifest, 1), tmp_path / "run", CPU)
+    replace(Manifest.load(tmp_path / "start"), notes=("another",)).save(tmp_path / "start")
+    with pytest.raises(ConfigError, match=r"start\.manifest_id was"):
+        run(settings(Path("~/start"), manifest, 2), tmp_path / "run", CPU)
 
 
 def test_a_fresh_network_may_have_another_architecture(tiny_release, manifest, tmp_path):

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config, verify_release
 from rufous.core.errors import ConfigError
 from rufous.recipes import RECIPES
-from tests.recipes.conftest import brief, unwanted
+from rufous.recipes.distil_unet import UNVERIFIED
+from tests.recipes.conftest import brief, saved, unwanted
 
 CPU = torch.device("cpu")
 
@@ -25,12 +27,14 @@ def settings(miniature, size="0_7b", preset=None, **changes):
     )
 
 
-@pytest.mark.parametrize("preset", [None, "paper", "code"])
-def test_a_pruned_network_recovers_on_video_files(miniature, tmp_path, preset):
-    folder = RECIPES["distil_unet_0_7b"].run(settings(miniature, preset=preset), tmp_path, CPU)
+@pytest.mark.parametrize(
+    ("size", "preset"), [("0_7b", None), ("0_7b", "paper"), ("0_7b", "code"), ("0_9b", None)]
+)
+def test_a_pruned_network_recovers_on_video_files(miniature, tmp_path, size, preset):
+    folder = RECIPES[f"distil_unet_{size}"].run(settings(miniature, size, preset), tmp_path, CPU)
     verify_release(folder)
     manifest = Manifest.load(folder)
-    assert manifest.name == "unet-recovered"
+    assert (manifest.name, manifest.notes) == ("unet-recovered", (UNVERIFIED,))
     assert {parent.role for parent in manifest.parents} == {"teacher", "student"}
     assert load_config(folder, "unet").removed_blocks == {"middle_block"}
     clip = rufous.load(folder, device="cpu")("a red circle", generator=torch.Generator().manual_seed(0))
@@ -38,6 +42,28 @@ def test_a_pruned_network_recovers_on_video_files(miniature, tmp_path, preset):
     before = rufous.load(miniature.student, device="cpu").unet.state_dict()
     after = rufous.load(folder, device="cpu").unet.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_run_that_was_interrupted_ends_with_the_bits_of_an_unbroken_one(miniature, tmp_path):
+    config = settings(miniature)
+    for folder, steps in (("whole", 3), ("parts", 2), ("parts", 3)):
+        train = replace(config.train, num_steps=steps, save_every=steps)
+        RECIPES["distil_unet_0_7b"].run(replace(config, train=train), tmp_path / folder, CPU)
+    assert saved(tmp_path / "parts", 3) == saved(tmp_path / "whole", 3)
+
+
+def test_a_student_is_not_overwritten_by_what_it_becomes(miniature, tmp_path):
+    shutil.copytree(miniature.student, tmp_path / "release")
+    config = replace(settings(miniature), student=str(tmp_path / "release"))
+    with pytest.raises(ConfigError, match="release is the student of this run, which would overwrite it"):
+        RECIPES["distil_unet_0_7b"].run(config, tmp_path, CPU)
+    assert Manifest.load(tmp_path / "release").id == Manifest.load(miniature.student).id
+
+
+def test_what_is_unverified_says_so_where_recipes_are_listed():
+    for stage in ("distil_unet", "feedback_unet"):
+        for size in ("0_7b", "0_9b"):
+            assert RECIPES[f"{stage}_{size}"].summary.endswith(". Unverified at full scale.")
 
 
 def test_a_list_that_is_not_there_is_named_before_a_release_is_fetched(miniature, tmp_path, monkeypatch):

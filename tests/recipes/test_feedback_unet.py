@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -8,10 +9,12 @@ import rufous
 from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_config, verify_release
 from rufous.core.errors import ConfigError
+from rufous.distillation.adversarial import AdversarialConfig
 from rufous.recipes import RECIPES
+from rufous.recipes.distil_unet import UNVERIFIED
 from rufous.recipes.feedback_unet import RewardChoice
 from rufous.rewards.feedback import GuardConfig
-from tests.recipes.conftest import brief, unwanted
+from tests.recipes.conftest import brief, saved, unwanted
 
 CPU = torch.device("cpu")
 WORLDS = (
@@ -21,23 +24,29 @@ WORLDS = (
 """The embedded rewards stand in for the published ones, whose weights are not here."""
 
 
-def settings(miniature, preset=None, **changes):
-    config = RECIPES["feedback_unet_0_7b"].preset(preset)
-    return replace(
-        config,
-        teacher=str(miniature.teacher),
-        student=str(miniature.student),
-        data=miniature.data,
-        rewards=WORLDS,
-        num_validation_clips=2,
-        train=replace(brief(2), accumulation=config.train.accumulation),
-        **changes,
-    )
+def settings(miniature, size="0_7b", preset=None, **changes):
+    config = RECIPES[f"feedback_unet_{size}"].preset(preset)
+    toy = {
+        "teacher": str(miniature.teacher),
+        "student": str(miniature.student),
+        "data": miniature.data,
+        "rewards": WORLDS,
+        "num_validation_clips": 2,
+        "train": replace(brief(2), accumulation=config.train.accumulation),
+    }
+    return replace(config, **{**toy, **changes})
 
 
-@pytest.mark.parametrize("preset", [None, "paper", "code"])
-def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path, preset):
-    folder = RECIPES["feedback_unet_0_7b"].run(settings(miniature, preset), tmp_path, CPU)
+def matching(miniature, **changes):
+    """Distribution matching, whose student moves on every other step."""
+    return settings(miniature, method="distribution_matching", **changes)
+
+
+@pytest.mark.parametrize(
+    ("size", "preset"), [("0_7b", None), ("0_7b", "paper"), ("0_7b", "code"), ("0_9b", None)]
+)
+def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path, size, preset):
+    folder = RECIPES[f"feedback_unet_{size}"].run(settings(miniature, size, preset), tmp_path, CPU)
     verify_release(folder)
     assert load_config(folder, "unet").guidance_embed_dim == 256
     diffusion = load_config(folder, "scheduler")
@@ -52,6 +61,7 @@ def test_a_student_answers_in_four_steps_and_knows_its_scale(miniature, tmp_path
         f"{miniature.student.parent.name}-4-steps",
         {"weights": "Apache-2.0"},
     )
+    assert manifest.notes == (UNVERIFIED,)
     rewards = {f"reward {each.name}" for each in WORLDS}
     assert {parent.role for parent in manifest.parents} == {"teacher", "student", *rewards}
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -66,6 +76,46 @@ def test_without_rewards_it_is_a_plain_distillation(miniature, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert not any("reward" in row for row in rows)
     assert Manifest.load(folder).config["rewards"] == []
+
+
+def test_a_run_that_was_interrupted_ends_with_the_bits_of_an_unbroken_one(miniature, tmp_path):
+    any_change = {"frame_change": 1.0}  # strays, and halves the feedback
+    config = matching(
+        miniature,
+        adversarial=AdversarialConfig(weight=0.1, width=4),
+        guard=GuardConfig(lowest=any_change, highest=any_change, level=0.99),
+        num_validation_clips=1,
+    )
+    for folder, steps in (("whole", 3), ("parts", 2), ("parts", 3)):
+        train = replace(config.train, num_steps=steps, save_every=steps, validate_every=2)
+        RECIPES["feedback_unet_0_7b"].run(replace(config, train=train), tmp_path / folder, CPU)
+    whole = saved(tmp_path / "whole", 3)
+    assert whole["values"]["objective"]["feedback"]["strength"] == 0.5
+    assert saved(tmp_path / "parts", 3) == whole
+
+
+def test_releases_that_were_exchanged_between_two_calls_are_refused_however_they_are_named(
+    miniature, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    roles = {"teacher": miniature.teacher, "student": miniature.student, "critic": miniature.teacher}
+    for role, release in roles.items():
+        shutil.copytree(release, tmp_path / role)
+    named = {role: f"~/{role}" for role in roles}
+    config = replace(matching(miniature), **named, rewards=(), train=replace(brief(1), validate_every=0))
+    RECIPES["feedback_unet_0_7b"].run(config, tmp_path / "run", CPU)
+    for role in roles:
+        replace(Manifest.load(tmp_path / role), notes=("another",)).save(tmp_path / role)
+    every = ".*".join(rf"{role}\.manifest_id was '\w+' and is '\w+'" for role in sorted(roles))
+    with pytest.raises(ConfigError, match=every):
+        RECIPES["feedback_unet_0_7b"].run(config, tmp_path / "run", CPU)
+
+
+def test_a_critic_of_another_run_is_not_overwritten(miniature, tmp_path):
+    shutil.copytree(miniature.teacher, tmp_path / "critic")
+    with pytest.raises(ConfigError, match="critic exists, but there are no checkpoints"):
+        RECIPES["feedback_unet_0_7b"].run(matching(miniature, rewards=()), tmp_path, CPU)
+    assert Manifest.load(tmp_path / "critic").id == Manifest.load(miniature.teacher).id
 
 
 def test_a_guard_that_could_not_watch_is_refused():

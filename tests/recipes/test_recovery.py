@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 import torch
 
 import rufous
+from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, load_config
 from rufous.compression.carry_over import paired_stages
 from rufous.core.errors import ConfigError
@@ -28,6 +30,14 @@ def test_a_student_of_another_teacher_is_refused(student_road, road, tmp_path):
     with pytest.raises(ConfigError, match="prune that teacher again"):
         RECIPES["world_recovery"].run(other, tmp_path, CPU)
     assert not any(Path(tmp_path).iterdir())
+
+
+def test_a_run_notes_the_releases_that_it_was_made_of_by_role(student_road):
+    state = student_road.root / "recovery" / "checkpoints" / "step-00000002" / "state.json"
+    noted = json.loads(state.read_text())["made_of"]
+    for role in ("teacher", "student"):
+        release = getattr(student_road.recovery, role)
+        assert noted[f"{role}.manifest_id"] == Manifest.load(release).id
 
 
 def test_a_denoiser_has_float32_weights_and_means_what_the_release_says(student_road):

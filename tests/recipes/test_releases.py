@@ -11,12 +11,13 @@ import torch
 import rufous
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import load_component, load_config, save_release, verify_release
-from rufous.core.errors import CheckpointError
+from rufous.core.errors import CheckpointError, ConfigError
 from rufous.networks.text_encoders import WordTokenizer
 from rufous.networks.unet3d import UNet3D
-from rufous.recipes import processes
+from rufous.recipes import RECIPES, processes
 from rufous.recipes.processes import Processes
-from rufous.recipes.releases import ancestry, file_hashes, manifest_of, save_student
+from rufous.recipes.releases import ancestry, check_run_dir, hashes, manifest_of, save_student
+from rufous.recipes.world_tiny_decoder import WorldTinyDecoderConfig
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -79,13 +80,38 @@ def test_licences_are_those_of_the_releases_that_it_was_made_of(tmp_path):
     )
 
 
-def test_a_published_file_is_a_parent_by_its_hash_and_part_of_what_a_run_is_made_of(tmp_path):
+def test_releases_and_published_files_are_parents_and_part_of_what_a_run_is_made_of(tmp_path):
     (tmp_path / "hps.pt").write_bytes(b"weights")
     ancestors = ancestry({"reward hps": tmp_path / "hps.pt"})
     digest = hashlib.sha256(b"weights").hexdigest()
     assert [each.parent for each in ancestors] == [Parent(name="hps.pt", sha256=digest, role="reward hps")]
-    assert file_hashes(ancestors) == {"reward hps.sha256": digest}
-    assert file_hashes(ancestry({"teacher": labelled(tmp_path / "one")})) == {}
+    assert hashes(ancestors) == {"reward hps.sha256": digest}
+    teacher = labelled(tmp_path / "one")
+    assert hashes(ancestry({"teacher": teacher})) == {"teacher.manifest_id": Manifest.load(teacher).id}
+
+
+def test_a_run_writes_over_nothing_but_its_own_releases(tmp_path):
+    check_run_dir(tmp_path / "new", {})
+    labelled(tmp_path / "release")
+    with pytest.raises(ConfigError, match=r"release exists, but there are no checkpoints .* by --run-dir"):
+        check_run_dir(tmp_path, {})
+    (tmp_path / "images" / "checkpoints" / "step-00000001").mkdir(parents=True)
+    check_run_dir(tmp_path, {"teacher": tmp_path / "other"}, begins_in="images")
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="release is the student of this run, which would overwrite it"):
+        check_run_dir(tmp_path, {"student": tmp_path / "link" / "release"}, begins_in="images")
+    labelled(tmp_path / "critics" / "critic")
+    with pytest.raises(ConfigError, match="critic exists"):
+        check_run_dir(tmp_path / "critics", {}, writes=("release", "critic"))
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "video_text", "tiny_decoder", "teacher"])
+def test_no_training_of_the_world_writes_over_a_release_of_another_origin(road, tmp_path, name):
+    config = WorldTinyDecoderConfig(latents=road.latents) if name == "tiny_decoder" else getattr(road, name)
+    before = Manifest.load(labelled(tmp_path / "release")).id
+    with pytest.raises(ConfigError, match="release exists, but there are no checkpoints"):
+        RECIPES[f"world_{name}"].run(config, tmp_path, CPU)
+    assert Manifest.load(tmp_path / "release").id == before
 
 
 def test_what_was_exchanged_since_the_run_began_stops_it(tmp_path):

@@ -190,8 +190,12 @@ def test_settings_by_which_the_student_would_never_see_a_set_are_refused():
 def test_a_guard_that_could_not_watch_is_refused():
     usual = RECIPES["world_few_steps"].preset("feedback")
     never = replace(usual.train, validate_every=0)
+    late = replace(usual.train, num_steps=99)
     with pytest.raises(ConfigError, match=r"train\.validate_every=0: the guard watches at validations"):
         replace(usual, train=never)
+    with pytest.raises(ConfigError, match=r"train\.validate_every=100: .* from 1 to num_steps=99"):
+        replace(usual, train=late)
+    replace(usual, train=replace(late, num_steps=100))
     replace(usual, train=never, feedback=replace(usual.feedback, guard=None))
     misspelt = GuardConfig(lowest={"motion": 0.95})
     with pytest.raises(

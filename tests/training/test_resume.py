@@ -37,9 +37,10 @@ def parts(module, memory=None, generator=None):
     )
 
 
-def load(root, module, config=None, **rest):
+def load(root, module, config=None, made_of=None, **rest):
+    may_change = frozenset({"num_steps"})
     return load_checkpoint(
-        root, parts(module, **rest), config or Config(), may_change=frozenset({"num_steps"})
+        root, parts(module, **rest), config or Config(), may_change=may_change, made_of=made_of
     )
 
 
@@ -134,3 +135,24 @@ def test_another_config_is_refused_unless_the_field_may_change(tmp_path):
     assert load(tmp_path, nn.Linear(2, 2), Config(num_steps=9)) == 1
     with pytest.raises(ConfigError, match=r"rate was 0\.1 and is 0\.2\. Use the old values"):
         load(tmp_path, nn.Linear(2, 2), Config(rate=0.2))
+
+
+def test_an_id_that_the_run_did_not_note_when_it_began_is_not_compared(tmp_path, caplog):
+    before, later = {"teacher": "videocrafter2"}, {"teacher": "videocrafter2", "teacher.manifest_id": "abc"}
+    module = nn.Linear(2, 2)
+    save_checkpoint(tmp_path, 1, parts(module), Config(), keep=1, made_of=before)
+    assert load(tmp_path, module, made_of=later) == 1
+    assert "did not note teacher.manifest_id" in caplog.text
+    for others in ({**later, "critic": "mine"}, {"teacher.manifest_id": "abc"}):
+        with pytest.raises(ConfigError, match=r"(critic|teacher) was"):
+            load(tmp_path, module, made_of=others)
+    save_checkpoint(tmp_path, 2, parts(module), Config(), keep=1, made_of=later)  # noted from here on
+    with pytest.raises(ConfigError, match=r"teacher\.manifest_id was 'abc' and is 'def'"):
+        load(tmp_path, module, made_of={**later, "teacher.manifest_id": "def"})
+
+
+def test_an_id_that_the_run_noted_under_another_name_needs_no_warning(tmp_path, caplog):
+    module = nn.Linear(2, 2)
+    save_checkpoint(tmp_path, 1, parts(module), Config(), keep=1, made_of={"teacher": "abc"})
+    assert load(tmp_path, module, made_of={"teacher": "abc", "teacher.manifest_id": "abc"}) == 1
+    assert not caplog.text
