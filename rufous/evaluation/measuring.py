@@ -99,7 +99,7 @@ def measure_clips(
 
     Args:
         clips: What to measure.
-        rows: By name. With ``num_processes`` above 1 they are sent to other processes.
+        rows: By name. With ``num_processes`` above 1 they are sent to other processes, once to each.
         store: Where scores are kept; None keeps none.
         num_processes: Clips are spread over as many.
         on_clip: Called after each clip.
@@ -173,7 +173,7 @@ class _Workers:
 
     def __init__(self, rows: Rows, num_processes: int) -> None:
         self._rows, self._num_processes = rows, num_processes
-        self._pool = _pool(num_processes)
+        self._pool = _pool(num_processes, rows)
         self._under_way: deque[tuple[_Task, Future[MeasuredClip]]] = deque()
 
     def __len__(self) -> int:
@@ -205,14 +205,14 @@ class _Workers:
 
     def _begin_again(self) -> None:
         self.close()
-        self._pool = _pool(self._num_processes)
+        self._pool = _pool(self._num_processes, self._rows)
         for place, (task, future) in enumerate(self._under_way):
             if place > 0 and (future.cancelled() or future.exception() is not None):
                 self._under_way[place] = task, self._submitted(task)
 
     def _submitted(self, task: _Task) -> "Future[MeasuredClip]":
         try:
-            return self._pool.submit(_measure, task, self._rows)
+            return self._pool.submit(_measure_in_worker, task)
         except BrokenProcessPool as error:
             failed: Future[MeasuredClip] = Future()
             failed.set_exception(error)
@@ -220,23 +220,36 @@ class _Workers:
 
 
 def _alone(task: _Task, rows: Rows) -> MeasuredClip:
-    with _pool(1) as pool:
+    with _pool(1, rows) as pool:
         try:
-            return pool.submit(_measure, task, rows).result()
+            return pool.submit(_measure_in_worker, task).result()
         except BrokenProcessPool:
             return task.failed(
                 MemoryError("the process that measured it was ended, as where memory runs out")
             )
 
 
-def _pool(num_processes: int) -> ProcessPoolExecutor:
+def _pool(num_processes: int, rows: Rows) -> ProcessPoolExecutor:
+    """Processes that get the rows once: a network sent with every task takes open files for each tensor."""
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in an unknown state
-    return ProcessPoolExecutor(num_processes, mp_context=context, initializer=_set_up_worker)
+    return ProcessPoolExecutor(
+        num_processes, mp_context=context, initializer=_set_up_worker, initargs=(rows,)
+    )
 
 
-def _set_up_worker() -> None:
+_worker_rows: Rows = {}
+"""Of a worker process, set once when it starts; empty in the process that hands out the clips."""
+
+
+def _set_up_worker(rows: Rows) -> None:
+    global _worker_rows
+    _worker_rows = rows
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which waits for results
+
+
+def _measure_in_worker(task: _Task) -> MeasuredClip:
+    return _measure(task, _worker_rows)
 
 
 def _measure(task: _Task, rows: Rows) -> MeasuredClip:
