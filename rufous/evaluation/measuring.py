@@ -132,7 +132,7 @@ class _Task:
 
     def failed(self, error: Exception) -> "MeasuredClip":
         """Nothing but what was known, and the error."""
-        problem = Problem(self.clip.path.name, _reason(error).removeprefix(f"{self.clip.path}: "))
+        problem = Problem(self.clip.path.name, reason_of(error).removeprefix(f"{self.clip.path}: "))
         return MeasuredClip(clip=self.clip, sha256=self.sha256, scores=self.known, problems=(problem,))
 
 
@@ -264,11 +264,11 @@ def _measure(task: _Task, rows: Rows) -> MeasuredClip:
             try:
                 scores[row] = _checked(rows[row].measure(decoded))
             except CLIP_ERRORS as error:
-                problems.append(Problem(clip.path.name, f"{row}: {_reason(error)}"))
+                problems.append(Problem(clip.path.name, f"{row}: {reason_of(error)}"))
     return MeasuredClip(clip=clip, sha256=task.sha256, scores=scores, problems=tuple(dict.fromkeys(problems)))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """An error in one line; some, such as ``MemoryError``, say nothing but their name."""
     return " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
 
