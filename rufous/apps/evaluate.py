@@ -252,11 +252,7 @@ def _told_prompts(folder: Path) -> dict[str, str]:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # whatever lies there is not ours
-        if (
-            isinstance(values, dict)
-            and isinstance(values.get("prompt"), str)
-            and isinstance(values.get("file"), str)
-        ):
+        if is_clip_manifest(values):
             told[values["file"]] = values["prompt"]
     return told
 

@@ -175,6 +175,11 @@ def parse_clip_name(name: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (stem, None)
 
 
+def is_clip_manifest(values: object) -> bool:
+    """Whether the content of a JSON file tells of a clip: which file it is, and its prompt."""
+    return isinstance(values, dict) and all(isinstance(values.get(key), str) for key in ("prompt", "file"))
+
+
 def match_folder(
     folder: Path | str,
     entries: Iterable[SuiteEntry] | None = None,
