@@ -15,6 +15,8 @@ def row_names(rows: str | None, suite: "Sequence[SuiteEntry] | None") -> list[st
 
     temporal_flickering of a suite brings the row that sorts out clips that move, and the one of all clips.
 
+    Without a suite nobody asks for clips that stand still, so it is that of all clips, under the name that
+    no total of VBench knows.
     Raises:
         ValueError: The suite asks for none of them.
     """
@@ -23,7 +25,8 @@ def row_names(rows: str | None, suite: "Sequence[SuiteEntry] | None") -> list[st
 
     names = list(ROW_NAMES) if rows is None else [name.strip() for name in rows.split(",")]
     if suite is None:
-        return [name for name in names if rows is not None or name not in (STATIC, UNFILTERED)]
+        asked = [name for name in names if rows is not None or name != STATIC]
+        return list(dict.fromkeys(UNFILTERED if name == FLICKERING else name for name in asked))
     if FLICKERING in names:
         names = list(dict.fromkeys([*names, STATIC, UNFILTERED]))
     asked = [name for name in names if any(asks_for(entry.dimensions, name) for entry in suite)]
