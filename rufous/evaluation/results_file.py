@@ -167,6 +167,7 @@ def _row(name: str, measured: Sequence[MeasuredClip], loaded: LoadedRows) -> dic
         "label": loaded.rows[name].dimension.label,
         "networks": loaded.rows[name].identity,
     }
+        "version": loaded.rows[name].dimension.version,
 
 
 def _not_counted(scores: Sequence[ClipScore]) -> dict[str, int]:
@@ -176,7 +177,7 @@ def _not_counted(scores: Sequence[ClipScore]) -> dict[str, int]:
 
 def _outside_row(result: DimensionResult) -> dict[str, Any]:
     told = {"score": result.score, "interval_95": None, "num_clips": len(result.videos), "not_counted": {}}
-    return {**told, "label": OUTSIDE, "networks": ""}
+    return {**told, "label": OUTSIDE, "networks": "", "version": None}
 
 
 def _totals(scores: Mapping[str, float]) -> dict[str, float]:
