@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from rufous.checkpoints.tokenizers import clip_tokenizer
-from rufous.checkpoints.vbench import find_vbench_file
-from rufous.core.files import sha256_of
+from rufous.checkpoints.vbench import vbench_sha256
+from rufous.core.devices import require_memory
 from rufous.evaluation import backbones
 from rufous.evaluation.dimensions.aesthetic_quality import AestheticQuality
 from rufous.evaluation.dimensions.appearance_style import AppearanceStyle
@@ -25,10 +25,12 @@ from rufous.evaluation.dimensions.static_filter import StaticFilter
 from rufous.evaluation.dimensions.subject_consistency import SubjectConsistency
 from rufous.evaluation.dimensions.temporal_style import TemporalStyle
 from rufous.evaluation.vbench.suite import STATIC
+from rufous.perception.amt import AMT
 from rufous.perception.amt import MIN_SIDE_PX as AMT_MIN_SIDE_PX
 from rufous.perception.clip import CLIP
 from rufous.perception.prompts import Tokenizer, encode_prompts
 from rufous.perception.raft import MIN_SIDE_PX as RAFT_MIN_SIDE_PX
+from rufous.perception.raft import RAFT
 from rufous.perception.viclip import ViCLIP, ViCLIPConfig
 
 Device = torch.device
@@ -38,6 +40,19 @@ VICLIP_L_14 = ViCLIPConfig()
 def on_device(network: Callable[..., Tensor], device: Device) -> Callable[..., Tensor]:
     """The network for inputs on the CPU, with its output there."""
     return lambda *inputs: network(*(each.to(device) for each in inputs)).cpu()
+
+
+def where_it_fits(network: RAFT | AMT, device: Device) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same of a network that correlates all pairs of cells; ``MemoryError`` for frames too large."""
+    run = on_device(network, device)
+
+    def correlated(first: Tensor, second: Tensor) -> Tensor:
+        height, width = first.shape[-2:]
+        needed = len(first) * network.correlation_bytes(height, width)
+        require_memory(needed, device, what=f"frames of {width}x{height} in {type(network).__name__}")
+        return run(first, second)
+
+    return correlated
 
 
 def texts(network: CLIP | ViCLIP, tokenizer: Tokenizer, device: Device) -> EmbedText:
