@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from rufous.apps.evaluation_rows import (
     check_outside,
     outside_rows,
     row_names,
+    without_aim,
     without_unsorted_flickering,
     without_world,
 )
@@ -133,7 +135,9 @@ def evaluate(
     stand_ins = {"detector": detector, "captioner": captioner}
     stand_ins = {part: chosen for part, chosen in stand_ins.items() if chosen is not None}
     with timed(seconds, "load"):
-        loaded = load_rows(names, pick_device(device), proxy_rows(**stand_ins))
+        aimed, aimless = without_aim(names, entries)
+        loaded = load_rows(aimed, pick_device(device), proxy_rows(**stand_ins))
+        loaded = replace(loaded, left_out={**loaded.left_out, **aimless})
     if suite is not None:
         loaded = without_unsorted_flickering(loaded)
     check_outside(outside, loaded)
