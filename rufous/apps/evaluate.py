@@ -51,8 +51,9 @@ def evaluate(
         Path | None, typer.Argument(help="Clips named PROMPT-NUMBER.mp4, or with manifests beside them.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for results.json, report.html and what they need.")
-    ] = DEFAULT_OUTPUT,
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for results.json, report.html and the like; evaluation."),
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Option(help="File in VBench's layout, or vbench or world; what it lacks is a problem."),
@@ -76,7 +77,8 @@ def evaluate(
         Path | None, typer.Option(help="Earlier results.json, compared clip by clip in the report.")
     ] = None,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(help="Compare two results.json and measure nothing.")
+        tuple[Path, Path] | None,
+        typer.Option(help="Compare two results.json and measure nothing; -o writes it as JSON and a page."),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(help="For the proxy rows: folder or hub id; RT-DETR if not given.")
@@ -104,7 +106,7 @@ def evaluate(
     """
     # 1. what measures nothing, and everything that can be refused before the work
     if compare is not None:
-        print_comparison(*compare, as_json=as_json)
+        print_comparison(*compare, output=output, as_json=as_json)
         return
     if score is not None:
         print_totals(score, image_to_video=i2v, as_json=as_json)
@@ -118,6 +120,7 @@ def evaluate(
         if model is None and value is not None:
             raise ValueError(f"--{name} is for --model: clips of a folder are made already")
     options = call_options(**sampling)
+    output = output or DEFAULT_OUTPUT
     check_folder(output)
     seconds: dict[str, float] = {}
     with timed(seconds, "import"):
@@ -250,6 +253,8 @@ def _matched(
 
 def _told_prompts(folder: Path) -> dict[str, str]:
     """Prompts of clips that have a manifest, by file name."""
+    from rufous.evaluation.vbench.suite import is_clip_manifest
+
     told: dict[str, str] = {}
     for path in (*folder.glob("*.json"), *manifests_folder(folder.absolute()).glob("*.json")):
         try:
