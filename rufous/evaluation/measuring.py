@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -237,19 +238,17 @@ def _pool(num_processes: int, rows: Rows) -> ProcessPoolExecutor:
     )
 
 
-_worker_rows: Rows = {}
-"""Of a worker process, set once when it starts; empty in the process that hands out the clips."""
+_ROWS_HERE: ContextVar[Rows] = ContextVar("rows of a worker process, set when it starts")
 
 
 def _set_up_worker(rows: Rows) -> None:
-    global _worker_rows
-    _worker_rows = rows
+    _ROWS_HERE.set(rows)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which waits for results
 
 
 def _measure_in_worker(task: _Task) -> MeasuredClip:
-    return _measure(task, _worker_rows)
+    return _measure(task, _ROWS_HERE.get())
 
 
 def _measure(task: _Task, rows: Rows) -> MeasuredClip:
