@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,7 @@ from rufous.apps.evaluation_rows import (
     check_outside,
     outside_rows,
     row_names,
+    without_aim,
     without_unsorted_flickering,
     without_world,
 )
@@ -49,8 +51,9 @@ def evaluate(
         Path | None, typer.Argument(help="Clips named PROMPT-NUMBER.mp4, or with manifests beside them.")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for results.json, report.html and what they need.")
-    ] = DEFAULT_OUTPUT,
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for results.json, report.html and the like; evaluation."),
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Option(help="File in VBench's layout, or vbench or world; what it lacks is a problem."),
@@ -74,7 +77,8 @@ def evaluate(
         Path | None, typer.Option(help="Earlier results.json, compared clip by clip in the report.")
     ] = None,
     compare: Annotated[
-        tuple[Path, Path] | None, typer.Option(help="Compare two results.json and measure nothing.")
+        tuple[Path, Path] | None,
+        typer.Option(help="Compare two results.json and measure nothing; -o writes it as JSON and a page."),
     ] = None,
     detector: Annotated[
         str | None, typer.Option(help="For the proxy rows: folder or hub id; RT-DETR if not given.")
@@ -102,7 +106,7 @@ def evaluate(
     """
     # 1. what measures nothing, and everything that can be refused before the work
     if compare is not None:
-        print_comparison(*compare, as_json=as_json)
+        print_comparison(*compare, output=output, as_json=as_json)
         return
     if score is not None:
         print_totals(score, image_to_video=i2v, as_json=as_json)
@@ -116,6 +120,7 @@ def evaluate(
         if model is None and value is not None:
             raise ValueError(f"--{name} is for --model: clips of a folder are made already")
     options = call_options(**sampling)
+    output = output or DEFAULT_OUTPUT
     check_folder(output)
     seconds: dict[str, float] = {}
     with timed(seconds, "import"):
@@ -133,7 +138,9 @@ def evaluate(
     stand_ins = {"detector": detector, "captioner": captioner}
     stand_ins = {part: chosen for part, chosen in stand_ins.items() if chosen is not None}
     with timed(seconds, "load"):
-        loaded = load_rows(names, pick_device(device), proxy_rows(**stand_ins))
+        aimed, aimless = without_aim(names, entries)
+        loaded = load_rows(aimed, pick_device(device), proxy_rows(**stand_ins))
+        loaded = replace(loaded, left_out={**loaded.left_out, **aimless})
     if suite is not None:
         loaded = without_unsorted_flickering(loaded)
     check_outside(outside, loaded)
@@ -246,17 +253,15 @@ def _matched(
 
 def _told_prompts(folder: Path) -> dict[str, str]:
     """Prompts of clips that have a manifest, by file name."""
+    from rufous.evaluation.vbench.suite import is_clip_manifest
+
     told: dict[str, str] = {}
     for path in (*folder.glob("*.json"), *manifests_folder(folder.absolute()).glob("*.json")):
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue  # whatever lies there is not ours
-        if (
-            isinstance(values, dict)
-            and isinstance(values.get("prompt"), str)
-            and isinstance(values.get("file"), str)
-        ):
+        if is_clip_manifest(values):
             told[values["file"]] = values["prompt"]
     return told
 

@@ -3,15 +3,19 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+from rufous.apps.outputs import check_folder
+from rufous.core.files import sha256_of, write_text
 
 if TYPE_CHECKING:
     from rufous.evaluation.paired import PairedComparison
     from rufous.evaluation.results_file import Results
 
 SHOWN_PROBLEMS = 20
+COMPARISON_FORMAT = "rufous-comparison-1"
 
 
 def rows_table(results: "Results") -> str:
@@ -48,18 +52,33 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def print_comparison(first: Path, second: Path, *, as_json: bool) -> None:
-    """Compare two ``results.json`` and print what differs."""
-    from rufous.core.config import to_json_dict
+def print_comparison(first: Path, second: Path, *, output: Path | None, as_json: bool) -> None:
+    """Compare two ``results.json`` and print what differs; ``output`` takes it as JSON and a page."""
     from rufous.evaluation.paired import compare_results
+    from rufous.evaluation.report_page import write_comparison
     from rufous.evaluation.results_file import read_results
 
-    comparison = compare_results(read_results(first), read_results(second))
-    if as_json:
-        rows = [{**to_json_dict(row), "in_words": row.sentence} for row in comparison.rows]
-        typer.echo(json.dumps({"rows": rows, "left_out": dict(comparison.left_out)}, indent=1))
-    else:
-        typer.echo(comparison_table(comparison))
+    if output is not None:
+        check_folder(output)
+    results = read_results(first), read_results(second)
+    comparison = compare_results(*results)
+    told = json.dumps(_comparison_told((first, second), comparison), indent=1)
+    if output is not None:
+        write_text(output / "comparison.json", told + "\n")
+        write_comparison(output / "comparison.html", *results, comparison)
+    typer.echo(told if as_json else comparison_table(comparison))
+    if output is not None and not as_json:
+        typer.echo(f"{output / 'comparison.json'}\n{output / 'comparison.html'}")
+
+
+def _comparison_told(files: Sequence[Path], comparison: "PairedComparison") -> dict[str, Any]:
+    """A comparison as plain JSON values, and the files it is of."""
+    from rufous.core.config import to_json_dict
+
+    rows = [{**to_json_dict(row), "in_words": row.sentence} for row in comparison.rows]
+    compared = [{"file": str(file), "sha256": sha256_of(file)} for file in files]
+    left_out = dict(comparison.left_out)
+    return {"format": COMPARISON_FORMAT, "compared": compared, "rows": rows, "left_out": left_out}
 
 
 def print_totals(path: Path, *, image_to_video: bool, as_json: bool) -> None:

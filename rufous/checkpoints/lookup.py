@@ -9,7 +9,7 @@ from rufous.checkpoints.hub import download_release
 from rufous.checkpoints.matching import nearest
 from rufous.checkpoints.published import PUBLISHED, cached_folder, fetch_published
 from rufous.checkpoints.release import INDEX_NAME, component_kinds, is_release, verify_release
-from rufous.core.errors import CheckpointError
+from rufous.core.errors import CheckpointError, MissingWeightsError
 
 MODELS_FOLDER = Path(rufous.__file__).parent / "models"
 
@@ -31,7 +31,8 @@ def find_release(name: str | Path, cache_dir: Path | str | None = None, *, kind:
         kind: Where nothing has this name, offer embedded models with a component of this kind alone.
 
     Raises:
-        CheckpointError: Nothing of that name, no network, or a damaged release; says what to do.
+        MissingWeightsError: Nothing of that name; says what to do.
+        CheckpointError: No network, or a damaged release; says what to do.
     """
     text, embedded = str(name), embedded_models()
     if isinstance(name, str) and text in embedded:
@@ -52,7 +53,7 @@ def find_release(name: str | Path, cache_dir: Path | str | None = None, *, kind:
         return folder
     known = [each for each, folder in embedded.items() if kind in (None, *component_kinds(folder).values())]
     known += PUBLISHED
-    raise CheckpointError(
+    raise MissingWeightsError(
         f"no model {text!r}: {_hint(text, known)}Use a folder, a hub id, or one of {', '.join(known)}"
     )
 

@@ -2,7 +2,7 @@
 
 A file is looked for where the caller says, else under ``$VBENCH_CACHE_DIR`` or ``~/.cache/vbench`` by
 VBench's names, else where the networks' own packages keep it. Checksums are known only where they are part of
-a URL or of a name; none was checked against a file here.
+a URL or of a name, and files that have another one are refused; no published file was at hand here.
 
 Source: VBench (Huang et al. 2024, arXiv:2311.17982), vbench/utils.py.
 """
@@ -11,7 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from rufous.core.errors import CheckpointError
+from rufous.core.errors import CheckpointError, MissingWeightsError
+from rufous.core.files import sha256_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +100,7 @@ def find_vbench_file(name: str, path: Path | str | None = None) -> Path:
 
     Raises:
         ValueError: No such name.
-        CheckpointError: It is not there; names where it was looked for, and where to get it.
+        MissingWeightsError: It is not there; names where it was looked for, and where to get it.
     """
     if name not in VBENCH_FILES:
         raise ValueError(f"no file {name!r}: use {', '.join(VBENCH_FILES)}")
@@ -112,7 +113,25 @@ def find_vbench_file(name: str, path: Path | str | None = None) -> Path:
             return place
     how = "get and unpack" if wanted.unpack else "get"
     checksum = f" (sha256 {wanted.sha256})" if wanted.sha256 else ""
-    raise CheckpointError(
+    raise MissingWeightsError(
         f"{kept.name} is missing: looked for {' and '.join(map(str, places))}; "
         f"{how} {wanted.url}{checksum} and put it at {kept}, or set VBENCH_CACHE_DIR"
     )
+
+
+def vbench_sha256(name: str) -> str:
+    """SHA-256 of the file where ``find_vbench_file`` finds it.
+
+    Raises:
+        ValueError: No such name.
+        MissingWeightsError: It is not there.
+        CheckpointError: It is not the published file, if a source tells that one's checksum.
+    """
+    path, known = find_vbench_file(name), VBENCH_FILES[name].sha256 or ""
+    found = sha256_of(path)
+    if not found.startswith(known):
+        raise CheckpointError(
+            f"{path} is damaged or another file: its sha256 is {found}, the published one's begins with "
+            f"{known}; get {VBENCH_FILES[name].url}"
+        )
+    return found

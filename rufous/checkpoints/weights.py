@@ -14,7 +14,7 @@ from rufous.checkpoints.formats import read_source
 from rufous.checkpoints.matching import load_strictly
 from rufous.checkpoints.published import PublishedFile, default_cache
 from rufous.checkpoints.torch_files import read_torch_file
-from rufous.core.errors import CheckpointError
+from rufous.core.errors import CheckpointError, MissingWeightsError
 
 
 def find_weights(wanted: PublishedFile, path: Path | str | None = None) -> Path:
@@ -25,7 +25,7 @@ def find_weights(wanted: PublishedFile, path: Path | str | None = None) -> Path:
         path: The file itself; None to look where it is kept.
 
     Raises:
-        CheckpointError: It is not there; names the file, where it was looked for and where to get it.
+        MissingWeightsError: It is not there; names the file, where it was looked for and where to get it.
     """
     import huggingface_hub
 
@@ -44,7 +44,7 @@ def find_weights(wanted: PublishedFile, path: Path | str | None = None) -> Path:
     source = wanted.url or (
         f"https://huggingface.co/{wanted.hub_id} (hf download {wanted.hub_id} {wanted.file})"
     )
-    raise CheckpointError(f"{wanted.file} is missing: looked for {looked_for}. Get it from {source}")
+    raise MissingWeightsError(f"{wanted.file} is missing: looked for {looked_for}. Get it from {source}")
 
 
 Network = TypeVar("Network", bound=nn.Module)

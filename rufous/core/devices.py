@@ -126,6 +126,19 @@ def free_memory_bytes(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
+def require_memory(num_bytes: int, device: torch.device, *, what: str) -> None:
+    """Refuse work that cannot fit in memory before any of it is there: the system would end the process.
+
+    Raises:
+        MemoryError: Fewer bytes are free; says what needs them.
+    """
+    free = free_memory_bytes(device)
+    if device.type == "cuda":  # what torch holds and does not use is free for torch
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if num_bytes > free:
+        raise MemoryError(f"{what}: needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free on {device}")
+
+
 def wait_for(device: torch.device) -> None:
     """Return once ``device`` has done all that it was told to; a GPU works on while Python goes ahead."""
     if device.type == "cuda":

@@ -9,6 +9,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint or release is missing, damaged, unsafe, or not the one a run began with."""
 
 
+class MissingWeightsError(CheckpointError):
+    """No file lies where weights are looked for; what lies there and is wrong is a ``CheckpointError``."""
+
+
 class MissingDependencyError(ImportError):
     """A package that an optional extra brings is not installed."""
 

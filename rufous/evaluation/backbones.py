@@ -106,6 +106,7 @@ def load_clip(
     *,
     config: CLIPConfig | None = None,
     device: Device = "cpu",
+    with_text: bool = True,
 ) -> CLIP:
     """OpenAI's CLIP, frozen, in float32 (VBench runs it in half precision on a GPU).
 
@@ -115,15 +116,19 @@ def load_clip(
             where VBench and OpenAI's package keep the former.
         config: Architecture; None for that of ``name``.
         device: Where the weights go.
+        with_text: Keep the text tower; a row that reads none spares its memory.
 
     Raises:
         CheckpointError: The file is missing, damaged, or does not fit the config.
     """
     is_folder = path is not None and Path(path).is_dir()
     found = Path(path) / "model.safetensors" if is_folder else find_vbench_file(name, path)  # type: ignore[arg-type]
-    return load_published(
-        lambda tensors: (CLIP(config or CLIPS[name]), from_published_names(tensors)), found, device=device
+    network = load_published(
+        lambda tensors: (CLIP(config or CLIPS[name]), from_published_names(tensors)), found
     )
+    if not with_text:
+        network.drop_text()
+    return network.to(device)
 
 
 def load_aesthetic_head(

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def measure_clips(
 
     Args:
         clips: What to measure.
-        rows: By name. With ``num_processes`` above 1 they are sent to other processes.
+        rows: By name. With ``num_processes`` above 1 they are sent to other processes, once to each.
         store: Where scores are kept; None keeps none.
         num_processes: Clips are spread over as many.
         on_clip: Called after each clip.
@@ -132,7 +133,7 @@ class _Task:
 
     def failed(self, error: Exception) -> "MeasuredClip":
         """Nothing but what was known, and the error."""
-        problem = Problem(self.clip.path.name, _reason(error).removeprefix(f"{self.clip.path}: "))
+        problem = Problem(self.clip.path.name, reason_of(error).removeprefix(f"{self.clip.path}: "))
         return MeasuredClip(clip=self.clip, sha256=self.sha256, scores=self.known, problems=(problem,))
 
 
@@ -173,7 +174,7 @@ class _Workers:
 
     def __init__(self, rows: Rows, num_processes: int) -> None:
         self._rows, self._num_processes = rows, num_processes
-        self._pool = _pool(num_processes)
+        self._pool = _pool(num_processes, rows)
         self._under_way: deque[tuple[_Task, Future[MeasuredClip]]] = deque()
 
     def __len__(self) -> int:
@@ -205,14 +206,14 @@ class _Workers:
 
     def _begin_again(self) -> None:
         self.close()
-        self._pool = _pool(self._num_processes)
+        self._pool = _pool(self._num_processes, self._rows)
         for place, (task, future) in enumerate(self._under_way):
             if place > 0 and (future.cancelled() or future.exception() is not None):
                 self._under_way[place] = task, self._submitted(task)
 
     def _submitted(self, task: _Task) -> "Future[MeasuredClip]":
         try:
-            return self._pool.submit(_measure, task, self._rows)
+            return self._pool.submit(_measure_in_worker, task)
         except BrokenProcessPool as error:
             failed: Future[MeasuredClip] = Future()
             failed.set_exception(error)
@@ -220,23 +221,34 @@ class _Workers:
 
 
 def _alone(task: _Task, rows: Rows) -> MeasuredClip:
-    with _pool(1) as pool:
+    with _pool(1, rows) as pool:
         try:
-            return pool.submit(_measure, task, rows).result()
+            return pool.submit(_measure_in_worker, task).result()
         except BrokenProcessPool:
             return task.failed(
                 MemoryError("the process that measured it was ended, as where memory runs out")
             )
 
 
-def _pool(num_processes: int) -> ProcessPoolExecutor:
+def _pool(num_processes: int, rows: Rows) -> ProcessPoolExecutor:
+    """Processes that get the rows once: a network sent with every task takes open files for each tensor."""
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in an unknown state
-    return ProcessPoolExecutor(num_processes, mp_context=context, initializer=_set_up_worker)
+    return ProcessPoolExecutor(
+        num_processes, mp_context=context, initializer=_set_up_worker, initargs=(rows,)
+    )
 
 
-def _set_up_worker() -> None:
+_ROWS_HERE: ContextVar[Rows] = ContextVar("rows of a worker process, set when it starts")
+
+
+def _set_up_worker(rows: Rows) -> None:
+    _ROWS_HERE.set(rows)
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which waits for results
+
+
+def _measure_in_worker(task: _Task) -> MeasuredClip:
+    return _measure(task, _ROWS_HERE.get())
 
 
 def _measure(task: _Task, rows: Rows) -> MeasuredClip:
@@ -251,11 +263,11 @@ def _measure(task: _Task, rows: Rows) -> MeasuredClip:
             try:
                 scores[row] = _checked(rows[row].measure(decoded))
             except CLIP_ERRORS as error:
-                problems.append(Problem(clip.path.name, f"{row}: {_reason(error)}"))
+                problems.append(Problem(clip.path.name, f"{row}: {reason_of(error)}"))
     return MeasuredClip(clip=clip, sha256=task.sha256, scores=scores, problems=tuple(dict.fromkeys(problems)))
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """An error in one line; some, such as ``MemoryError``, say nothing but their name."""
     return " ".join(str(error).split())[:MAX_REASON] or type(error).__name__
 

@@ -68,12 +68,37 @@ def render_report(
         _worst(results, clips),
         named_list("Left out", results["left_out"].items()),
         named_list("Not counted", not_counted(results)),
-        named_list("Run", ((name, str(value)) for name, value in results["run"].items() if value)),
+        named_list("Run", _run_told(results)),
         named_list("Problems", ((p["file"], p["reason"]) for p in results["problems"][:MAX_PROBLEMS])),
     ]
     if len(results["problems"]) > MAX_PROBLEMS:
         body.append(f"<p>and {len(results['problems']) - MAX_PROBLEMS} more, in results.json</p>\n")
     return page(title, "".join(body))
+
+
+def write_comparison(path: Path | str, first: Results, second: Results, comparison: PairedComparison) -> None:
+    """Write two results beside each other as a page, atomically.
+
+    Args:
+        path: The file.
+        first: One of both.
+        second: The other one.
+        comparison: Of them, in this order.
+    """
+    title = f"{first['source']} and {second['source']} compared"
+    body = [
+        f"<h1>{escape(title)}</h1>\n",
+        f'<p class="soft">First: {escape(first["source"])}, {first["num_clips"]} clips. Second: '
+        f"{escape(second['source'])}, {second['num_clips']} clips. Rows are compared clip by clip; intervals "
+        "are 95 % bootstrap intervals over prompts.</p>\n",
+        _plots(first, second),
+        f"<h2>Clip by clip</h2>\n{_comparison_table(comparison, 'first', 'second')}",
+        *(
+            named_list(f"Run of the {name}", _run_told(each))
+            for name, each in (("first", first), ("second", second))
+        ),
+    ]
+    write_text(path, page(title, "".join(body)))
 
 
 def not_counted(results: Results) -> list[tuple[str, str]]:
@@ -173,15 +198,22 @@ def _comparison(comparison: PairedComparison | None, other: Results | None) -> s
     if comparison is None:
         title = f"Compared with {escape(other['source'])}"
         return f"<h2>{title}</h2>\n<p>Nothing to compare: see the problems.</p>\n"
+    shown = _comparison_table(comparison, "earlier", "this one")
+    return f"<h2>Compared with {escape(other['source'])}, clip by clip</h2>\n{shown}"
+
+
+def _comparison_table(comparison: PairedComparison, first: str, second: str) -> str:
     lines: list[tuple[str, ...]] = []
     for row in comparison.rows:
-        words = row.sentence.replace("second", "this one")
+        words = row.sentence.replace("second", second, 1) if row.differs else row.sentence
         lines.append((row.row, str(row.num_pairs), f"{row.first:.4f}", f"{row.second:.4f}", words))
     left_out = named_list("", comparison.left_out.items())
-    return (
-        f"<h2>Compared with {escape(other['source'])}, clip by clip</h2>\n"
-        f"{table(('row', 'pairs', 'earlier', 'this one', 'in words'), lines)}{left_out}"
-    )
+    return f"{table(('row', 'pairs', first, second, 'in words'), lines)}{left_out}"
+
+
+def _run_told(results: Results) -> list[tuple[str, str]]:
+    """When and how it was measured, as far as the file says."""
+    return [(name, str(value)) for name, value in results.get("run", {}).items() if value]
 
 
 def _worst(results: Results, clips: Mapping[str, Path]) -> str:

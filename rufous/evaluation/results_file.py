@@ -75,6 +75,7 @@ def collect_results(
     if world_distance is not None:
         results["world"]["frechet"] = dict(world_distance)
     found = [*problems, *(problem for each in measured for problem in each.problems)]
+    found += [Problem(name, loaded.left_out[name]) for name in sorted(loaded.damaged)]
     return {**results, "problems": [{"file": p.file, "reason": p.reason} for p in found]}
 
 
@@ -166,6 +167,7 @@ def _row(name: str, measured: Sequence[MeasuredClip], loaded: LoadedRows) -> dic
         "not_counted": _not_counted(_scores(name, measured)),
         "label": loaded.rows[name].dimension.label,
         "networks": loaded.rows[name].identity,
+        "version": loaded.rows[name].dimension.version,
     }
 
 
@@ -176,7 +178,7 @@ def _not_counted(scores: Sequence[ClipScore]) -> dict[str, int]:
 
 def _outside_row(result: DimensionResult) -> dict[str, Any]:
     told = {"score": result.score, "interval_95": None, "num_clips": len(result.videos), "not_counted": {}}
-    return {**told, "label": OUTSIDE, "networks": ""}
+    return {**told, "label": OUTSIDE, "networks": "", "version": None}
 
 
 def _totals(scores: Mapping[str, float]) -> dict[str, float]:

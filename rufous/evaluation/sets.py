@@ -1,13 +1,13 @@
 """Two folders of clips compared as sets: FVD and its kin, with everything that moves the number beside it.
 
 Each clip is decoded once, its features are kept in a cache (``feature_cache``), and a run that was stopped
-goes on. A clip that cannot be read, is too short or gives a feature that is not finite is left out and
-reported by name; the caller decides what an exit code says.
+goes on. A clip that cannot be read, is too short or too large, or gives a feature that is not finite is left
+out and reported by name; the caller decides what an exit code says.
 
 Shapes: n clips, d features.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,10 +18,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.core.console import logger
+from rufous.core.devices import require_memory
 from rufous.core.files import sha256_of
 from rufous.core.randomness import generator_from
+from rufous.evaluation.dimensions.decoded_clip import check_size
 from rufous.evaluation.feature_cache import FeatureCache
 from rufous.evaluation.frechet import Moments, frechet_distance
+from rufous.evaluation.measuring import CLIP_ERRORS, reason_of
 from rufous.evaluation.mmd import jedi, polynomial_mmd
 from rufous.evaluation.set_features import VideoFeatures, load_features
 from rufous.evaluation.vbench.suite import VIDEO_SUFFIXES
@@ -31,6 +34,10 @@ from rufous.video.read import read_frames, timeline_of
 _log = logger(__name__)
 
 CUSTOMARY_CLIPS = 2048
+MAX_WAITING_BYTES = 1 << 29
+"""Of decoded clips that wait for a batch; large ones go through the network sooner."""
+_COPIES = 9
+"""Bytes for each byte of a clip while its pixels are prepared: itself, and two copies in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,14 +236,16 @@ class _Reader:
             key = f"{sha256_of(path)}@{indices[0]}"
             known = self._cache.get(key)
             if known is None:
+                needed = _COPIES * check_size(path, len(indices))
+                require_memory(needed, torch.device("cpu"), what=f"{len(indices)} frames of {path.name}")
                 self._waiting.append((name, key, read_frames(timeline, indices)[0]))
-        except (ValueError, OSError) as error:
-            self._fail(name, str(error))
+        except CLIP_ERRORS as error:
+            self._fail(name, reason_of(error))
             return
         if known is not None:
             self._rows[name] = known
             self._on_clip(name)
-        elif len(self._waiting) >= self._batch_size:
+        elif len(self._waiting) >= self._batch_size or self._waiting_bytes() >= MAX_WAITING_BYTES:
             self.read_waiting()
 
     def read_waiting(self) -> None:
@@ -244,14 +253,26 @@ class _Reader:
         batch, self._waiting = self._waiting, []
         if not batch:
             return
-        features = self._network.read([frames for _, _, frames in batch])
-        for (name, key, _), row in zip(batch, features, strict=True):
-            if bool(torch.isfinite(row).all()):
+        for (name, key, _), row in zip(batch, self._features([frames for *_, frames in batch]), strict=True):
+            if isinstance(row, str):
+                self._fail(name, row)
+            elif bool(torch.isfinite(row).all()):
                 self._rows[name] = row
                 self._cache.put({key: row})
                 self._on_clip(name)
             else:
                 self._fail(name, "a feature is NaN or infinite: the clip or the weights are damaged")
+
+    def _features(self, clips: Sequence[Tensor]) -> Sequence[Tensor | str]:
+        """Features of each clip, or why it has none; a batch that fails is read clip by clip."""
+        try:
+            return list(self._network.read(clips))
+        except CLIP_ERRORS as error:
+            reason = reason_of(error)
+        return [reason] if len(clips) == 1 else [self._features([clip])[0] for clip in clips]
+
+    def _waiting_bytes(self) -> int:
+        return sum(frames.nbytes for *_, frames in self._waiting)
 
     def as_set(self, folder: Path) -> FeatureSet:
         """What was read, in the order of the names."""

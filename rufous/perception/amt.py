@@ -20,7 +20,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rufous.core.errors import ConfigError
-from rufous.perception.correlation import CorrelationPyramid, Padding, all_products, cell_positions
+from rufous.perception.correlation import (
+    CorrelationPyramid,
+    Padding,
+    all_products,
+    cell_positions,
+    pyramid_bytes,
+)
 
 STRIDE = 16  # of the coarsest features
 MIN_SIDE_PX = 128 - STRIDE + 1  # padded to 128, which four levels of correlation need
@@ -255,6 +261,11 @@ class AMT(nn.Module):
         # 1/2 -> 1: several flows, a mask and a correction for each
         out = self.decoder1(_warped(features, levels[0], flows))
         return self._blend(images, 2 * _resize(flows, 2), out, mean).clamp(0, 1)
+
+    def correlation_bytes(self, height: int, width: int) -> int:
+        """What a pair of frames takes at least, in pixels: twice RAFT's, as correlation is read both ways."""
+        cells = (-(-side // STRIDE) * STRIDE // 8 for side in (height, width))
+        return 2 * pyramid_bytes(*cells, levels=self.config.corr_levels)
 
     def interpolate(
         self, first: Float[Tensor, "b 3 h w"], second: Float[Tensor, "b 3 h w"], *, time: float = 0.5

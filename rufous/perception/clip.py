@@ -75,6 +75,10 @@ class CLIP(nn.Module):
             positions = torch.arange(embeddings.position_ids.shape[-1], device="cpu")[None]
             embeddings.register_buffer("position_ids", positions, persistent=False)
 
+    def drop_text(self) -> None:
+        """Free the text tower's memory; ``encode_text`` raises ``AttributeError`` from here on."""
+        del self.model.text_model, self.model.text_projection
+
     def encode_image(self, frames: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n e"]:
         """Unit embeddings of frames in [-1, 1], of any size."""
         return self.encode_pixels(preprocess(frames, self.config.preprocessing))

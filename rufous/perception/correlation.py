@@ -65,7 +65,18 @@ def all_products(
 ) -> Float[Tensor, "b h w u v"]:
     """Inner product of every pair of cells, over the square root of the number of features."""
     scale = first.shape[1] ** 0.5
-    return torch.einsum("bchw,bcuv->bhwuv", first, second) / scale
+    return torch.einsum("bchw,bcuv->bhwuv", first, second).div_(scale)  # in place: it is large
+
+
+def pyramid_bytes(height: int, width: int, *, levels: int) -> int:
+    """Memory of a ``CorrelationPyramid`` of one pair of maps, in float32: it rises with the square of cells.
+
+    Args:
+        height: Cells of each map.
+        width: The same.
+        levels: As the pyramid's.
+    """
+    return 4 * height * width * sum((height >> i) * (width >> i) for i in range(levels))
 
 
 def cell_positions(like: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h w"]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from rufous.core.errors import CheckpointError
+from rufous.core.errors import CheckpointError, MissingWeightsError
 from rufous.core.files import sha256_of
 
 WEIGHTS = "model.safetensors"
@@ -85,7 +85,8 @@ def find_hub_model(hub_id: str) -> Path:
     """The folder that holds the weights, on this machine.
 
     Raises:
-        CheckpointError: It is not there; says where to get it.
+        MissingWeightsError: It is not there; says where to get it.
+        CheckpointError: The folder has no weights that are read.
     """
     import huggingface_hub
 
@@ -95,11 +96,11 @@ def find_hub_model(hub_id: str) -> Path:
             looked_up = (huggingface_hub.try_to_load_from_cache(hub_id, name) for name in (WEIGHTS, INDEX))
             cached = next((each for each in looked_up if isinstance(each, str)), None)
         except ValueError as error:  # not the name of a repository
-            raise CheckpointError(
+            raise MissingWeightsError(
                 f"{hub_id} is missing: it is no folder, and no repository's name"
             ) from error
         if not isinstance(cached, str):
-            raise CheckpointError(
+            raise MissingWeightsError(
                 f"{hub_id} is missing: looked for a folder and in the hub's cache. "
                 f"Get it from https://huggingface.co/{hub_id} (hf download {hub_id})"
             )

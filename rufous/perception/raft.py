@@ -18,7 +18,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from rufous.core.errors import ConfigError
-from rufous.perception.correlation import CorrelationPyramid, Padding, all_products, cell_positions
+from rufous.perception.correlation import (
+    CorrelationPyramid,
+    Padding,
+    all_products,
+    cell_positions,
+    pyramid_bytes,
+)
 
 STRIDE = 8  # pixels a side of one cell
 MIN_SIDE_PX = 128 - STRIDE + 1  # padded to 128, which four levels of correlation need
@@ -223,6 +229,11 @@ class RAFT(nn.Module):
             state, change = self.update_block(state, context, flow, pyramid.around(origin + flow))
             flow = flow + change
         return upsample(flow, 0.25 * self.update_block.mask(state))
+
+    def correlation_bytes(self, height: int, width: int) -> int:
+        """What a pair of frames takes at least, in pixels: 1.1 GB at 720p, 89 GB at 2160p."""
+        cells = (-(-side // STRIDE) for side in (height, width))
+        return pyramid_bytes(*cells, levels=self.config.corr_levels)
 
     def flow(
         self,

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rufous.apps import cli
+from rufous.core.errors import CheckpointError
 from rufous.core.files import sha256_of
 from rufous.evaluation import measuring
 from rufous.evaluation.bootstrap import FEWEST_PROMPTS
@@ -20,6 +21,7 @@ from rufous.video import write_video
 from rufous.world import WorldClips
 
 WORLD = WorldClips(seed=8, complete_captions=True)
+FLICKER = "unfiltered_temporal_flickering"
 ROWS = ("--rows", "temporal_flickering,world_truth,world_motion", "--jobs", "1", "--device", "cpu")
 
 
@@ -44,13 +46,13 @@ def results(folder: str = "evaluation") -> dict:
 def test_a_folder_gives_json_and_a_page(folder, capsys):
     assert run(folder, *ROWS) == cli.DONE
     found = results()
-    assert found["rows"]["temporal_flickering"]["num_clips"] == 3
+    assert found["rows"][FLICKER]["num_clips"] == 3
     assert found["rows"]["world_truth"]["score"] > 0.6
     assert found["world"]["attributes"]["count"]["right"] == 1.0
     assert found["problems"] == []
     assert "<svg" in Path("evaluation/report.html").read_text()
     vbench = json.loads(Path("evaluation/results_eval_results.json").read_text())
-    assert list(vbench) == ["temporal_flickering"]
+    assert vbench == {}  # VBench's row counts clips that stand still, and no suite says which should
     shown = capsys.readouterr()
     assert "world right: shape" in shown.out
     assert shown.out.splitlines()[-2:] == ["evaluation/results.json", "evaluation/report.html"]
@@ -79,7 +81,20 @@ def test_what_is_wrong_is_told_by_file_and_ends_with_1(folder, capsys):
         assert run(folder, *found) == cli.FAILURE
         assert {p["file"] for p in results()["problems"]} == {"a red circle-0.mp4", "00 one frame-0.mp4"}
         assert "a red circle-0.mp4: empty file" in capsys.readouterr().err
-        assert results()["rows"]["temporal_flickering"]["num_clips"] == 3
+        assert results()["rows"][FLICKER]["num_clips"] == 3
+
+
+def test_weights_that_are_there_and_wrong_show_in_the_exit_code(folder, monkeypatch, capsys):
+    def damaged(device: torch.device) -> LoadedRow:
+        raise CheckpointError("raft.pth is damaged")
+
+    monkeypatch.setattr(dimension_rows, "published_rows", lambda names: {"dynamic_degree": damaged})
+    command = (folder, "--rows", "dynamic_degree,temporal_flickering,appearance_style", "--device", "cpu")
+    assert run(*command) == cli.FAILURE
+    assert results()["problems"] == [{"file": "dynamic_degree", "reason": "raft.pth is damaged"}]
+    assert list(results()["rows"]) == [FLICKER]
+    assert results()["left_out"]["appearance_style"].startswith("no clip says what to look for")
+    assert "left out dynamic_degree: raft.pth is damaged" in capsys.readouterr().err
 
 
 def test_a_suite_finds_strange_and_missing_clips(folder, tmp_path):
@@ -137,7 +152,7 @@ def test_flickering_of_a_suite_counts_clips_that_stand_still(tmp_path, monkeypat
         return (first - second).abs().mean().expand(1, 2, *first.shape[-2:])
 
     filtering = {"static_filter": lambda device: LoadedRow(StaticFilter(flow=moved))}
-    monkeypatch.setattr(dimension_rows, "published_rows", lambda: filtering)
+    monkeypatch.setattr(dimension_rows, "published_rows", lambda names: filtering)
     command = (
         "clips",
         "--suite",
@@ -174,7 +189,7 @@ def test_clips_of_anything_else_leave_the_world_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_video(tmp_path / "clips" / "a panda-0.mp4", WORLD[0].frames, fps=8.0)
     assert run("clips", "--quiet", "--device", "cpu") == cli.DONE
-    assert list(results()["rows"]) == ["temporal_flickering"]
+    assert list(results()["rows"]) == [FLICKER]
     assert results()["left_out"]["world_truth"] == "no prompt is in the world's grammar"
 
 
@@ -186,11 +201,20 @@ def test_two_results_are_compared(folder, capsys):
         black_and_white = torch.tensor([0, 255, 0, 255], dtype=torch.uint8)[:, None, None, None]
         write_video(path, black_and_white.repeat(1, 3, 64, 64), fps=8.0)
     assert run(folder, *ROWS, "-o", "second", "--against", "first/results.json") == cli.DONE
-    assert "temporal_flickering  8" in capsys.readouterr().out
+    assert f"{FLICKER}  8" in capsys.readouterr().out
     assert "clip by clip" in Path("second/report.html").read_text()
-    assert run("--compare", "first/results.json", "second/results.json", "--json") == cli.DONE
-    rows = {row["row"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
-    assert "second lower" in rows["temporal_flickering"]["in_words"]
+    both = ("--compare", "first/results.json", "second/results.json")
+    assert run(*both, "--json", "-o", "compared") == cli.DONE
+    shown = json.loads(capsys.readouterr().out)
+    assert json.loads(Path("compared/comparison.json").read_text()) == shown
+    assert [file["sha256"] for file in shown["compared"]] == [sha256_of(file) for file in both[1:]]
+    page = Path("compared/comparison.html").read_text()
+    assert "second lower by" in page
+    assert "<svg" in page
+    assert run(*both, "-o", "first/results.json") == cli.FAILURE  # a file, not a folder
+    capsys.readouterr()
+    rows = {row["row"]: row for row in shown["rows"]}
+    assert "second lower" in rows[FLICKER]["in_words"]
     assert run("--compare", "first/results.json", "first/results.json") == cli.DONE
     assert "no difference" in capsys.readouterr().out
 
@@ -206,20 +230,31 @@ def test_nothing_to_compare_is_a_problem_of_a_whole_report(folder):
     assert "Nothing to compare" in Path("second/report.html").read_text()
 
 
-def test_rows_of_another_program_join_and_totals_of_its_files_are_printed(folder, capsys):
+def test_rows_of_another_program_join_and_totals_of_its_files_are_printed(folder, tmp_path, capsys):
     scores = {row: 0.5 for row in T2V.rows}
     write_eval_results("all.json", {row: DimensionResult(score=score) for row, score in scores.items()})
-    write_eval_results(
-        "most.json", {row: DimensionResult(score=0.5) for row in scores if row != "temporal_flickering"}
-    )
-    assert run(folder, *ROWS, "--with-rows", "most.json", "--quiet") == cli.DONE
+    assert run(folder, *ROWS, "--with-rows", "all.json", "--quiet") == cli.DONE
     assert results()["total"]["total"] > 0
     assert results()["rows"]["color"]["label"] == "outside"
-    assert results()["run"]["with_rows"]["file"] == "most.json"
-    assert run(folder, *ROWS, "--with-rows", "all.json", "--quiet") == cli.USAGE
+    assert results()["run"]["with_rows"]["file"] == "all.json"
+    (tmp_path / "suite.json").write_text('[{"prompt_en": "a lake", "dimension": ["temporal_flickering"]}]')
+    filtered = {"static_filter": lambda device: LoadedRow(StaticFilter(flow=lambda *_: 1 / 0))}
+    twice = ("--rows", "temporal_flickering", "--suite", "suite.json", "--with-rows", "all.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dimension_rows, "published_rows", lambda names: filtered)
+        assert run(folder, *twice, "--device", "cpu", "--quiet") == cli.USAGE
     assert "temporal_flickering would be measured here too" in capsys.readouterr().err
     assert run("--score", "all.json") == cli.DONE
     assert "total                   0.2838" in capsys.readouterr().out
+
+
+def test_flickering_of_clips_that_move_joins_no_total(folder):
+    others = {row: DimensionResult(score=0.5) for row in T2V.rows if row != "temporal_flickering"}
+    write_eval_results("most.json", others)
+    assert run(folder, *ROWS, "--with-rows", "most.json", "--quiet") == cli.DONE
+    assert results()["total"] is None
+    assert results()["total_lacks"] == ["temporal_flickering"]
+    assert results()["rows"][FLICKER]["label"] == "exact"
 
 
 def test_json_is_all_that_is_printed_where_a_model_makes_the_clips(
@@ -230,6 +265,8 @@ def test_json_is_all_that_is_printed_where_a_model_makes_the_clips(
     command = ("--model", tiny_release, "--prompts", "prompts.txt", *ROWS, "--json", "-o", "made")
     assert run(*command) == cli.DONE
     found = json.loads(capsys.readouterr().out)
+    write_eval_results("made/all_eval_results.json", {row: DimensionResult(score=0.5) for row in T2V.rows})
+    assert run("--score", "made") == cli.DONE  # for all the manifests of clips in it
     assert found["run"]["samples"] == 1
     assert found["run"]["torch"] == torch.__version__
     assert found["run"]["prompts"]["sha256"] == sha256_of("prompts.txt")
@@ -237,8 +274,8 @@ def test_json_is_all_that_is_printed_where_a_model_makes_the_clips(
 
 
 def test_jobs_that_cannot_be_used_are_told(folder, monkeypatch, capsys):
-    large = {"temporal_flickering": lambda device: LoadedRow(TemporalFlickering(), is_large=True)}
-    monkeypatch.setattr(dimension_rows, "row_loaders", lambda: large)
+    large = {FLICKER: lambda device: LoadedRow(TemporalFlickering(name=FLICKER), is_large=True)}
+    monkeypatch.setattr(dimension_rows, "row_loaders", lambda names: large)
     command = (folder, "--rows", "temporal_flickering", "--device", "cpu", "--jobs")
     assert run(*command, 2) == cli.DONE
     assert "note: one process" in capsys.readouterr().err
@@ -272,7 +309,7 @@ def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, mon
     assert run(*command) == cli.DONE
     assert {path.name: path.stat().st_mtime_ns for path in Path("made/clips").iterdir()} == files
     assert results("made")["source"] == str(tiny_release)
-    assert results("made")["rows"]["temporal_flickering"]["num_clips"] == 2
+    assert results("made")["rows"][FLICKER]["num_clips"] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,12 @@
 import pytest
 
-from rufous.apps.evaluation_rows import check_outside, outside_rows, row_names, without_unsorted_flickering
+from rufous.apps.evaluation_rows import (
+    check_outside,
+    outside_rows,
+    row_names,
+    without_aim,
+    without_unsorted_flickering,
+)
 from rufous.evaluation.dimensions.rows import ROW_NAMES
 from rufous.evaluation.vbench.known_suites import find_suite
 from rufous.evaluation.vbench.results import DimensionResult, write_eval_results
@@ -11,8 +17,14 @@ FLICKER = [SuiteEntry(prompt="a lake", dimensions=("temporal_flickering",))]
 
 
 def test_without_a_suite_every_row_is_measured_but_those_for_suites():
-    assert set(ROW_NAMES) - set(row_names(None, None)) == {"static_filter", "unfiltered_temporal_flickering"}
-    assert row_names("temporal_flickering, world_truth", None) == ["temporal_flickering", "world_truth"]
+    assert set(ROW_NAMES) - set(row_names(None, None)) == {"static_filter", "temporal_flickering"}
+    assert row_names("world_truth, static_filter", None) == ["world_truth", "static_filter"]
+
+
+def test_flickering_of_all_clips_never_has_the_name_of_vbenchs_row():
+    unfiltered = ["unfiltered_temporal_flickering"]
+    assert row_names("temporal_flickering", None) == unfiltered
+    assert row_names("unfiltered_temporal_flickering,temporal_flickering", None) == unfiltered
 
 
 def test_a_suite_brings_the_rows_that_it_asks_for():
@@ -26,6 +38,21 @@ def test_a_suite_brings_the_rows_that_it_asks_for():
     ]
     with pytest.raises(ValueError, match="--suite asks for none of --rows color"):
         row_names("color", FLICKER)
+
+
+def test_rows_without_anything_to_look_for_are_left_out_before_they_are_loaded():
+    names = ["proxy_color", "appearance_style", "overall_consistency"]
+    assert without_aim(names, None)[0] == ["overall_consistency"]
+    kept, left_out = without_aim(
+        names,
+        [
+            SuiteEntry(prompt="a", auxiliary={"appearance_style": {"appearance_style": "oil"}}),
+            SuiteEntry(prompt="b", dimensions=("scene",), auxiliary={"color": {"color": "red"}}),
+        ],
+    )
+    assert kept == ["appearance_style", "overall_consistency"]
+    assert left_out["proxy_color"].startswith("no clip says what to look for")
+    assert without_aim(names, [SuiteEntry(prompt="c", dimensions=("color",))])[0] == names[::2]
 
 
 def test_flickering_needs_the_filter():

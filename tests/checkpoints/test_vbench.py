@@ -1,9 +1,11 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rufous.checkpoints.vbench import VBENCH_FILES, find_vbench_file, vbench_cache
-from rufous.core.errors import CheckpointError
+from rufous.checkpoints.vbench import VBENCH_FILES, find_vbench_file, vbench_cache, vbench_sha256
+from rufous.core.errors import CheckpointError, MissingWeightsError
+from rufous.core.files import sha256_of
 
 
 @pytest.fixture
@@ -67,3 +69,17 @@ def test_places_are_files_below_the_cache_and_checksums_are_hexadecimal():
         assert not Path(file.place).is_absolute()
         assert file.url.startswith("https://")
         assert file.sha256 is None or int(file.sha256, 16)
+
+
+def test_a_checksum_that_a_source_tells_is_compared(home, monkeypatch):
+    with pytest.raises(MissingWeightsError):
+        vbench_sha256("musiq")
+    raft, musiq = (put(home / ".cache" / "vbench" / VBENCH_FILES[name].place) for name in ("raft", "musiq"))
+    raft.write_bytes(b"any")
+    assert vbench_sha256("raft") == sha256_of(raft)  # no source tells its checksum
+    with pytest.raises(
+        CheckpointError, match=r"musiq.* is damaged or another file: its sha256 is e3b0c44298fc"
+    ):
+        vbench_sha256("musiq")
+    monkeypatch.setitem(VBENCH_FILES, "musiq", replace(VBENCH_FILES["musiq"], sha256="e3b0c442"))
+    assert vbench_sha256("musiq") == sha256_of(musiq)

@@ -19,6 +19,7 @@ from rufous.core.devices import (
     peak_resident_bytes,
     pick_device,
     pick_dtype,
+    require_memory,
     reset_peak_memory,
 )
 
@@ -153,3 +154,10 @@ def test_slow_functions_are_timed_less_often(monkeypatch: pytest.MonkeyPatch):
     assert median_times_s([slow], CPU, num_calls=5, max_s=5.0) == [10.0]
     assert len(calls) == 1
     assert median_times_s([slow], CPU, num_calls=5, max_s=45.0) == [30.0]  # after 20 s, and then 50
+
+
+def test_what_cannot_fit_in_memory_is_refused_with_its_need(monkeypatch):
+    monkeypatch.setattr(devices, "free_memory_bytes", lambda device: 2_000_000_000)
+    require_memory(2_000_000_000, CPU, what="a clip")
+    with pytest.raises(MemoryError, match=r"^a clip: needs 2\.5 GB, 2\.0 GB are free on cpu$"):
+        require_memory(2_500_000_000, CPU, what="a clip")

@@ -53,6 +53,18 @@ def test_musiq_loads_from_a_plain_file(tmp_path):
     assert_same(backbones.load_musiq(path, config=TINY_MUSIQ), network)
 
 
+def test_clip_without_its_text_tower_sees_the_same_in_less_memory(tmp_path):
+    network = randomize(CLIP(TINY_CLIP))
+    save_file(network.model.state_dict(), tmp_path / "model.safetensors")
+    whole, seeing = (
+        backbones.load_clip("clip_b_32", tmp_path, config=TINY_CLIP, with_text=with_text)
+        for with_text in (True, False)
+    )
+    assert torch.equal(whole.encode_image(frames()), seeing.encode_image(frames()))
+    text = ("model.text_model.", "model.text_projection.")
+    assert set(seeing.state_dict()) == {name for name in whole.state_dict() if not name.startswith(text)}
+
+
 def test_dino_loads_from_a_plain_file(tmp_path):
     network, path = randomize(DINO(TINY_DINO)), tmp_path / "dino.pth"
     torch.save(network.state_dict(), path)

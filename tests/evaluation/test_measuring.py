@@ -1,5 +1,8 @@
 import json
 import os
+import resource
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -58,6 +61,29 @@ class Failing:
         if self.error:
             raise RuntimeError(self.error)
         os._exit(9)
+
+
+@dataclass(frozen=True, eq=False)
+class ManyTensors:
+    """A row whose network has many weights."""
+
+    weights: tuple[torch.Tensor, ...]
+    name: str = "many_tensors"
+    label: str = "proxy"
+    needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
+
+    def measure(self, clip: DecodedClip) -> ClipScore:
+        return ClipScore(value=float(sum(self.weights)))
+
+
+def measure_with_few_open_files(folder: str) -> None:
+    """Six clips on two processes that may open 160 files; the row's 100 weights are open files each."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160))
+    clips = [ClipFile(path=path, prompt="x") for path in sorted(Path(folder).iterdir()) * 2]
+    row = ManyTensors(tuple(torch.ones(1) for _ in range(100)))
+    measured = measure_clips(clips, {"many_tensors": row}, num_processes=2)
+    assert [each.scores["many_tensors"].value for each in measured] == [100.0] * len(clips)
 
 
 @pytest.fixture
@@ -225,3 +251,10 @@ def test_clips_are_handed_out_a_few_at_a_time(clips, monkeypatch):
     monkeypatch.setattr(measuring, "WAITING_A_PROCESS", 1)
     row = {"temporal_flickering": TemporalFlickering()}
     assert measure_clips([*clips, *clips], row, num_processes=2) == measure_clips([*clips, *clips], row)
+
+
+@pytest.mark.slow
+def test_networks_are_sent_once_to_a_process_and_not_with_every_clip(clips):
+    code = f"from {__name__} import measure_with_few_open_files as f; f({str(clips[0].path.parent)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -46,6 +46,19 @@ def test_few_prompts_are_too_few_to_tell_however_many_clips_they_have():
     assert row.sentence == "too few to tell: 4 prompts, 8 or more are needed"
 
 
+def test_another_version_of_a_row_is_refused_and_an_unknown_one_is_told():
+    first, second = results_of("a", x=SPREAD, y=SPREAD), results_of("b", x=SPREAD, y=SPREAD)
+    second["rows"]["x"]["version"] += 1
+    del second["rows"]["y"]["version"]  # as in files of before
+    comparison = compare_results(first, second)
+    assert comparison.left_out == {"x": "measured by another version of the row"}
+    [row] = comparison.rows
+    assert row.sentence.startswith("no difference")
+    assert row.sentence.endswith("; of an unknown version of the row")
+    [known] = compare_results(first, results_of("b", x=SPREAD)).rows
+    assert "unknown" not in known.sentence
+
+
 def test_other_networks_or_no_pair_are_refused():
     with pytest.raises(ValueError, match="x: measured with other networks"):
         compare_results(results_of("a", x=SPREAD), results_of("b", "v2", x=SPREAD))

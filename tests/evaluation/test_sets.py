@@ -4,10 +4,14 @@ import numpy as np
 import pytest
 import torch
 
+from rufous.core import devices
 from rufous.core.config import to_json_dict
+from rufous.evaluation import sets
+from rufous.evaluation.dimensions import decoded_clip
 from rufous.evaluation.frechet import frechet_distance
 from rufous.evaluation.mmd import jedi
 from rufous.evaluation.sets import SetSampling, chosen_clips, clip_indices, compare_sets, features_of
+from rufous.video.read import read_frames, read_video
 from tests.evaluation.clip_folders import Reader, brightness_features, write_clips
 
 TWELVE = SetSampling(num_frames=12)
@@ -131,6 +135,52 @@ def test_a_feature_that_is_not_finite_is_refused_by_the_name_of_its_file(folders
         ValueError, match=r"0 of 6 clips can be used, two are the least\. 0\.webp: a feature is NaN"
     ):
         compare_sets(*folders, nothing, sampling=TWELVE)
+
+
+def test_a_clip_that_the_network_fails_on_costs_itself_alone(folders):
+    def read(clips):
+        if any(torch.equal(clip, bad) for clip in clips):
+            raise RuntimeError("CUDA out of\nmemory")
+        return Reader()(clips)
+
+    whole = features_of(folders[0], brightness_features(Reader()), TWELVE)
+    bad = read_video(folders[0] / "2.webp")[0]
+    found = features_of(folders[0], brightness_features(Reader(), read=read), TWELVE)
+    assert [(clip.file, clip.reason) for clip in found.failed] == [("2.webp", "CUDA out of memory")]
+    assert torch.equal(found.features, whole.features[[0, 2, 3, 4, 5]])
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("not enough memory"), OverflowError("no")])
+def test_a_clip_that_cannot_be_decoded_costs_itself_alone(folders, monkeypatch, error):
+    def read(timeline, indices):
+        if timeline.path.name == "1.webp":
+            raise error
+        return read_frames(timeline, indices)
+
+    monkeypatch.setattr(sets, "read_frames", read)
+    found = features_of(folders[0], brightness_features(Reader()), TWELVE)
+    assert [(clip.file, clip.reason) for clip in found.failed] == [
+        ("more/1.webp", str(error) or "MemoryError")
+    ]
+
+
+def test_clips_too_large_for_the_memory_are_named_before_they_are_decoded(folders, monkeypatch):
+    monkeypatch.setattr(sets, "read_frames", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(decoded_clip, "MAX_BYTES", 12 * 3 * 16 * 16 - 1)
+    with pytest.raises(ValueError, match=r"0\.webp: 12 frames of 16x16 take 9,216 bytes: cut it to at most"):
+        features_of(folders[0], brightness_features(Reader()), TWELVE)
+    monkeypatch.undo()
+    monkeypatch.setattr(sets, "read_frames", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr(devices, "free_memory_bytes", lambda device: 9 * 12 * 3 * 16 * 16 - 1)
+    with pytest.raises(ValueError, match=r"12 frames of 0\.webp: needs 0\.0 GB"):
+        features_of(folders[0], brightness_features(Reader()), TWELVE)
+
+
+def test_large_clips_do_not_wait_for_a_whole_batch(folders, monkeypatch):
+    reader = Reader()
+    monkeypatch.setattr(sets, "MAX_WAITING_BYTES", 2 * 12 * 3 * 16 * 16)
+    features_of(folders[0], brightness_features(reader), TWELVE)
+    assert reader.batches == [2, 2, 2]
 
 
 def test_too_few_clips_for_the_features_are_told_with_the_bias(folders):

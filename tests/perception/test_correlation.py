@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from rufous.perception.correlation import CorrelationPyramid, Padding, all_products, cell_positions
+from rufous.perception.amt import AMT, AMT_S
+from rufous.perception.correlation import (
+    CorrelationPyramid,
+    Padding,
+    all_products,
+    cell_positions,
+    pyramid_bytes,
+)
+from rufous.perception.raft import RAFT, RAFT_THINGS
 
 
 def maps(seed, height=4, width=6):
@@ -24,6 +32,19 @@ def test_a_point_on_a_cell_reads_that_cell_and_its_neighbours():
     for index, (right, down) in enumerate((x, y) for x in (-1, 0, 1) for y in (-1, 0, 1)):
         expected = products[0, 2, 3, 2 + down, 3 + right]
         torch.testing.assert_close(read[0, index, 2, 3], expected)
+
+
+def test_the_memory_of_a_pyramid_is_foretold():
+    pyramid = CorrelationPyramid(all_products(maps(0, 8, 9)[:1], maps(1, 8, 9)[:1]), levels=3, radius=1)
+    assert pyramid_bytes(8, 9, levels=3) == sum(level.nbytes for level in pyramid._levels)
+
+
+def test_the_published_networks_foretell_what_large_frames_take():
+    with torch.device("meta"):
+        raft, amt = RAFT(RAFT_THINGS), AMT(AMT_S)
+    needed = {side: raft.correlation_bytes(side, side * 16 // 9) / 1e9 for side in (720, 1080, 2160)}
+    assert needed == pytest.approx({720: 1.10, 1080: 5.58, 2160: 89.2}, rel=0.01)
+    assert amt.correlation_bytes(720, 1280) == 2 * raft.correlation_bytes(720, 1280)
 
 
 def test_beyond_the_map_there_is_no_correlation():

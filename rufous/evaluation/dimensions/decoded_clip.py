@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from rufous.video.read import read_frames, timeline_of
+from rufous.video.read import read_frames, stated_size, timeline_of
 from rufous.world.truth import Measurement, measure
 
 MAX_BYTES = 2 << 30
@@ -60,15 +60,25 @@ def read_clip(path: Path | str, **told: Any) -> DecodedClip:
     timeline = timeline_of(path, num_threads=1)
     count = len(timeline.index.pts)
     fps = float(timeline.frame_rate()[0]) if count > 1 else 0.0
-    first = read_frames(timeline, [0], num_threads=1)[0]
-    num_bytes = count * first.numel()
+    check_size(path, count)
+    frames = read_frames(timeline, range(count), num_threads=1)[0]
+    return DecodedClip(frames=frames, fps=fps, name=path.name, **told)
+
+
+def check_size(path: Path, num_frames: int) -> int:
+    """Bytes that so many frames of a file take, by its header, before one is decoded.
+
+    Raises:
+        ValueError: They are too large to be held, or the header cannot be read.
+    """
+    stated = stated_size(path)
+    num_bytes = num_frames * 3 * stated.width * stated.height
     if num_bytes > MAX_BYTES:
         raise ValueError(
-            f"{path.name}: {count} frames of {first.shape[-1]}x{first.shape[-2]} take {num_bytes:,} bytes: "
+            f"{path.name}: {num_frames} frames of {stated.width}x{stated.height} take {num_bytes:,} bytes: "
             f"cut it to at most {MAX_BYTES:,}"
         )
-    frames = first if count == 1 else read_frames(timeline, range(count), num_threads=1)[0]
-    return DecodedClip(frames=frames, fps=fps, name=path.name, **told)
+    return num_bytes
 
 
 def middle_indices(num_frames: int, count: int) -> list[int]:

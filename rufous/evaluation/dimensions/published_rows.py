@@ -1,14 +1,14 @@
 """VBench's own rows on its own networks, from the files that a user has put in place."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from rufous.checkpoints.tokenizers import clip_tokenizer
-from rufous.checkpoints.vbench import find_vbench_file
-from rufous.core.files import sha256_of
+from rufous.checkpoints.vbench import vbench_sha256
+from rufous.core.devices import require_memory
 from rufous.evaluation import backbones
 from rufous.evaluation.dimensions.aesthetic_quality import AestheticQuality
 from rufous.evaluation.dimensions.appearance_style import AppearanceStyle
@@ -25,10 +25,12 @@ from rufous.evaluation.dimensions.static_filter import StaticFilter
 from rufous.evaluation.dimensions.subject_consistency import SubjectConsistency
 from rufous.evaluation.dimensions.temporal_style import TemporalStyle
 from rufous.evaluation.vbench.suite import STATIC
+from rufous.perception.amt import AMT
 from rufous.perception.amt import MIN_SIDE_PX as AMT_MIN_SIDE_PX
 from rufous.perception.clip import CLIP
 from rufous.perception.prompts import Tokenizer, encode_prompts
 from rufous.perception.raft import MIN_SIDE_PX as RAFT_MIN_SIDE_PX
+from rufous.perception.raft import RAFT
 from rufous.perception.viclip import ViCLIP, ViCLIPConfig
 
 Device = torch.device
@@ -38,6 +40,19 @@ VICLIP_L_14 = ViCLIPConfig()
 def on_device(network: Callable[..., Tensor], device: Device) -> Callable[..., Tensor]:
     """The network for inputs on the CPU, with its output there."""
     return lambda *inputs: network(*(each.to(device) for each in inputs)).cpu()
+
+
+def where_it_fits(network: RAFT | AMT, device: Device) -> Callable[[Tensor, Tensor], Tensor]:
+    """The same of a network that correlates all pairs of cells; ``MemoryError`` for frames too large."""
+    run = on_device(network, device)
+
+    def correlated(first: Tensor, second: Tensor) -> Tensor:
+        height, width = first.shape[-2:]
+        needed = len(first) * network.correlation_bytes(height, width)
+        require_memory(needed, device, what=f"frames of {width}x{height} in {type(network).__name__}")
+        return run(first, second)
+
+    return correlated
 
 
 def texts(network: CLIP | ViCLIP, tokenizer: Tokenizer, device: Device) -> EmbedText:
@@ -50,73 +65,80 @@ def texts(network: CLIP | ViCLIP, tokenizer: Tokenizer, device: Device) -> Embed
     return embed
 
 
-def published_rows() -> dict[str, Callable[[Device], LoadedRow]]:
-    """Loaders; each raises ``CheckpointError`` where a file is missing, with its address.
+def published_rows(names: Collection[str] | None = None) -> dict[str, Callable[[Device], LoadedRow]]:
+    """Loaders; each raises ``MissingWeightsError`` where a file is missing, with its address.
 
-    Rows of one call share their networks, and a file is hashed once.
+    Rows of one call share their networks, and a file is hashed once, before it is read.
+
+    Args:
+        names: Which rows will be loaded; parts of networks that none of them reads are not kept. None: any.
     """
-    raft = functools.cache(lambda device: on_device(backbones.load_raft(device=device), device))
-    clip_b_32 = functools.cache(lambda device: backbones.load_clip("clip_b_32", device=device))
+    raft = functools.cache(lambda device: where_it_fits(backbones.load_raft(device=device), device))
+    has_text = names is None or "appearance_style" in names
+    clip_b_32 = functools.cache(
+        lambda device: backbones.load_clip("clip_b_32", device=device, with_text=has_text)
+    )
     viclip = functools.cache(lambda device: backbones.load_viclip(config=VICLIP_L_14, device=device))
-    hash_of = functools.cache(lambda file: sha256_of(find_vbench_file(file)))
+    hash_of = functools.cache(vbench_sha256)
 
-    def row(dimension: Dimension, *files: str) -> LoadedRow:
-        return LoadedRow(dimension, identity=" ".join(map(hash_of, files)), is_large=True)
+    def dynamic_degree(device: Device) -> Dimension:
+        return DynamicDegree(flow=raft(device), min_side_px=RAFT_MIN_SIDE_PX)
 
-    def dynamic_degree(device: Device) -> LoadedRow:
-        return row(DynamicDegree(flow=raft(device), min_side_px=RAFT_MIN_SIDE_PX), "raft")
+    def static_filter(device: Device) -> Dimension:
+        return StaticFilter(flow=raft(device), min_side_px=RAFT_MIN_SIDE_PX)
 
-    def static_filter(device: Device) -> LoadedRow:
-        return row(StaticFilter(flow=raft(device), min_side_px=RAFT_MIN_SIDE_PX), "raft")
+    def motion_smoothness(device: Device) -> Dimension:
+        interpolator = where_it_fits(backbones.load_amt(device=device), device)
+        return MotionSmoothness(interpolator=interpolator, min_side_px=AMT_MIN_SIDE_PX)
 
-    def motion_smoothness(device: Device) -> LoadedRow:
-        interpolator = on_device(backbones.load_amt(device=device), device)
-        return row(MotionSmoothness(interpolator=interpolator, min_side_px=AMT_MIN_SIDE_PX), "amt_s")
-
-    def subject_consistency(device: Device) -> LoadedRow:
+    def subject_consistency(device: Device) -> Dimension:
         network: nn.Module = backbones.load_dino(device=device)
-        return row(SubjectConsistency(embed=on_device(network, device)), "dino")
+        return SubjectConsistency(embed=on_device(network, device))
 
-    def background_consistency(device: Device) -> LoadedRow:
-        embed = on_device(clip_b_32(device).encode_pixels, device)
-        return row(BackgroundConsistency(embed=embed), "clip_b_32")
+    def background_consistency(device: Device) -> Dimension:
+        return BackgroundConsistency(embed=on_device(clip_b_32(device).encode_pixels, device))
 
-    def aesthetic_quality(device: Device) -> LoadedRow:
-        embed = on_device(backbones.load_clip("clip_l_14", device=device).encode_pixels, device)
+    def aesthetic_quality(device: Device) -> Dimension:
+        network = backbones.load_clip("clip_l_14", device=device, with_text=False)
         head = backbones.load_aesthetic_head()
-        return row(AestheticQuality(embed=embed, head=head), "clip_l_14", "aesthetic")
+        return AestheticQuality(embed=on_device(network.encode_pixels, device), head=head)
 
-    def imaging_quality(device: Device) -> LoadedRow:
-        return row(ImagingQuality(scorer=on_device(backbones.load_musiq(device=device), device)), "musiq")
+    def imaging_quality(device: Device) -> Dimension:
+        return ImagingQuality(scorer=on_device(backbones.load_musiq(device=device), device))
 
-    def human_action(device: Device) -> LoadedRow:
+    def human_action(device: Device) -> Dimension:
         network, labels = backbones.load_umt(device=device), backbones.load_action_labels()
-        return row(HumanAction(classifier=on_device(network, device), labels=labels), "umt", "kinetics_400")
+        return HumanAction(classifier=on_device(network, device), labels=labels)
 
-    def appearance_style(device: Device) -> LoadedRow:
-        network = clip_b_32(device)
+    def appearance_style(device: Device) -> Dimension:
+        network, tokenizer = clip_b_32(device), clip_tokenizer()
         embed = on_device(network.encode_pixels, device)
-        return row(
-            AppearanceStyle(embed=embed, embed_text=texts(network, clip_tokenizer(), device)), "clip_b_32"
-        )
+        return AppearanceStyle(embed=embed, embed_text=texts(network, tokenizer, device))
 
-    def video_text(kind: type[TemporalStyle] | type[OverallConsistency], device: Device) -> LoadedRow:
+    def video_text(kind: type[TemporalStyle] | type[OverallConsistency], device: Device) -> Dimension:
         network = viclip(device)
         # VBench normalises the pixels itself, so the tower is asked, not ``encode_video``
         embed_video = on_device(network.vision_encoder, device)
         embed_text = texts(network, clip_tokenizer(), device)
-        return row(kind(embed_video=embed_video, embed_text=embed_text), "viclip")
+        return kind(embed_video=embed_video, embed_text=embed_text)
+
+    def of(build: Callable[[Device], Dimension], *files: str) -> Callable[[Device], LoadedRow]:
+        def load(device: Device) -> LoadedRow:
+            identity = " ".join(map(hash_of, files))
+            return LoadedRow(build(device), identity=identity, is_large=True)
+
+        return load
 
     return {
-        "subject_consistency": subject_consistency,
-        "background_consistency": background_consistency,
-        "motion_smoothness": motion_smoothness,
-        "dynamic_degree": dynamic_degree,
-        "aesthetic_quality": aesthetic_quality,
-        "imaging_quality": imaging_quality,
-        "human_action": human_action,
-        "appearance_style": appearance_style,
-        "temporal_style": lambda device: video_text(TemporalStyle, device),
-        "overall_consistency": lambda device: video_text(OverallConsistency, device),
-        STATIC: static_filter,
+        "subject_consistency": of(subject_consistency, "dino"),
+        "background_consistency": of(background_consistency, "clip_b_32"),
+        "motion_smoothness": of(motion_smoothness, "amt_s"),
+        "dynamic_degree": of(dynamic_degree, "raft"),
+        "aesthetic_quality": of(aesthetic_quality, "clip_l_14", "aesthetic"),
+        "imaging_quality": of(imaging_quality, "musiq"),
+        "human_action": of(human_action, "umt", "kinetics_400"),
+        "appearance_style": of(appearance_style, "clip_b_32"),
+        "temporal_style": of(lambda device: video_text(TemporalStyle, device), "viclip"),
+        "overall_consistency": of(lambda device: video_text(OverallConsistency, device), "viclip"),
+        STATIC: of(static_filter, "raft"),
     }

@@ -2,7 +2,8 @@
 
 Read from a file, a folder or a zip file, by the rules of the published script: ``.json`` files at the root or
 one folder deep, names that begin with ``.`` or ``__`` passed over, lists (``full_info``) passed over, and the
-first value of every key. Files that name their ``format``, as ``results.json`` does, are passed over too.
+first value of every key. Files that name their ``format``, as ``results.json`` does, and manifests of clips,
+which `rufous evaluate --model` leaves one folder deep, are passed over too.
 Where that script lets a later file overwrite an earlier one, two different scores of one dimension are
 refused here.
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rufous.core.files import write_text
+from rufous.evaluation.vbench.suite import is_clip_manifest
 
 MAX_JSON_BYTES = 256_000_000
 
@@ -116,7 +118,7 @@ def _parse(name: str, text: str) -> dict[str, DimensionResult]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{name} is no JSON: {error.msg} in line {error.lineno}") from error
-    if not isinstance(content, dict) or isinstance(content.get("format"), str):
+    if not isinstance(content, dict) or isinstance(content.get("format"), str) or is_clip_manifest(content):
         return {}
     return {key.replace(" ", "_"): _result(name, key, value) for key, value in content.items()}
 

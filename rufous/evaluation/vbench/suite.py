@@ -175,6 +175,11 @@ def parse_clip_name(name: str) -> tuple[str, int | None]:
     return (found[1], int(found[2])) if found else (stem, None)
 
 
+def is_clip_manifest(values: object) -> bool:
+    """Whether the content of a JSON file tells of a clip: which file it is, and its prompt."""
+    return isinstance(values, dict) and all(isinstance(values.get(key), str) for key in ("prompt", "file"))
+
+
 def match_folder(
     folder: Path | str,
     entries: Iterable[SuiteEntry] | None = None,
@@ -185,9 +190,9 @@ def match_folder(
 ) -> MatchedFolder:
     """Match the clips of a flat folder to a suite.
 
-    With a suite, a clip whose prompt is not in it, two clips for one slot (neither counts), and every missing
-    one of the first ``samples_of`` are problems, and clips of higher numbers are passed over. Without one,
-    every clip counts.
+    Two clips for one slot, a prompt and a number, are problems, and neither counts. With a suite so are a
+    clip whose prompt is not in it, and every missing one of the first ``samples_of``, and clips of higher
+    numbers are passed over.
 
     Args:
         folder: Clips; files of other kinds are passed over.
@@ -195,7 +200,8 @@ def match_folder(
         samples: Clips that each prompt should have.
         rows: What will be measured; prompts that the suite has for other rows are none of this folder's
             business. None for all.
-        told_prompts: Prompt by file name, before what the names say.
+        told_prompts: Prompt by file name, before what the names say. Where both differ, the number in the
+            name is not one among the clips of the prompt, and the clip has none.
 
     Raises:
         ValueError: No such folder, or no clip in it.
@@ -208,7 +214,8 @@ def match_folder(
         raise ValueError(f"{folder} holds no clip: give a folder of {', '.join(VIDEO_SUFFIXES)} files")
     clips = [_named(path, told_prompts or {}) for path in paths]
     if entries is None:
-        return MatchedFolder(clips=tuple(clips), problems=())
+        found, problems = _alone_in_their_slots(clips)
+        return MatchedFolder(clips=tuple(found), problems=tuple(problems))
     return _match(clips, merged(entries), samples, rows)
 
 
@@ -227,8 +234,22 @@ def _entry(value: Any, where: str) -> SuiteEntry:
 
 
 def _named(path: Path, told: Mapping[str, str]) -> ClipFile:
-    prompt, index = parse_clip_name(path.name)
-    return ClipFile(path=path, prompt=told.get(path.name, prompt), index=index)
+    named, index = parse_clip_name(path.name)
+    prompt = told.get(path.name, named)
+    return ClipFile(path=path, prompt=prompt, index=index if prompt == named else None)
+
+
+def _alone_in_their_slots(clips: Iterable[ClipFile]) -> tuple[list[ClipFile], list[Problem]]:
+    """The clips that share their slot with no other; of those that do, nobody knows which one counts."""
+    slots: dict[tuple[str, int | str], list[ClipFile]] = {}
+    for clip in clips:
+        slot = clip.prompt, clip.path.name if clip.index is None else clip.index
+        slots.setdefault(slot, []).append(clip)
+    problems: list[Problem] = []
+    for same in (same for same in slots.values() if len(same) > 1):
+        names = ", ".join(clip.path.name for clip in same)
+        problems += [Problem(c.path.name, f"two clips for one slot, keep one of: {names}") for c in same]
+    return [same[0] for same in slots.values() if len(same) == 1], problems
 
 
 def _match(
@@ -244,7 +265,7 @@ def _match(
         for prompt, entry in entries.items()
         if rows is None or any(asks_for(entry.dimensions, row) for row in rows)
     }
-    slots: dict[tuple[str, int], list[ClipFile]] = {}
+    counted: list[ClipFile] = []
     for clip in clips:
         if clip.index is None:
             problems.append(Problem(clip.path.name, "its name does not end in -NUMBER"))
@@ -253,20 +274,17 @@ def _match(
         elif clip.prompt in counts and clip.index >= counts[clip.prompt]:
             passed_over.append(clip.path.name)
         elif clip.prompt in counts:
-            slots.setdefault((clip.prompt, clip.index), []).append(clip)
-    found: list[ClipFile] = []
-    for (prompt, _), same in slots.items():
-        if len(same) > 1:
-            names = ", ".join(clip.path.name for clip in same)
-            problems += [Problem(c.path.name, f"two clips for one slot, keep one of: {names}") for c in same]
-            continue
-        entry = entries[prompt]
-        found.append(replace(same[0], dimensions=entry.dimensions or None, auxiliary=entry.auxiliary))
+            counted.append(clip)
+    alone, doubles = _alone_in_their_slots(counted)
+    asked = ((clip, entries[clip.prompt]) for clip in alone)
+    found = [replace(c, dimensions=e.dimensions or None, auxiliary=e.auxiliary) for c, e in asked]
+    taken = {(clip.prompt, clip.index) for clip in counted}
+    problems += doubles
     problems += [
         Problem(f"{prompt}-{index}.mp4", "missing")
         for prompt, count in counts.items()
         for index in range(count)
-        if (prompt, index) not in slots
+        if (prompt, index) not in taken
     ]
     return MatchedFolder(
         clips=tuple(sorted(found, key=lambda clip: clip.path.name)),

@@ -14,10 +14,11 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from rufous.checkpoints.vbench import VBENCH_FILES
+from rufous.core import devices
 from rufous.core.errors import CheckpointError
 from rufous.evaluation import backbones
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
-from rufous.evaluation.dimensions.published_rows import on_device, published_rows
+from rufous.evaluation.dimensions.published_rows import on_device, published_rows, where_it_fits
 from rufous.networks.text_encoders import TextEncoderConfig, WordTokenizer
 from rufous.perception.aesthetic import AestheticHead
 from rufous.perception.clip import CLIP, CLIPConfig
@@ -51,11 +52,9 @@ def networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch
         for parameter in network.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
             parameter.requires_grad_(False)
-    weights = tmp_path / "weights.pth"
-    weights.write_bytes(b"weights")
-    monkeypatch.setattr(f"{published_rows.__module__}.find_vbench_file", lambda name: weights)
+    monkeypatch.setattr(f"{published_rows.__module__}.vbench_sha256", lambda name: f"{len(name):064x}")
     monkeypatch.setattr(f"{published_rows.__module__}.clip_tokenizer", lambda: WORDS)
-    monkeypatch.setattr(backbones, "load_clip", lambda name, device: made["clip"])
+    monkeypatch.setattr(backbones, "load_clip", lambda name, device, with_text: made["clip"])
     monkeypatch.setattr(backbones, "load_dino", lambda device: made["dino"])
     monkeypatch.setattr(backbones, "load_aesthetic_head", lambda: made["head"])
     monkeypatch.setattr(backbones, "load_viclip", lambda config, device: made["viclip"])
@@ -166,13 +165,42 @@ def test_rows_share_their_networks_and_files_are_hashed_once(networks, monkeypat
     loads, hashed, load = [], [], backbones.load_viclip
     monkeypatch.setattr(backbones, "load_viclip", lambda **told: loads.append(told) or load(**told))
     monkeypatch.setattr(
-        f"{published_rows.__module__}.sha256_of", lambda path: hashed.append(path) or "0" * 64
+        f"{published_rows.__module__}.vbench_sha256", lambda name: hashed.append(name) or "0" * 64
     )
     rows = published_rows()
     for name in ("temporal_style", "overall_consistency", "background_consistency", "appearance_style"):
         rows[name](CPU)
     assert len(loads) == 1
-    assert len(hashed) == 2
+    assert hashed == ["viclip", "clip_b_32"]
+
+
+def test_no_text_tower_is_kept_that_no_row_reads(networks, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        backbones,
+        "load_clip",
+        lambda name, *, with_text, **_: asked.append((name, with_text)) or networks["clip"],
+    )
+    for names in (
+        ["background_consistency", "aesthetic_quality"],
+        ["background_consistency", "appearance_style"],
+    ):
+        rows = published_rows(names)
+        for name in names:
+            rows[name](CPU)
+    assert asked == [("clip_b_32", False), ("clip_l_14", False), ("clip_b_32", True)]
+
+
+def test_frames_too_large_for_the_memory_are_refused_before_the_network_runs(monkeypatch):
+    with torch.device("meta"):
+        network = RAFT(RAFT_THINGS)
+    monkeypatch.setattr(network, "forward", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr(devices, "free_memory_bytes", lambda device: 80_000_000_000)
+    frames = torch.zeros(1, 3, 1, 1).expand(1, 3, 2160, 3840)
+    with pytest.raises(
+        MemoryError, match=r"frames of 3840x2160 in RAFT: needs 89\.2 GB, 80\.0 GB are free on cpu"
+    ):
+        where_it_fits(network, CPU)(frames, frames)
 
 
 def test_what_a_row_was_loaded_from_is_told(networks):

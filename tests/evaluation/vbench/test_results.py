@@ -37,6 +37,7 @@ def test_files_at_the_root_or_one_folder_deep_are_read(kind, tmp_path):
             "__MACOSX/d.json": {"human_action": [1.0, []]},
             ".hidden.json": {"human_action": [1.0, []]},
             "a_full_info.json": [{"prompt_en": "x"}],
+            "clips.manifests/a lake-0.json": {"prompt": "a lake", "file": "a lake-0.mp4", "seed": 1},
             "notes.txt": "nothing",
         },
     )

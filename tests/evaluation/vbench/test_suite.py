@@ -176,6 +176,20 @@ def test_without_a_suite_every_clip_counts_under_its_name_or_what_was_told(tmp_p
     assert matched.problems == ()
 
 
+def test_without_a_suite_two_clips_for_one_slot_are_told_too(tmp_path):
+    folder = folder_of(tmp_path, "a blue star-1.mp4", "a blue star-01.mp4", "a blue star-2.mp4", "take-1.mp4")
+    matched = match_folder(folder, told_prompts={"take-1.mp4": "a blue star"})
+    assert [(clip.path.name, clip.index) for clip in matched.clips] == [
+        ("a blue star-2.mp4", 2),
+        ("take-1.mp4", None),  # a number of another name
+    ]
+    told = "two clips for one slot, keep one of: a blue star-01.mp4, a blue star-1.mp4"
+    assert {(p.file, p.reason) for p in matched.problems} == {
+        ("a blue star-1.mp4", told),
+        ("a blue star-01.mp4", told),
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
