@@ -91,15 +91,24 @@ class ClipMedia:
         end = np.inf if self.end_s is None else self.end_s
         return range(int(np.searchsorted(middles, self.start_s)), int(np.searchsorted(middles, end)))
 
-    @property
-    def fps(self) -> float:
-        """Frames a second of the file; the mean, if it varies."""
-        return float(self.timeline.frame_rate()[0])
+    @cached_property
+    def edges_s(self) -> np.ndarray:
+        """When each of the clip's frames begins to be shown, and when the last one stops, ``f+1``.
+
+        Seconds after the file's first frame; they are true where the rate varies, and ``fps`` is not.
+        """
+        times = np.asarray([*self.timeline.times_s, self.timeline.duration_s])
+        return times[self.frame_numbers.start : self.frame_numbers.stop + 1]
 
     @property
-    def small_fps(self) -> float:
-        """Frames a second of ``small``."""
-        return self.fps / self.decoded.stride
+    def length_s(self) -> float:
+        """Seconds for which the clip's frames are shown."""
+        return float(self.edges_s[-1] - self.edges_s[0])
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of the file; the mean, if it varies: take lengths from ``edges_s``."""
+        return float(self.timeline.frame_rate()[0])
 
     @property
     def small(self) -> np.ndarray:

@@ -104,6 +104,8 @@ def test_a_cut_clip_goes_on_as_its_pieces(chain_of, write_clip, tmp_path):
     assert (cut.clips, notes(log)) == ((), [])
     assert [(each.clip.start_s, each.clip.end_s) for each in cut.pieces] == [(0.0, 0.5), (0.5, None)]
     assert len({each.clip.content_id for each in cut.pieces}) == 2
+    names = ("num_frames", "duration_s", "file_num_frames", "file_duration_s")
+    assert [[each.clip.info[name] for name in names] for each in cut.pieces] == [[4, 0.5, 8, 1.0]] * 2
     assert all(each.clip.media is None and each.position == 2 for each in cut.pieces)
     first, second = (gone_on(chain, each) for each in cut.pieces)
     difference = second.clips[0].scores["brightness"] - first.clips[0].scores["brightness"]

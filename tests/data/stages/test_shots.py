@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,3 +135,44 @@ def test_figure_cuts_and_fades_of_a_hundred_clips(tmp_path):
     print(f"cuts {cuts} F1 {f1[0]:.3f}, fades {fades} F1 {f1[1]:.3f}")
     assert f1[0] >= 0.97
     assert f1[1] >= 0.85
+
+
+def slow_then_fast(path, frames) -> Path:
+    """12 frames at 5 a second, and the others at 60: 44 on average."""
+    times = np.concatenate([np.arange(12) / 5, 2.4 + np.arange(len(frames) - 12) / 60])
+    return write(path, frames, times_s=times)
+
+
+def test_lengths_are_true_where_the_rate_varies(tmp_path):
+    path = slow_then_fast(tmp_path / "a.mkv", np.concatenate([drawn(1, 12), drawn(2, 120)]))
+    slow, fast = Shots().process(clip_of(path))
+    assert faces(slow) == (0.0, 2.4, None)
+    assert faces(fast) == (2.4, pytest.approx(4.4, abs=0.03), None)
+    assert [len(clip.frames().frame_numbers) for clip in (slow, fast)] == [12, 120]
+    slow, fast = Shots(min_s=2.2).process(clip_of(path))
+    assert slow.dropped is None
+    assert fast.dropped == "shots: 2.02 s is shorter than min_s=2.2"
+
+
+def test_long_shots_of_varying_rates_are_cut_into_pieces_of_equal_time(tmp_path):
+    path = slow_then_fast(tmp_path / "a.mkv", drawn(1, 132))
+    pieces = Shots(min_s=0.5, max_s=1.2).process(clip_of(path))
+    lengths = [clip.frames().length_s for clip in pieces]
+    assert max(lengths) <= 1.202
+    assert len(pieces) == 4
+    assert [len(clip.frames().frame_numbers) for clip in pieces] == [6, 5, 56, 65]
+    assert max(lengths) - min(lengths) < 0.21
+
+
+def test_a_frame_that_is_shown_longer_than_a_shot_may_last_stays_whole():
+    edges = [0, 100, 5100, *range(5200, 6101, 100)]
+    pieces = Shots(min_s=0.0, max_s=1.0).process(held(drawn(1, 12), edges_ms=edges))
+    assert [faces(piece)[:2] for piece in pieces] == [(0.0, 0.1), (0.1, 5.1), (5.1, 6.1)]
+
+
+def test_margins_are_seconds_where_the_rate_varies(monkeypatch):
+    edges = [*range(0, 1000, 200), *range(1000, 1201, 20)]
+    found = ([Transition(5, 7, "fade")], len(edges) - 1)
+    monkeypatch.setattr(shots, "find_transitions", lambda frames, **_: found)
+    before, after = Shots(margin_s=0.12, min_s=0.0).process(held(drawn(1, len(edges) - 1), edges_ms=edges))
+    assert (faces(before)[:2], faces(after)[:2]) == ((0.0, 0.8), (1.16, 1.2))
