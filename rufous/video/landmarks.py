@@ -10,12 +10,11 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from av.packet import Packet
     from av.video.frame import VideoFrame
 
 _CHECKED_FORMATS = frozenset(
@@ -65,10 +64,9 @@ class Survey:
         self._checksums = array("I")
         self._is_checked = True
 
-    def see_packet(self, packet: "Packet") -> None:
-        """Each packet in the order of the file."""
-        if packet.is_keyframe and packet.size:
-            self._dts.append(packet.dts)
+    def see_key_packet(self, dts: int | None) -> None:
+        """Each packet of a key frame in the order of the file."""
+        self._dts.append(dts)
 
     def see_frame(self, frame: "VideoFrame") -> None:
         """Each frame in display order."""
@@ -89,7 +87,8 @@ class Survey:
 def checksum_of(frame: "VideoFrame") -> int:
     """CRC-32 of the pixels of a frame in one of ``_CHECKED_FORMATS``, without what pads its rows."""
     value = frame.width << 16 ^ frame.height
-    for plane in frame.planes:
+    planes: list[Any] = list(frame.planes)  # typed so, as PyAV's stubs do not say that they are buffers
+    for plane in planes:
         rows = np.frombuffer(plane, np.uint8)[: plane.height * plane.line_size].reshape(plane.height, -1)
-        value = zlib.crc32(np.ascontiguousarray(rows[:, : plane.width]), value)
+        value = zlib.crc32(rows[:, : plane.width].tobytes(), value)
     return value

@@ -108,7 +108,8 @@ def index_by_decoding(container: "InputContainer", stream: "VideoStream") -> Fra
     """Index a stream that was just opened by decoding all of it; None if there are no frames."""
     marks, survey = list[_Mark](), Survey()
     for packet in container.demux(stream):
-        survey.see_packet(packet)
+        if packet.is_keyframe and packet.size:
+            survey.see_key_packet(packet.dts)
         for frame in packet.decode():
             marks.append(_Mark(pts=frame.pts, dts=None, duration=frame.duration or 0, is_key=False))
             survey.see_frame(frame)

@@ -78,9 +78,7 @@ def test_the_key_before_a_frame_is_found():
 def test_pixels_that_no_checksum_covers_leave_no_landmarks():
     for pixel_format, is_there in (("yuv420p", True), ("yuv420p10le", False), ("rgb24", False)):
         survey, frame = Survey(), av.VideoFrame(18, 10, pixel_format)
-        packet = av.Packet(b"x")
-        packet.is_keyframe, packet.dts = True, 0
-        survey.see_packet(packet)
+        survey.see_key_packet(0)
         frame.key_frame = True
         survey.see_frame(frame)
         assert (survey.landmarks() is not None) == is_there
