@@ -181,6 +181,24 @@ def write(
     return path
 
 
+def slow_then_fast(path: Path, frames: np.ndarray) -> Path:
+    """12 frames at 5 a second, and the others at 60: 44 on average."""
+    times = np.concatenate([np.arange(12) / 5, 2.4 + np.arange(len(frames) - 12) / 60])
+    return write(path, frames, times_s=times)
+
+
+def spoilt(path: Path, packet: int) -> Path:
+    """A copy of a film that has noise in the second half of a packet, counted in the order of the file."""
+    with av.open(str(path)) as container:
+        body = [bytes(each) for each in container.demux(video=0) if each.size][packet]
+    data, noise = bytearray(path.read_bytes()), np.random.default_rng(packet)
+    start, size = data.index(body) + len(body) // 2, max(4, len(body) // 4)
+    data[start : start + size] = noise.bytes(size)
+    copy = path.with_name(f"spoilt_{path.name}")
+    copy.write_bytes(data)
+    return copy
+
+
 def clip_of(path: Path, **settings: int) -> Clip:
     """A whole file as stages get it."""
     return Clip(source=path.name, media=media.ClipMedia(path, settings=media.MediaSettings(**settings)))

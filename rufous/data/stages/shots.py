@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -57,9 +57,9 @@ class Shots:
             raise ValueError(f"margin_s={self.margin_s} is no time: use seconds, 0 or more")
 
     def process(self, clip: Clip) -> list[Clip]:
-        """The shots in their order; those that are too short are dropped."""
-        media = clip.frames()
-        frames = _small_frames(media)
+        """The shots in their order; those that are too short or damaged are dropped."""
+        media, damaged = clip.frames(), list[int]()
+        frames = _small_frames(media, damaged)
         if self.detector == "transnetv2":
             found = find_with_transnet(frames)
         else:
@@ -69,7 +69,7 @@ class Shots:
             return [clip.drop(self.name, "one long transition, and no shot")]
         if len(pieces) > 1:
             media.release()
-        return [self._shot(clip, piece) for piece in pieces]
+        return [self._shot(clip, piece, damaged) for piece in pieces]
 
     def _pieces(self, found: Iterable[Transition], edges_s: np.ndarray) -> "list[_Piece]":
         """Stretches between transitions, less margins, and long ones divided."""
@@ -86,7 +86,7 @@ class Shots:
             part for piece in pieces if piece.start < piece.end for part in piece.divided(edges_s, self.max_s)
         ]
 
-    def _shot(self, clip: Clip, piece: "_Piece") -> Clip:
+    def _shot(self, clip: Clip, piece: "_Piece", damaged: Sequence[int]) -> Clip:
         media = clip.frames()
         numbers, timeline = media.frame_numbers, media.timeline
         shot = clip.with_tags(shots_begin=piece.begin, shots_end=piece.end_kind)
@@ -97,6 +97,9 @@ class Shots:
             end_s = clip.end_s if piece.end == len(numbers) and clip.end_s is not None else end_s
             shot = replace(shot, start_s=start_s, end_s=end_s, media=media.part(start_s, end_s))
         length_s = float(media.edges_s[piece.end] - media.edges_s[piece.start])
+        inside = [number for number in damaged if number in numbers[piece.start : piece.end]]
+        if inside:
+            return shot.drop(self.name, media.damage(inside, piece.end - piece.start))
         if length_s < self.min_s - _ROUNDING_S:
             return shot.drop(self.name, f"{length_s:.2f} s is shorter than min_s={self.min_s}")
         return shot
@@ -144,12 +147,24 @@ def _frame_near(edges_s: np.ndarray, at_s: float) -> int:
     return shown + int(at_s - _ROUNDING_S > middle_s)
 
 
-def _small_frames(media: ClipMedia) -> Iterable[np.ndarray]:
-    """Every frame: those that all stages share, or a stream of its own where these leave some out."""
+def _small_frames(media: ClipMedia, damaged: list[int]) -> Iterable[np.ndarray]:
+    """Every frame: those that all stages share, or a stream of its own where these leave some out.
+
+    The numbers of those that are damaged are added to ``damaged`` while they are taken.
+    """
     if len(media.frame_numbers) <= media.settings.max_small:
-        return media.small
-    streamed = stream_frames(media.timeline, media.frame_numbers, short_side=_STREAMED_SIDE)
-    return (frame.small for frame in streamed)
+        damaged += media.decoded.damaged
+        return media.decoded.small
+    return _streamed(media, damaged)
+
+
+def _streamed(media: ClipMedia, damaged: list[int]) -> Iterator[np.ndarray]:
+    for frame in stream_frames(
+        media.timeline, media.frame_numbers, short_side=_STREAMED_SIDE, takes_damaged=True
+    ):
+        if frame.is_damaged:
+            damaged.append(frame.index)
+        yield frame.small
 
 
 def find_with_transnet(frames: Iterable[np.ndarray], *, threshold: float = 0.5) -> list[Transition]:

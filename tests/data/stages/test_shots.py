@@ -1,5 +1,4 @@
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +7,18 @@ from rufous.core.errors import MissingDependencyError
 from rufous.data.stages import shots
 from rufous.data.stages.shots import Shots, find_with_transnet
 from rufous.video.transitions import Transition, find_transitions
-from tests.data.drawings import Join, camera_over, clip_of, faded, held, joined, noise_picture, write
+from tests.data.drawings import (
+    Join,
+    camera_over,
+    clip_of,
+    faded,
+    held,
+    joined,
+    noise_picture,
+    slow_then_fast,
+    spoilt,
+    write,
+)
 
 
 def drawn(seed: int, num_frames: int) -> np.ndarray:
@@ -137,12 +147,6 @@ def test_figure_cuts_and_fades_of_a_hundred_clips(tmp_path):
     assert f1[1] >= 0.85
 
 
-def slow_then_fast(path, frames) -> Path:
-    """12 frames at 5 a second, and the others at 60: 44 on average."""
-    times = np.concatenate([np.arange(12) / 5, 2.4 + np.arange(len(frames) - 12) / 60])
-    return write(path, frames, times_s=times)
-
-
 def test_lengths_are_true_where_the_rate_varies(tmp_path):
     path = slow_then_fast(tmp_path / "a.mkv", np.concatenate([drawn(1, 12), drawn(2, 120)]))
     slow, fast = Shots().process(clip_of(path))
@@ -176,3 +180,15 @@ def test_margins_are_seconds_where_the_rate_varies(monkeypatch):
     monkeypatch.setattr(shots, "find_transitions", lambda frames, **_: found)
     before, after = Shots(margin_s=0.12, min_s=0.0).process(held(drawn(1, len(edges) - 1), edges_ms=edges))
     assert (faces(before)[:2], faces(after)[:2]) == ((0.0, 0.8), (1.16, 1.2))
+
+
+@pytest.mark.parametrize("max_small", [200, 50], ids=["shared", "streamed"])
+def test_a_damaged_shot_is_dropped_and_those_beside_it_stay(tmp_path, monkeypatch, max_small):
+    cuts = [Transition(36, 36, "cut"), Transition(72, 72, "cut")]  # damage may look like a cut of its own
+    monkeypatch.setattr(shots, "find_transitions", lambda frames, **_: (cuts, len(list(frames))))
+    frames = np.concatenate([drawn(1, 36), drawn(2, 36), drawn(3, 36)])
+    path = spoilt(write(tmp_path / "a.mkv", frames, codec="mpeg4", options={"g": "12", "b": "4000000"}), 40)
+    one, two, three = Shots().process(clip_of(path, max_small=max_small))
+    assert [one.dropped, three.dropped] == [None, None]
+    assert two.dropped == "shots: damaged: 8 of 36 frames were decoded with errors, the first at 1.67 s"
+    assert [len(clip.frames().small) for clip in (one, three)] == [36, 36]
