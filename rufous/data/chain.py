@@ -260,11 +260,14 @@ class _Walk:
 
 
 def _at_its_place(clip: Clip, output: Clip) -> Clip:
-    """An output whose content id and media are those of its own times."""
+    """An output whose content id, media, length and number of frames are those of its own times."""
     if (output.source, output.start_s, output.end_s) == (clip.source, clip.start_s, clip.end_s):
         return output
     if output.media is clip.media:
         output = replace(output, media=None)
+    if output.source == clip.source and "num_frames" in clip.info:  # else nobody has opened the file yet
+        own = output.media or clip.frames().part(output.start_s, output.end_s)
+        output = replace(output, media=own).measured()
     return output.identified() if output.content_id == clip.content_id and clip.content_id else output
 
 

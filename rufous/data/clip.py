@@ -24,7 +24,8 @@ class Clip:
     content_id: str = ""
     """Same bytes and times, same id, wherever the file lies; set by ``probe``."""
     info: Mapping[str, Value] = field(default_factory=dict)
-    """What the file says: ``width``, ``height``, ``fps``, ``num_frames``, ``codec`` and so on."""
+    """What the file says: ``width``, ``height``, ``fps``, ``codec`` and so on; and of the clip's own frames
+    ``num_frames`` and ``duration_s``, which whoever cuts it changes (``measured``)."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Measured numbers; filters look at these. Never NaN."""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -63,6 +64,15 @@ class Clip:
         """With the ``content_id`` of its file's bytes, which ``info["sha256"]`` holds, and its times."""
         told = f"{self.info.get('sha256', '')} {self.start_s!r} {self.end_s!r}"
         return replace(self, content_id=hashlib.sha256(told.encode()).hexdigest())
+
+    def measured(self) -> "Clip":
+        """With ``num_frames`` and ``duration_s`` of its own frames, whatever else its file holds.
+
+        Raises:
+            ValueError: The file is damaged, or no worker holds the clip.
+        """
+        media = self.frames()
+        return self.with_info(num_frames=len(media.frame_numbers), duration_s=media.length_s)
 
     def frames(self) -> ClipMedia:
         """Its media.

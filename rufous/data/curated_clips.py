@@ -31,7 +31,7 @@ SIDES = re.compile(
     r"\b(left|right|leftwards?|rightwards?|clockwise|anticlockwise|counterclockwise)\b", re.IGNORECASE
 )
 """Words that a mirrored clip would make wrong."""
-_NEEDED = ("num_frames", "height", "width", "fps")
+_NEEDED = ("num_frames", "height", "width")
 _log = logger(__name__)
 
 
@@ -61,19 +61,6 @@ class CuratedSampling:
             raise ValueError("captions={}: name at least one kind, for example original")
         if wrong := [kind for kind, weight in self.captions.items() if not 0.0 <= weight < math.inf]:
             raise ValueError(f"captions[{wrong[0]!r}]={self.captions[wrong[0]]}: use a weight of 0 or more")
-
-
-def num_frames_of(clip: Clip) -> int:
-    """Frames that lie in the clip for certain, whatever the rounding of its times.
-
-    Raises:
-        ValueError: Its file has not been probed.
-    """
-    whole, fps = (_number(clip, name) for name in ("num_frames", "fps"))
-    if clip.start_s == 0.0 and clip.end_s is None:
-        return int(whole)
-    end_s = whole / fps if clip.end_s is None else min(clip.end_s, whole / fps)
-    return max(0, math.floor((end_s - clip.start_s) * fps + 1e-6))
 
 
 class CuratedClips:
@@ -107,7 +94,7 @@ class CuratedClips:
             raise ValueError(f"root={root}: no such folder")
         kept = [clip for clip in clips if clip.dropped is None]
         captioned = [clip for clip in kept if any(map(clip.captions.get, self.sampling.captions))]
-        self.clips = [clip for clip in captioned if num_frames_of(clip) > 0]
+        self.clips = [clip for clip in captioned if clip.info.get("num_frames") != 0]
         told = (
             f"{len(clips)} clips, {len(clips) - len(kept)} dropped by curation, {len(kept) - len(captioned)} "
             f"without a caption of kind {' or '.join(self.sampling.captions)}, "
@@ -121,7 +108,7 @@ class CuratedClips:
                 raise ValueError(f"the source {clip.source!r} leaves root={root}: sources lie below it")
         self.shapes = ClipShapes.of(
             [
-                (num_frames_of(clip), int(_number(clip, "height")), int(_number(clip, "width")))
+                (_number(clip, "num_frames"), _number(clip, "height"), _number(clip, "width"))
                 for clip in self.clips
             ]
         )
@@ -208,10 +195,10 @@ def cover(
     return scaled[..., top : top + height, left : left + width]
 
 
-def _number(clip: Clip, name: str) -> float:
+def _number(clip: Clip, name: str) -> int:
     value = clip.info.get(name)
     if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
         raise ValueError(
             f"{clip.source}: info has no {name} (it is {value!r}): the stage probe gives {', '.join(_NEEDED)}"
         )
-    return float(value)
+    return int(value)

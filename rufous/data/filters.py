@@ -193,10 +193,19 @@ def value_of(clip: Clip, name: str) -> float | None:
     if name in clip.scores:
         return float(clip.scores[name])
     if name == LENGTH:
-        end_s = clip.info.get("duration_s") if clip.end_s is None else clip.end_s
-        return None if not isinstance(end_s, int | float) else float(end_s) - clip.start_s
+        return _length_s(clip)
     found = clip.info.get(name)
     return float(found) if isinstance(found, int | float) else None
+
+
+def _length_s(clip: Clip) -> float | None:
+    """To its end, but no further than its file goes."""
+    name = "duration_s" if clip.end_s is None else "file_duration_s"
+    known = clip.info.get(name)
+    known = float(known) if isinstance(known, int | float) else None
+    if clip.end_s is None:
+        return known
+    return (clip.end_s if known is None else min(clip.end_s, known)) - clip.start_s
 
 
 def apply_filter(filter_: AnyFilter, clips: Sequence[Clip]) -> tuple[list[Clip], dict[str, Limits]]:

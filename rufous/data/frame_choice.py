@@ -25,7 +25,7 @@ def frames_at(media: ClipMedia, points: Sequence[float]) -> UInt8[Tensor, "n 3 h
     first, last = decoded.small_times_s[0], decoded.small_times_s[-1]
     wanted = first + np.asarray(points) * (last - first)
     gaps = np.abs(decoded.full_times_s[None, :] - wanted[:, None]).round(6)  # so that ties go to the earlier
-    return _as_tensor(decoded.full[gaps.argmin(axis=1)])
+    return _as_tensor(media.full[gaps.argmin(axis=1)])
 
 
 def spread_frames(media: ClipMedia, count: int) -> UInt8[Tensor, "n 3 h w"]:

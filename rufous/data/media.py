@@ -1,7 +1,7 @@
 """The frames of a clip, decoded once for all stages: every frame small, a few at the file's own size."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +40,8 @@ class Decoded:
     full_times_s: np.ndarray
     stride: int
     """Every so-manieth frame of the file is among the small ones."""
+    damaged: tuple[int, ...] = ()
+    """Numbers of the file's frames among these at which the decoder had to guess."""
 
 
 class ClipMedia:
@@ -91,20 +93,33 @@ class ClipMedia:
         end = np.inf if self.end_s is None else self.end_s
         return range(int(np.searchsorted(middles, self.start_s)), int(np.searchsorted(middles, end)))
 
+    @cached_property
+    def edges_s(self) -> np.ndarray:
+        """When each of the clip's frames begins to be shown, and when the last one stops, ``f+1``.
+
+        Seconds after the file's first frame; they are true where the rate varies, and ``fps`` is not.
+        """
+        times = np.asarray([*self.timeline.times_s, self.timeline.duration_s])
+        return times[self.frame_numbers.start : self.frame_numbers.stop + 1]
+
+    @property
+    def length_s(self) -> float:
+        """Seconds for which the clip's frames are shown."""
+        return float(self.edges_s[-1] - self.edges_s[0])
+
     @property
     def fps(self) -> float:
-        """Frames a second of the file; the mean, if it varies."""
+        """Frames a second of the file; the mean, if it varies: take lengths from ``edges_s``."""
         return float(self.timeline.frame_rate()[0])
 
     @property
-    def small_fps(self) -> float:
-        """Frames a second of ``small``."""
-        return self.fps / self.decoded.stride
-
-    @property
     def small(self) -> np.ndarray:
-        """RGB, uint8, ``f h w 3``: the clip's frames with a shorter side of at most ``short_side``."""
-        return self.decoded.small
+        """RGB, uint8, ``f h w 3``: the clip's frames with a shorter side of at most ``short_side``.
+
+        Raises:
+            ValueError: As of ``decoded``, or a frame was decoded with errors.
+        """
+        return self._sound().small
 
     @cached_property
     def gray(self) -> np.ndarray:
@@ -116,17 +131,35 @@ class ClipMedia:
 
     @property
     def full(self) -> np.ndarray:
-        """RGB, uint8, ``k h w 3``: a few frames at the file's own size."""
-        return self.decoded.full
+        """RGB, uint8, ``k h w 3``: a few frames at the file's own size; errors as of ``small``."""
+        return self._sound().full
 
     @cached_property
     def decoded(self) -> Decoded:
-        """Everything, in one pass.
+        """Everything, in one pass, with frames at which the decoder had to guess; ``small`` refuses those.
 
         Raises:
             ValueError: The file is damaged, its size changes, or no frame lies in the clip.
         """
         return self._once(self._decode)
+
+    def _sound(self) -> Decoded:
+        """What was decoded, if there were no errors."""
+        decoded = self.decoded
+        if decoded.damaged and self.failure is None:
+            looked_at = {*self.frame_numbers[:: decoded.stride], *decoded.damaged}
+            self.failure = f"{self.path}: {self.damage(decoded.damaged, len(looked_at))}"
+        if decoded.damaged:
+            raise ValueError(self.failure)
+        return decoded
+
+    def damage(self, damaged: Sequence[int], looked_at: int) -> str:
+        """Which frames are damaged, in words: their numbers in the file, and how many were looked at."""
+        first_s = self.timeline.times_s[damaged[0]]
+        return (
+            f"damaged: {len(damaged)} of {looked_at} frames were decoded with errors, the first at "
+            f"{first_s:.2f} s"
+        )
 
     def _decode(self) -> Decoded:
         numbers = self.frame_numbers
@@ -137,9 +170,12 @@ class ClipMedia:
         full = {numbers[int((i + 0.5) * len(numbers) / num_full)] for i in range(num_full)}
         small = set(numbers[::stride])
         smalls, larges, small_numbers = list[np.ndarray](), list[np.ndarray](), list[int]()
+        wanted, damaged = sorted(small | full), list[int]()
         for frame in stream_frames(
-            self.timeline, sorted(small | full), short_side=self.settings.short_side, full=full
+            self.timeline, wanted, short_side=self.settings.short_side, full=full, takes_damaged=True
         ):
+            if frame.is_damaged:
+                damaged.append(frame.index)
             if frame.index in small:
                 smalls.append(frame.small)
                 small_numbers.append(frame.index)
@@ -156,6 +192,7 @@ class ClipMedia:
             full=np.stack(larges),
             full_times_s=times[sorted(full)],
             stride=stride,
+            damaged=tuple(damaged),
         )
 
     def part(self, start_s: float, end_s: float | None) -> "ClipMedia":

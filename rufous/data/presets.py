@@ -64,7 +64,7 @@ OPEN_SORA_1_2 = Preset(
     steps=(
         *("probe", Shots(max_s=15.0)),  # tools/scene_cut/cut.py: 2 to 15 s; it keeps the first 15 s alone
         "aesthetic",
-        Filter(value="num_frames", min=1.0),  # docs/data_processing.md: --fmin 1
+        Filter(value="num_frames", min=1.0),  # docs/data_processing.md: --fmin 1, of clips, as here
         Filter(value=LENGTH, min=2.0, max=16.0),  # report 1.2: clips of 2 to 16 s
         Filter(value="aesthetic", min=4.5),  # Panda-70M in its docs; 5 in the example of its tools
         *("flow", "text_area", "camera", "fingerprint", "duplicates"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rufous.core.files import atomic_path
 from rufous.data.clip import Clip
-from rufous.data.filters import LENGTH, value_of
+from rufous.data.filters import value_of
 from rufous.data.list_rows import OPEN_SORA_SCORES, OPEN_SORA_TAGS
 
 CAPTIONS = ("rewritten", "described", "original")
@@ -72,8 +72,6 @@ def _open_sora(clip: Clip, caption: str) -> Cells:
     if missing := [name for name in needed if value_of(clip, name) is None]:
         raise ValueError(f"{clip.source} has no {missing[0]}: run the stage probe")
     width, height, fps, num_frames = (float(value_of(clip, name) or 0.0) for name in needed)
-    if clip.start_s or clip.end_s is not None:
-        num_frames = round((value_of(clip, LENGTH) or 0.0) * fps)
     cells: Cells = {
         "path": clip.source,
         "text": caption,

@@ -6,6 +6,7 @@
 * ``excerpt`` - a stretch of a file as a file of its own, copied or encoded anew.
 * ``transitions`` - where one shot becomes the next: cuts, dissolves, fades.
 * ``seek`` - the index behind exact reads: frame numbers to times and key frames.
+* ``landmarks`` - key frames of codecs whose packets do not tell, and how a seek to one is checked.
 * ``images`` - the formats that Pillow handles: animated WebP and numbered PNG frames.
 """
 

@@ -230,6 +230,8 @@ class StreamedFrame:
     """RGB, uint8, ``h w 3``."""
     full: np.ndarray | None = None
     """The same at the file's size, where it was asked for."""
+    is_damaged: bool = False
+    """Whether the decoder had to guess at it, or at one that it may refer to."""
 
 
 def stream_frames(
@@ -239,6 +241,7 @@ def stream_frames(
     short_side: int,
     full: Container[int] = (),
     num_threads: int = 1,
+    takes_damaged: bool = False,
 ) -> Iterator[StreamedFrame]:
     """Frames one by one, made small while they are decoded: memory does not grow with the file.
 
@@ -248,6 +251,7 @@ def stream_frames(
         short_side: Pixels of the shorter side; smaller frames keep their size.
         full: Which of them are also given at their own size.
         num_threads: Decoder threads; 0 takes one per core.
+        takes_damaged: Whether damaged frames are given, and marked, where there is something to show.
 
     Raises:
         ValueError: The file is damaged, or a frame does not exist.
@@ -260,7 +264,9 @@ def stream_frames(
             yield StreamedFrame(index=number, small=small, full=picture if number in full else None)
         return
     whole, reduced = _reformatter(), _reformatter()
-    for number, frame, turn in _decoded_frames(path, index, wanted, num_threads):
+    for number, frame, turn, is_damaged in _decoded_frames(path, index, wanted, num_threads):
+        if is_damaged and not takes_damaged:
+            raise _damage(path, index, number)
         scale = min(1.0, short_side / min(frame.width, frame.height))
         width, height = max(1, round(scale * frame.width)), max(1, round(scale * frame.height))
         small = reduced.reformat(frame, width=width, height=height, format="rgb24", interpolation="AREA")
@@ -269,6 +275,7 @@ def stream_frames(
             index=number,
             small=np.ascontiguousarray(turn.apply(small.to_ndarray())),
             full=None if large is None else np.ascontiguousarray(turn.apply(large.to_ndarray())),
+            is_damaged=is_damaged,
         )
 
 
@@ -368,7 +375,9 @@ def _index(path: Path, num_threads: int) -> FrameIndex:
 def _decoded(path: Path, index: FrameIndex, wanted: list[int], num_threads: int) -> Iterator[np.ndarray]:
     """Upright RGB arrays of the ascending frame numbers ``wanted``."""
     reformatter = _reformatter()
-    for _, frame, turn in _decoded_frames(path, index, wanted, num_threads):
+    for number, frame, turn, is_damaged in _decoded_frames(path, index, wanted, num_threads):
+        if is_damaged:
+            raise _damage(path, index, number)
         rgb = reformatter.reformat(frame, format="rgb24", threads=num_threads or 1)
         yield turn.apply(rgb.to_ndarray())
 
@@ -382,17 +391,24 @@ def _reformatter() -> "VideoReformatter":
 
 def _decoded_frames(
     path: Path, index: FrameIndex, wanted: Sequence[int], num_threads: int
-) -> "Iterator[tuple[int, VideoFrame, _Turn]]":
-    """Frames by their ascending numbers as they are stored, and how each is turned to be shown."""
+) -> "Iterator[tuple[int, VideoFrame, _Turn, bool]]":
+    """Frames by their ascending numbers as they are stored, how each is turned, and whether it is damaged."""
     position = 0
     for can_seek in (True, False):
-        with _opened(path, num_threads) as (container, stream):
-            for frame in decode_at(container, stream, index, wanted[position:], can_seek=can_seek):
-                yield wanted[position], frame, _Turn.of(path, frame)
+        # errors after a seek may be its fault: they count when decoding from the start has them too
+        with contextlib.suppress(*([ValueError] if can_seek else [])), _opened(path, num_threads) as opened:
+            for frame, is_damaged in decode_at(*opened, index, wanted[position:], can_seek=can_seek):
+                if is_damaged and can_seek:
+                    break
+                yield wanted[position], frame, _Turn.of(path, frame), is_damaged
                 position += 1
         if position == len(wanted):
             return
     raise ValueError(f"{path}: damaged: frame {wanted[position]} of {len(index.pts)} cannot be decoded")
+
+
+def _damage(path: Path, index: FrameIndex, number: int) -> ValueError:
+    return ValueError(f"{path}: damaged: frame {number} of {len(index.pts)} was decoded with errors")
 
 
 def _shrunk(picture: np.ndarray, short_side: int) -> np.ndarray:

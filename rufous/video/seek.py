@@ -2,13 +2,15 @@
 
 Packets give each frame's time without decoding, for codecs whose packets are one frame each. Display order
 is the order of those times. A wanted frame is decoded from the last key frame shown no later than it: frames
-shown after a key frame never refer to what came before it, even in open groups of pictures.
+shown after a key frame never refer to what came before it, even in open groups of pictures. For other codecs
+``rufous.video.landmarks`` says how.
 """
 
 import bisect
+import itertools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rufous.video.images import metadata_from_json, stated_fps
+from rufous.video.landmarks import Landmarks, Survey
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 _ONE_PACKET_PER_FRAME = frozenset(
     {"h264", "hevc", "vp9", "av1", "ffv1", "mjpeg", "prores", "dnxhd", "rawvideo"}
 )
-"""Not so: MPEG-4 in AVI (packed B-frames), VP8 (hidden frames), GIF (cannot seek)."""
+"""Not so: MPEG-4 in AVI (packed B-frames), VP8 (hidden frames), GIF."""
 _WORTH_A_SEEK = 8
 """Frames to skip for which a seek pays: fewer are cheaper to decode than to refill the decoder."""
 _FALLBACK_RATE = Fraction(25)  # what FFmpeg takes for streams without times
@@ -45,7 +48,9 @@ class FrameIndex:
     stated_rates: tuple[Fraction, ...] = ()
     """Rates the file claims, most credible first."""
     keys: tuple[tuple[int, int], ...] = ()
-    """(pts, dts) of the key frames, ascending; empty if frames can only be decoded from the start."""
+    """(pts, dts) of the key frames, ascending; empty if packets do not tell."""
+    landmarks: Landmarks | None = None
+    """Of a file that was decoded for its index; None if its frames can only be decoded from the start."""
 
     @staticmethod
     def of_times(
@@ -85,6 +90,8 @@ def index_by_packets(path: Path, container: "InputContainer", stream: "VideoStre
         or not marks
     ):
         return None
+    if container.format.name == "avi" and not all(mark.is_key for mark in marks):
+        return None  # it stores no times, and FFmpeg gives those of decoding for those of showing
     first_key = marks[0]
     if not first_key.is_key or min(mark.pts for mark in marks if mark.pts is not None) < (first_key.pts or 0):
         return None  # starts amid a group of pictures: only the decoder knows which frames are lost
@@ -99,11 +106,16 @@ def index_by_packets(path: Path, container: "InputContainer", stream: "VideoStre
 
 def index_by_decoding(container: "InputContainer", stream: "VideoStream") -> FrameIndex | None:
     """Index a stream that was just opened by decoding all of it; None if there are no frames."""
-    marks = [
-        _Mark(pts=frame.pts, dts=None, duration=frame.duration or 0, is_key=False)
-        for frame in container.decode(stream)
-    ]
-    return _index_of(marks, container, stream, ()) if marks else None
+    marks, survey = list[_Mark](), Survey()
+    for packet in container.demux(stream):
+        if packet.is_keyframe and packet.size:
+            survey.see_key_packet(packet.dts)
+        for frame in packet.decode():
+            marks.append(_Mark(pts=frame.pts, dts=None, duration=frame.duration or 0, is_key=False))
+            survey.see_frame(frame)
+    if not marks:
+        return None
+    return replace(_index_of(marks, container, stream, ()), landmarks=survey.landmarks())
 
 
 def frame_rate(index: FrameIndex) -> tuple[Fraction, bool]:
@@ -133,39 +145,64 @@ def decode_at(
     wanted: Sequence[int],
     *,
     can_seek: bool,
-) -> Iterator["VideoFrame"]:
+) -> Iterator[tuple["VideoFrame", bool]]:
     """Decode the ascending frame numbers ``wanted`` of a stream that was just opened.
+
+    With each frame it is told whether it is damaged: the decoder reports errors in it, or in one since the
+    last key frame, which it may refer to.
 
     Ends early where a frame does not turn up: the file does not seek as its packets promise, or is damaged.
     """
     if not index.keys:
-        yield from _decode_by_counting(container, stream, wanted)
+        yield from _decode_by_counting(container, stream, index.landmarks if can_seek else None, wanted)
         return
     key_times = [pts for pts, _ in index.keys]
-    frames, last_pts = container.decode(stream), index.pts[0]
+    frames, last_pts = _Watched(container.decode(stream)), index.pts[0]
     for i in wanted:
         target = index.pts[i]
         key_pts, key_dts = index.keys[bisect.bisect_right(key_times, target) - 1]
         skipped = bisect.bisect_left(index.pts, key_pts) - bisect.bisect_left(index.pts, last_pts)
         if can_seek and skipped > _WORTH_A_SEEK:
             container.seek(key_dts, stream=stream)
-            frames = container.decode(stream)
+            frames = _Watched(container.decode(stream))
         frame = next((frame for frame in frames if frame.pts is not None and frame.pts >= target), None)
         if frame is None or frame.pts != target:
             return
         last_pts = target
-        yield frame
+        yield frame, frames.is_damaged
 
 
 def _decode_by_counting(
-    container: "InputContainer", stream: "VideoStream", wanted: Sequence[int]
-) -> Iterator["VideoFrame"]:
-    chosen = set(wanted)
-    for i, frame in enumerate(container.decode(stream)):
-        if i in chosen:
-            yield frame
-        if i >= wanted[-1]:
+    container: "InputContainer", stream: "VideoStream", landmarks: Landmarks | None, wanted: Sequence[int]
+) -> Iterator[tuple["VideoFrame", bool]]:
+    """Frames by their place in what comes out, from the start or from a key frame that is checked."""
+    frames, coming, is_sought = _Watched(container.decode(stream)), 0, False
+    for i in wanted:
+        key, dts = landmarks.key_before(i) if landmarks is not None else (0, 0)
+        if landmarks is not None and key - coming > _WORTH_A_SEEK:
+            container.seek(dts, stream=stream)
+            frames = _Watched(landmarks.from_key(key, container.decode(stream)))
+            coming, is_sought = key, True
+        frame = next(itertools.islice(frames, i - coming, None), None)
+        if frame is None or (landmarks is not None and is_sought and not landmarks.is_frame(i, frame)):
             return
+        coming = i + 1
+        yield frame, frames.is_damaged
+
+
+class _Watched:
+    """Frames as they come, and whether the last of them is damaged."""
+
+    def __init__(self, frames: Iterator["VideoFrame"]) -> None:
+        self._frames, self.is_damaged = frames, False
+
+    def __iter__(self) -> Iterator["VideoFrame"]:
+        return self
+
+    def __next__(self) -> "VideoFrame":
+        frame = next(self._frames)
+        self.is_damaged = frame.is_corrupt or (self.is_damaged and not frame.key_frame)
+        return frame
 
 
 def _packet_marks(path: Path, container: "InputContainer", stream: "VideoStream") -> list[_Mark]:

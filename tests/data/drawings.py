@@ -1,7 +1,7 @@
 """Moving pictures to test curation on: textures and noise that drift, zoom or boil, world clips, and shots
 joined by cuts and fades whose places are known. All arrays are RGB uint8 ``f h w 3``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -161,20 +161,42 @@ def write(
     fps: Fraction | int = 24,
     codec: str = "libx264",
     options: dict[str, str] | None = None,
+    times_s: Sequence[float] | None = None,
 ) -> Path:
-    """Encode frames with PyAV alone, at crf 20 where nothing else is said."""
+    """Encode frames with PyAV alone, at crf 20 where nothing else is said; at ``times_s`` if given."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(
             codec, rate=fps, options={"crf": "20", "preset": "veryfast"} if options is None else options
         )
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         stream.codec_context.thread_count = 1
-        for picture in frames:
-            container.mux(
-                stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24"))
-            )
+        if times_s is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for i, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            if times_s is not None:
+                frame.pts, frame.time_base = round(1000 * times_s[i]), Fraction(1, 1000)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def slow_then_fast(path: Path, frames: np.ndarray) -> Path:
+    """12 frames at 5 a second, and the others at 60: 44 on average."""
+    times = np.concatenate([np.arange(12) / 5, 2.4 + np.arange(len(frames) - 12) / 60])
+    return write(path, frames, times_s=times)
+
+
+def spoilt(path: Path, packet: int) -> Path:
+    """A copy of a film that has noise in the second half of a packet, counted in the order of the file."""
+    with av.open(str(path)) as container:
+        body = [bytes(each) for each in container.demux(video=0) if each.size][packet]
+    data, noise = bytearray(path.read_bytes()), np.random.default_rng(packet)
+    start, size = data.index(body) + len(body) // 2, max(4, len(body) // 4)
+    data[start : start + size] = noise.bytes(size)
+    copy = path.with_name(f"spoilt_{path.name}")
+    copy.write_bytes(data)
+    return copy
 
 
 def clip_of(path: Path, **settings: int) -> Clip:
@@ -182,13 +204,23 @@ def clip_of(path: Path, **settings: int) -> Clip:
     return Clip(source=path.name, media=media.ClipMedia(path, settings=media.MediaSettings(**settings)))
 
 
-def held(frames: np.ndarray, *, fps: int = 24, full: np.ndarray | None = None) -> Clip:
-    """A clip of frames in memory, as stages get it; no file is behind it."""
-    path = Path("drawn.mp4")
-    index = FrameIndex(pts=list(range(len(frames))), end=len(frames), time_base=Fraction(1, fps))
+def held(
+    frames: np.ndarray,
+    *,
+    fps: int = 24,
+    full: np.ndarray | None = None,
+    edges_ms: Sequence[int] | None = None,
+) -> Clip:
+    """A clip of frames in memory, as stages get it; no file is behind it.
+
+    ``edges_ms`` says when each frame begins, and when the last one ends, where the rate varies.
+    """
+    path, count = Path("drawn.mp4"), len(frames)
+    edges, unit = (range(count + 1), Fraction(1, fps)) if edges_ms is None else (edges_ms, Fraction(1, 1000))
+    index = FrameIndex(pts=list(edges[:-1]), end=edges[-1], time_base=unit)
     clip_media = media.ClipMedia(path, timeline=Timeline(path=path, index=index))
     few = frames[:: -(-len(frames) // 8)] if full is None else full
-    times = np.arange(len(frames)) / fps
+    times = np.asarray(edges[:-1]) * float(unit)
     clip_media.__dict__["decoded"] = media.Decoded(
         small=frames, small_times_s=times, full=few, full_times_s=times[: len(few)], stride=1
     )

@@ -75,7 +75,7 @@ def row_of(clip: Clip) -> str:
     size = f"{info['width']}x{info['height']}{', turned' if info['rotation'] else ''}"
     kind = f"{info['codec']}, {info['pixel_format']}"
     sound = "yes" if info["has_audio"] else "no"
-    return f"| `{clip.source}` | {kind} | {size} | {info['num_frames']} at {rate} | {sound} | - |"
+    return f"| `{clip.source}` | {kind} | {size} | {info['file_num_frames']} at {rate} | {sound} | - |"
 
 
 def photographed(page: Path, picture: Path) -> None:

@@ -2,6 +2,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rufous.core.errors import ConfigError
@@ -10,6 +11,8 @@ from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia, MediaSettings
 from rufous.data.stages.cut import Cut
 from rufous.data.stages.probe import Probe
+from rufous.data.stages.shots import Shots
+from tests.data.drawings import camera_over, noise_picture, slow_then_fast, spoilt, write
 from tests.data.small_stages import AfterRank, Brightness, Contrast, Halves, Rank, Trouble, notes
 
 
@@ -104,6 +107,8 @@ def test_a_cut_clip_goes_on_as_its_pieces(chain_of, write_clip, tmp_path):
     assert (cut.clips, notes(log)) == ((), [])
     assert [(each.clip.start_s, each.clip.end_s) for each in cut.pieces] == [(0.0, 0.5), (0.5, None)]
     assert len({each.clip.content_id for each in cut.pieces}) == 2
+    names = ("num_frames", "duration_s", "file_num_frames", "file_duration_s")
+    assert [[each.clip.info[name] for name in names] for each in cut.pieces] == [[4, 0.5, 8, 1.0]] * 2
     assert all(each.clip.media is None and each.position == 2 for each in cut.pieces)
     first, second = (gone_on(chain, each) for each in cut.pieces)
     difference = second.clips[0].scores["brightness"] - first.clips[0].scores["brightness"]
@@ -266,3 +271,29 @@ def test_keys_know_what_a_stage_is_after():
 def test_an_order_that_cannot_be_is_refused(stages, told):
     with pytest.raises(ConfigError, match=told):
         stage_keys(stages, MediaSettings())
+
+
+def test_shots_of_a_film_of_varying_rate_have_their_own_frames_and_length(chain_of, tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "videos"
+    folder.mkdir()
+    shots = [
+        camera_over(rng, noise_picture(rng, 64, 96, roughness=0.8), count, 32, 48, speed=0.8)
+        for count in (12, 120)
+    ]
+    slow_then_fast(folder / "a.mkv", np.concatenate(shots))
+    pieces = carried_out(chain_of(Probe(), Shots()), "a.mkv").clips
+    assert [clip.dropped for clip in pieces] == [None, None]
+    assert [clip.info["num_frames"] for clip in pieces] == [12, 120]
+    assert [clip.info["duration_s"] for clip in pieces] == pytest.approx([2.4, 2.0], abs=0.03)
+    assert {clip.info["file_num_frames"] for clip in pieces} == {132}
+
+
+def test_a_damaged_clip_is_dropped_by_the_first_stage_that_looks_at_it(chain_of, tmp_path):
+    rng, folder = np.random.default_rng(0), tmp_path / "videos"
+    folder.mkdir()
+    frames = camera_over(rng, noise_picture(rng, 96, 128, roughness=0.8), 36, 48, 64, speed=0.8)
+    spoilt(write(folder / "a.mkv", frames, codec="mpeg4", options={"g": "12"}), 18)
+    (clip,) = carried_out(chain_of(Probe(), Brightness(), Contrast()), "spoilt_a.mkv").clips
+    reason = "damaged: 6 of 36 frames were decoded with errors, the first at 0.75 s"
+    assert clip.dropped == f"brightness: {reason}"
+    assert clip.errors == {"brightness": reason}

@@ -11,7 +11,6 @@ from rufous.data.curated_clips import (
     CuratedSampling,
     choose_caption,
     cover,
-    num_frames_of,
 )
 from rufous.data.score_suffix import ScoreSuffix, with_suffix
 from rufous.video.write import write_video
@@ -37,11 +36,13 @@ def clips(root, clip=CLIP, **sampling):
 
 def test_rows_that_were_dropped_or_have_no_caption_are_left_out_and_counted(root, caplog):
     rows = [CLIP, CLIP.drop("technical", "blurred"), replace(CLIP, captions={"tags": "x"})]
+    rows += [CLIP.with_info(num_frames=0)]
     with caplog.at_level("INFO", logger="rufous"):
         data = CuratedClips(rows, root)
     assert len(data) == 1
-    assert "3 clips, 1 dropped by curation, 1 without a caption" in caplog.text
-    with pytest.raises(ValueError, match="nothing to train on: 2 clips, 1 dropped"):
+    assert "4 clips, 1 dropped by curation, 1 without a caption" in caplog.text
+    assert "original, 1 without a frame" in caplog.text
+    with pytest.raises(ValueError, match="nothing to train on: 3 clips, 1 dropped"):
         CuratedClips(rows[1:], root)
 
 
@@ -65,8 +66,8 @@ def test_frames_come_at_the_stride_that_their_rate_tells(root):
 
 
 def test_a_stretch_of_a_file_gives_frames_of_that_stretch_only(root):
-    part = replace(CLIP, start_s=0.5, end_s=1.0)
-    assert num_frames_of(part) == 5
+    part = replace(CLIP, start_s=0.5, end_s=1.0).with_info(num_frames=5)
+    assert clips(root, part).shapes.num_frames.tolist() == [5]
     for epoch in range(4):
         numbers = (
             clips(root, part).example(0, BUCKET, epoch).frames.float().mean(dim=(1, 2, 3)) / 9 - 31.5 / 9

@@ -117,7 +117,7 @@ def test_a_filter_of_what_no_clip_has_is_refused():
 
 def test_values_are_scores_then_info_then_the_length():
     clip = Clip(
-        source="a", start_s=1.0, info={"width": 320, "codec": "h264", "duration_s": 4.0}, scores={"x": 1.0}
+        source="a", start_s=1.0, info={"width": 320, "codec": "h264", "duration_s": 3.0}, scores={"x": 1.0}
     )
     assert [value_of(clip, name) for name in ("x", "width", "codec", "length_s", "y")] == [
         1,
@@ -127,6 +127,8 @@ def test_values_are_scores_then_info_then_the_length():
         None,
     ]
     assert value_of(Clip(source="a", end_s=2.5), "length_s") == 2.5
+    beyond = Clip(source="a", start_s=1.0, end_s=9.0, info={"duration_s": 3.0, "file_duration_s": 4.0})
+    assert value_of(beyond, "length_s") == 3.0
     assert value_of(Clip(source="a"), "length_s") is None
 
 

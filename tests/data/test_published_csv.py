@@ -51,11 +51,11 @@ def test_webvid_takes_its_own_places_alone(tmp_path):
 
 
 def test_parts_of_files_bring_their_times(tmp_path):
-    parts = [clip(end_s=0.5), clip(start_s=0.5)]
+    parts = [clip(end_s=0.5).with_info(num_frames=3), clip(start_s=0.5).with_info(num_frames=45)]
     path = write_published_csv(tmp_path / "a.csv", parts, layout="open-sora")
     assert [(row["start_s"], row["end_s"], row["num_frames"]) for row in rows(path)] == [
-        ("0.0", "0.5", "12"),
-        ("0.5", "", "36"),
+        ("0.0", "0.5", "3"),
+        ("0.5", "", "45"),
     ]
     assert [(record.start_s, record.end_s) for record in read_clip_list(path)] == [(0.0, 0.5), (0.5, None)]
 

@@ -1,6 +1,5 @@
 """Flashes: swings of brightness back and forth over a large part of the picture."""
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,6 +12,8 @@ from rufous.data.stage import Gives
 _CELLS = (8, 8)
 """Columns and rows of the picture, each of which may flash."""
 _DISPLAY_GAMMA = 2.2
+_ROUNDING_S = 0.002
+"""Two times that Matroska rounds to milliseconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Flashing:
 
     name: ClassVar[str] = "flashing"
     after: ClassVar[tuple[str, ...]] = ()
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_gpu: ClassVar[bool] = False
     gives: ClassVar[Gives] = Gives(numbers=("flashing",))
 
@@ -46,10 +47,10 @@ class Flashing:
         means = [cv2.resize(frame, _CELLS, interpolation=cv2.INTER_AREA).reshape(-1) for frame in media.gray]
         luminance = (np.stack(means) / 255.0) ** _DISPLAY_GAMMA
         swings = self._swings(luminance).cumsum(axis=0)
-        window = max(1, math.ceil(media.small_fps))
-        before = np.concatenate([np.zeros((1, swings.shape[1])), swings])[: max(1, len(swings) - window + 1)]
-        within = swings[min(window, len(swings)) - 1 :] - before
-        quarter = np.sort(within, axis=1)[:, -swings.shape[1] // 4]
+        times = media.decoded.small_times_s
+        first = np.searchsorted(times, times - 1.0 + _ROUNDING_S, "right")  # of the second that ends here
+        before = np.concatenate([np.zeros((1, swings.shape[1])), swings])[first]
+        quarter = np.sort(swings - before, axis=1)[:, -swings.shape[1] // 4]
         return [clip.with_scores(flashing=float(quarter.max()) / 2)]
 
     def _swings(self, luminance: np.ndarray) -> np.ndarray:

@@ -15,17 +15,21 @@ from rufous.video.read import describe, stated_size
 
 _NUMBERS = (
     *("width", "height", "fps", "num_frames", "duration_s", "rotation", "num_bytes"),
-    *("is_variable_fps", "has_audio"),
+    *("file_num_frames", "file_duration_s", "is_variable_fps", "has_audio"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """Fills ``info`` and ``content_id``; drops clips whose file cannot be read, or should not be."""
+    """Fills ``info`` and ``content_id``; drops clips whose file cannot be read, or should not be.
+
+    ``num_frames`` and ``duration_s`` are the clip's own; ``file_num_frames`` and ``file_duration_s`` are the
+    whole file's, and differ where the clip is a part of it.
+    """
 
     name: ClassVar[str] = "probe"
     after: ClassVar[tuple[str, ...]] = ()
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_gpu: ClassVar[bool] = False
     gives: ClassVar[Gives] = Gives(numbers=_NUMBERS)
 
@@ -45,8 +49,8 @@ class Probe:
         media = clip.frames()
         try:
             self._weigh(media)
-            clip = clip.with_info(**_info(media), sha256=cached_sha256_of(media.path))
-            _check_times(clip, media)
+            clip = clip.with_info(**_info(media), sha256=cached_sha256_of(media.path)).measured()
+            _check_times(clip)
         except ValueError as error:
             reason = str(error).removeprefix(f"{media.path}: ")
             return [clip.with_error(self.name, reason).drop(self.name, reason)]
@@ -73,8 +77,8 @@ def _info(media: ClipMedia) -> dict[str, Value]:
         "width": told.width,
         "height": told.height,
         "fps": float(told.fps),
-        "num_frames": told.num_frames,
-        "duration_s": told.duration_s,
+        "file_num_frames": told.num_frames,
+        "file_duration_s": told.duration_s,
         "codec": told.codec,
         "pixel_format": told.pixel_format,
         "rotation": told.rotation,
@@ -84,9 +88,7 @@ def _info(media: ClipMedia) -> dict[str, Value]:
     }
 
 
-def _check_times(clip: Clip, media: ClipMedia) -> None:
-    if not media.frame_numbers:
-        until = "the end" if clip.end_s is None else f"{clip.end_s} s"
-        raise ValueError(
-            f"no frame between {clip.start_s} s and {until}: the file lasts {clip.info['duration_s']} s"
-        )
+def _check_times(clip: Clip) -> None:
+    if not clip.info["num_frames"]:
+        until, lasts = "the end" if clip.end_s is None else f"{clip.end_s} s", clip.info["file_duration_s"]
+        raise ValueError(f"no frame between {clip.start_s} s and {until}: the file lasts {lasts} s")

@@ -21,7 +21,7 @@ class Still:
 
     name: ClassVar[str] = "still"
     after: ClassVar[tuple[str, ...]] = ()
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     needs_gpu: ClassVar[bool] = False
     gives: ClassVar[Gives] = Gives(numbers=("still", "still_longest_s"))
 
@@ -44,5 +44,6 @@ class Still:
             repeats[i] = num_changed <= self.max_changed * step.size and cv2.mean(step)[0] <= self.max_mean
         share = float(repeats[1:].mean()) if len(repeats) > 1 else 1.0
         edges = np.flatnonzero(np.diff(np.concatenate([[False], repeats, [False]]).astype(np.int8)))
-        longest = int((edges[1::2] - edges[::2]).max(initial=0))
-        return [clip.with_scores(still=share, still_longest_s=longest / media.small_fps)]
+        times = media.decoded.small_times_s  # a run lasts from the frame that it repeats to its last one
+        longest = float((times[edges[1::2] - 1] - times[edges[::2] - 1]).max(initial=0.0))
+        return [clip.with_scores(still=share, still_longest_s=longest)]

@@ -39,3 +39,14 @@ def test_a_cut_is_half_a_flash_at_most_and_a_pan_is_none():
 def test_a_clip_shorter_than_a_second_counts_what_is_there():
     assert flashes(pulsing(4)[:9]) == pytest.approx(2.0, abs=0.5)
     assert flashes(pulsing(4)[:1]) == 0.0
+
+
+def test_the_worst_second_is_a_second_where_the_rate_varies():
+    frames = pulsing(2)[:30]  # 5 frames a second, then 60
+    edges = [*range(0, 4001, 200), *(4000 + round(i * 1000 / 60) for i in range(1, 11))]
+    (clip,) = Flashing().process(held(frames, edges_ms=edges))
+    assert clip.scores["flashing"] == pytest.approx(
+        7.0, abs=0.5
+    )  # 5 of 10 frames, and 2 of the second before
+    (clip,) = Flashing().process(held(frames[:20], edges_ms=edges[:21]))
+    assert clip.scores["flashing"] == pytest.approx(2.5)

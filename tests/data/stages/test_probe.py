@@ -46,6 +46,12 @@ def test_the_same_bytes_and_times_have_the_same_id(write_clip, tmp_path):
     )
 
 
+def test_a_part_of_a_file_says_its_own_length_and_that_of_the_file(write_clip):
+    found = probed(write_clip("a.mp4", num_frames=12, fps=8), start_s=0.5, end_s=1.0)
+    names = ("num_frames", "duration_s", "file_num_frames", "file_duration_s")
+    assert [found.info[name] for name in names] == [4, 0.5, 12, 1.5]
+
+
 def test_what_cannot_be_read_is_dropped_with_the_reason(tmp_path, write_clip):
     whole = write_clip("whole.mp4", num_frames=30).read_bytes()
     (tmp_path / "empty.mp4").touch()

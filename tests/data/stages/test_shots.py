@@ -12,7 +12,18 @@ from rufous.core.errors import MissingDependencyError
 from rufous.data.stages import shots
 from rufous.data.stages.shots import Shots, find_with_transnet
 from rufous.video.transitions import Transition, find_transitions
-from tests.data.drawings import Join, camera_over, clip_of, faded, held, joined, noise_picture, write
+from tests.data.drawings import (
+    Join,
+    camera_over,
+    clip_of,
+    faded,
+    held,
+    joined,
+    noise_picture,
+    slow_then_fast,
+    spoilt,
+    write,
+)
 
 
 def drawn(seed: int, num_frames: int) -> np.ndarray:
@@ -180,3 +191,50 @@ def test_figure_cuts_and_fades_of_a_hundred_clips(tmp_path):
     print(f"cuts {cuts} F1 {f1[0]:.3f}, fades {fades} F1 {f1[1]:.3f}")
     assert f1[0] >= 0.97
     assert f1[1] >= 0.85
+
+
+def test_lengths_are_true_where_the_rate_varies(tmp_path):
+    path = slow_then_fast(tmp_path / "a.mkv", np.concatenate([drawn(1, 12), drawn(2, 120)]))
+    slow, fast = Shots().process(clip_of(path))
+    assert faces(slow) == (0.0, 2.4, None)
+    assert faces(fast) == (2.4, pytest.approx(4.4, abs=0.03), None)
+    assert [len(clip.frames().frame_numbers) for clip in (slow, fast)] == [12, 120]
+    slow, fast = Shots(min_s=2.2).process(clip_of(path))
+    assert slow.dropped is None
+    assert fast.dropped == "shots: 2.02 s is shorter than min_s=2.2"
+
+
+def test_long_shots_of_varying_rates_are_cut_into_pieces_of_equal_time(tmp_path):
+    path = slow_then_fast(tmp_path / "a.mkv", drawn(1, 132))
+    pieces = Shots(min_s=0.5, max_s=1.2).process(clip_of(path))
+    lengths = [clip.frames().length_s for clip in pieces]
+    assert max(lengths) <= 1.202
+    assert len(pieces) == 4
+    assert [len(clip.frames().frame_numbers) for clip in pieces] == [6, 5, 56, 65]
+    assert max(lengths) - min(lengths) < 0.21
+
+
+def test_a_frame_that_is_shown_longer_than_a_shot_may_last_stays_whole():
+    edges = [0, 100, 5100, *range(5200, 6101, 100)]
+    pieces = Shots(min_s=0.0, max_s=1.0).process(held(drawn(1, 12), edges_ms=edges))
+    assert [faces(piece)[:2] for piece in pieces] == [(0.0, 0.1), (0.1, 5.1), (5.1, 6.1)]
+
+
+def test_margins_are_seconds_where_the_rate_varies(monkeypatch):
+    edges = [*range(0, 1000, 200), *range(1000, 1201, 20)]
+    found = ([Transition(5, 7, "fade")], len(edges) - 1)
+    monkeypatch.setattr(shots, "find_transitions", lambda frames, **_: found)
+    before, after = Shots(margin_s=0.12, min_s=0.0).process(held(drawn(1, len(edges) - 1), edges_ms=edges))
+    assert (faces(before)[:2], faces(after)[:2]) == ((0.0, 0.8), (1.16, 1.2))
+
+
+@pytest.mark.parametrize("max_small", [200, 50], ids=["shared", "streamed"])
+def test_a_damaged_shot_is_dropped_and_those_beside_it_stay(tmp_path, monkeypatch, max_small):
+    cuts = [Transition(36, 36, "cut"), Transition(72, 72, "cut")]  # damage may look like a cut of its own
+    monkeypatch.setattr(shots, "find_transitions", lambda frames, **_: (cuts, len(list(frames))))
+    frames = np.concatenate([drawn(1, 36), drawn(2, 36), drawn(3, 36)])
+    path = spoilt(write(tmp_path / "a.mkv", frames, codec="mpeg4", options={"g": "12", "b": "4000000"}), 40)
+    one, two, three = Shots().process(clip_of(path, max_small=max_small))
+    assert [one.dropped, three.dropped] == [None, None]
+    assert two.dropped == "shots: damaged: 8 of 36 frames were decoded with errors, the first at 1.67 s"
+    assert [len(clip.frames().small) for clip in (one, three)] == [36, 36]

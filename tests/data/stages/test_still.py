@@ -44,3 +44,11 @@ def test_a_slow_fade_is_no_repetition():
 
 def test_a_single_frame_stands_still():
     assert scores(moving(1))["still"] == 1.0
+
+
+def test_a_run_lasts_as_long_as_it_is_shown_where_the_rate_varies():
+    frames = moving(12)
+    frames[2:4], frames[7:10] = frames[1], frames[6]
+    edges = [*range(0, 2001, 500), *range(2010, 2081, 10)]
+    (clip,) = Still().process(held(frames, edges_ms=edges))
+    assert clip.scores["still_longest_s"] == pytest.approx(1.0)
