@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rufous.world.background import BackgroundFit, Registration, fit_background
 from rufous.world.captions import Description, ThingDescription, parse_caption
+from rufous.world.pixels import averaged_down
 from rufous.world.scene import SIZES
 from rufous.world.segmentation import Segment, segment_things
 from rufous.world.silhouettes import Silhouette, measure_silhouette
@@ -188,13 +189,11 @@ def score(verdicts: Sequence[Verdict]) -> dict[str, dict[str, float]]:
 
 def _working_copy(frames: Tensor) -> np.ndarray:
     """Frames [f h w 3] as float32, averaged down by a whole factor."""
-    video = frames.permute(0, 2, 3, 1).cpu().numpy()
-    factor = min(video.shape[1:3]) // WORKING_SIDE
+    video = frames.cpu().numpy()
+    factor = min(video.shape[2:]) // WORKING_SIDE
     if factor < 2:
-        return np.ascontiguousarray(video, dtype=np.float32)
-    height, width = video.shape[1] // factor, video.shape[2] // factor
-    cut = video[:, : height * factor, : width * factor].astype(np.float32)
-    return cut.reshape(len(cut), height, factor, width, factor, 3).mean(axis=(2, 4))
+        return np.ascontiguousarray(video.transpose(0, 2, 3, 1), dtype=np.float32)
+    return averaged_down(video, factor)
 
 
 def _measure_thing(
