@@ -27,6 +27,8 @@ MAX_PATTERN_COST = 0.9
 """Cost of a pattern, as a share of that of the best colour or gradient, below which it is believed."""
 FIELD_RANGE = (0.09, 0.6)
 """Widths of a pattern's field that are looked for, as fractions of the shorter side."""
+MIN_EXPLAINED = 0.4
+"""Share of the pixels from which a background is believed."""
 SAMPLED_FRAMES = 6
 
 
@@ -51,6 +53,8 @@ class BackgroundFit:
     registration: Registration
     doubt: str | None
     """Why kind and colours should not be claimed, or None."""
+    explained: float
+    """Share of the pixels that are near to the fitted background."""
 
 
 def fit_background(video: np.ndarray) -> BackgroundFit:
@@ -65,22 +69,26 @@ def fit_background(video: np.ndarray) -> BackgroundFit:
     smooth = _smooth_candidates(sample)
     first, second = np.argsort([np.mean(cost) for _, cost in smooth])[:2]
     (kind_colors, cost), runner_up = smooth[first], smooth[second]
-    bearable = MAX_PATTERN_COST * cost.mean()
+    bearable = float(MAX_PATTERN_COST * cost.mean())
     pattern = _fit_pattern(video, sample, bearable)
     if pattern is not None:
         kind, pair, values, registration = pattern
         if _cost(_pooled(values[picked]), sample).mean() < bearable:
             values = values + _frame_offsets(video, values)
-            doubt = _palette_doubt(video, values, kind, pair)
+            explained = _explained(video, values)
+            doubt = _palette_doubt(explained, values, kind, pair)
             names = tuple(NAMES[index] for index in pair)
-            return BackgroundFit(kind, names, _along_borders(video, values, pair), registration, doubt)
+            values = _along_borders(video, values, pair)
+            return BackgroundFit(kind, names, values, registration, doubt, explained)
     still = Registration(np.zeros(num_frames), np.zeros(num_frames), np.ones(num_frames))
     kind = "plain" if len(kind_colors) == 1 else "gradient"
     values = _refined_rows(video, _rows(kind_colors, height))
-    doubt = _palette_doubt(video, values, kind, kind_colors)
+    explained = _explained(video, values)
+    doubt = _palette_doubt(explained, values, kind, kind_colors)
     if np.mean(cost > runner_up[1]) > 0.2:
         doubt = "the background changes during the clip"
-    return BackgroundFit(kind, tuple(NAMES[index] for index in kind_colors), values, still, doubt)
+    names = tuple(NAMES[index] for index in kind_colors)
+    return BackgroundFit(kind, names, values, still, doubt, explained)
 
 
 def _pooled(video: np.ndarray) -> np.ndarray:
@@ -137,11 +145,14 @@ def _frame_offsets(video: np.ndarray, values: np.ndarray) -> np.ndarray:
     return (total / count)[:, None, None].astype(np.float32)
 
 
-def _palette_doubt(video: np.ndarray, values: np.ndarray, kind: str, colors: tuple[int, ...]) -> str | None:
+def _explained(video: np.ndarray, values: np.ndarray) -> float:
+    return float((distance(video, values) < TRUNCATION).mean())
+
+
+def _palette_doubt(explained: float, values: np.ndarray, kind: str, colors: tuple[int, ...]) -> str | None:
     """A fitted end colour that is nearer to another name, or too few pixels explained."""
-    near = distance(video, values) < TRUNCATION
-    if near.mean() < 0.4:
-        return f"the best background, {kind}, explains only {near.mean():.0%} of the pixels"
+    if explained < MIN_EXPLAINED:
+        return f"the best background, {kind}, explains only {explained:.0%} of the pixels"
     if kind in ("plain", "gradient"):
         ends = values[:, [0, -1], 0].mean(axis=0)[: len(colors)]
         for end, color in zip(ends, colors, strict=True):

@@ -81,13 +81,17 @@ def motion_magnitude(track: Track) -> float:
 
 
 def roughness(track: Track, model_error: np.ndarray) -> np.ndarray:
-    """How far each frame lies off its neighbours, or off the model if nearer, in shorter sides."""
+    """How far each frame lies off its neighbours, or off the model if nearer, in shorter sides.
+
+    Turns count by the gyration radius. Models are of the place alone, so that size and turn are always
+    compared with the neighbours'.
+    """
     if len(track.times_s) < 5:
         return np.zeros(len(track.times_s))
-    local = np.zeros(len(track.times_s))
-    for values in (track.x, track.y, track.radius):
-        local = np.hypot(local, _off_neighbours(values))
-    return np.minimum(local, np.hypot(model_error, _off_neighbours(track.radius)))
+    turned = _off_neighbours(track.angle) * track.radius / np.sqrt(2)
+    pose_error = np.hypot(_off_neighbours(track.radius), turned)
+    place_error = np.hypot(_off_neighbours(track.x), _off_neighbours(track.y))
+    return np.hypot(np.minimum(place_error, model_error), pose_error)
 
 
 def _rms(values: np.ndarray) -> float:

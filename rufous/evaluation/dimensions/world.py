@@ -57,7 +57,7 @@ class WorldSmoothness:
     name: str = "world_smoothness"
     label: Label = "exact"
     needs: ClassVar[str | None] = None
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Measure a clip of two frames or more."""
