@@ -28,6 +28,13 @@ def test_a_suite_brings_the_rows_that_it_asks_for():
         row_names("color", FLICKER)
 
 
+def test_a_row_that_needs_only_a_prompt_is_measured_under_a_suite_if_asked_for():
+    assert "clipsim" not in row_names(None, FLICKER)
+    assert "clipsim" in row_names(None, [SuiteEntry(prompt="a lake", dimensions=("clipsim",))])
+    assert "clipsim" in row_names(None, [*FLICKER, SuiteEntry(prompt="a pond")])
+    assert row_names("clipsim", FLICKER) == ["clipsim"]
+
+
 def test_flickering_needs_the_filter():
     kept = without_unsorted_flickering(loaded_rows("temporal_flickering", "unfiltered_temporal_flickering"))
     assert list(kept.rows) == ["unfiltered_temporal_flickering"]
