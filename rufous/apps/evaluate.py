@@ -73,6 +73,9 @@ def evaluate(
     solver: Annotated[str | None, typer.Option(help="For --model: as generate's.")] = None,
     negative: Annotated[str | None, typer.Option(help="For --model: what clips should not show.")] = None,
     dtype: Annotated[str | None, typer.Option(help="For --model: auto, fp32, bf16 or fp16.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="For --model: clips made at once, as generate's.")
+    ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Earlier results.json, compared clip by clip in the report.")
     ] = None,
@@ -116,7 +119,7 @@ def evaluate(
         raise ValueError("--i2v says which table --score reads: give --score FILE as well")
     sampling = {"steps": steps, "guidance": guidance, "frames": frames, "size": size, "fps": fps}
     sampling |= {"solver": solver, "negative": negative}
-    for name, value in {**sampling, "dtype": dtype}.items():
+    for name, value in {**sampling, "dtype": dtype, "batch-size": batch_size}.items():
         if model is None and value is not None:
             raise ValueError(f"--{name} is for --model: clips of a folder are made already")
     options = call_options(**sampling)
@@ -155,6 +158,7 @@ def evaluate(
                 model=model,
                 device=device,
                 dtype=dtype or "auto",
+                batch_size=batch_size or 1,
                 keep_made=True,
                 quiet=quiet,
                 seconds={},

@@ -17,12 +17,13 @@ def row_names(rows: str | None, suite: "Sequence[SuiteEntry] | None") -> list[st
     temporal_flickering of a suite brings the row that sorts out clips that move, and the one of all clips.
     Without a suite nobody asks for clips that stand still, so it is that of all clips, under the name that
     no total of VBench knows.
+    Rows that VBench does not know come with its suites only if they are asked for by name.
 
     Raises:
         ValueError: The suite asks for none of them.
     """
     from rufous.evaluation.dimensions.rows import ROW_NAMES
-    from rufous.evaluation.vbench.suite import FLICKERING, STATIC, UNFILTERED, asks_for
+    from rufous.evaluation.vbench.suite import FLICKERING, ON_REQUEST, STATIC, UNFILTERED, asks_for
 
     names = list(ROW_NAMES) if rows is None else [name.strip() for name in rows.split(",")]
     if suite is None:
@@ -30,6 +31,9 @@ def row_names(rows: str | None, suite: "Sequence[SuiteEntry] | None") -> list[st
         return list(dict.fromkeys(UNFILTERED if name == FLICKERING else name for name in asked))
     if FLICKERING in names:
         names = list(dict.fromkeys([*names, STATIC, UNFILTERED]))
+    if rows is None:
+        named = {name for entry in suite for name in entry.dimensions or ON_REQUEST}
+        names = [name for name in names if name not in ON_REQUEST or name in named]
     asked = [name for name in names if any(asks_for(entry.dimensions, name) for entry in suite)]
     if not asked:
         raise ValueError(f"--suite asks for none of --rows {rows}: give others, or leave --rows out")

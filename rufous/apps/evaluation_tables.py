@@ -30,9 +30,8 @@ def rows_table(results: "Results") -> str:
         lines.append((f"world right: {name}", f"{row['right']:.4f}", "", str(int(row["count"])), "exact"))
     if distance := results["world"].get("frechet"):
         floor = f"real to real {distance['floor']:.4f}"
-        lines.append(
-            ("world Frechet distance", f"{distance['distance']:.4f}", floor, str(distance["num_clips"]), "")
-        )
+        shown, count = f"{distance['distance']:.4f}", str(distance["num_clips"])
+        lines.append(("world Frechet distance", shown, floor, count, distance["label"]))
     if results["total"] is not None:
         lines += [(f"VBench {name}", f"{value:.4f}", "", "", "") for name, value in results["total"].items()]
     return _aligned(lines)

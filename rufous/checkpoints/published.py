@@ -18,6 +18,8 @@ from rufous.core.console import logger
 from rufous.core.errors import CheckpointError
 from rufous.core.files import sha256_of
 
+UNKNOWN = "unknown here"
+"""Said of a checksum that no source at hand tells."""
 _log = logger(__name__)
 
 
@@ -33,6 +35,8 @@ class PublishedFile:
     size_bytes: int | None = None
     url: str | None = None
     """Address of a file that is not on the hub."""
+    sha256: str | None = None
+    """None if no source at hand tells it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from rufous.checkpoints.published import UNKNOWN
 from rufous.core.errors import CheckpointError, MissingWeightsError
 from rufous.core.files import sha256_of
 
@@ -112,7 +113,7 @@ def find_vbench_file(name: str, path: Path | str | None = None) -> Path:
         if place.is_file():
             return place
     how = "get and unpack" if wanted.unpack else "get"
-    checksum = f" (sha256 {wanted.sha256})" if wanted.sha256 else ""
+    checksum = f" (sha256 {wanted.sha256 or UNKNOWN})"
     raise MissingWeightsError(
         f"{kept.name} is missing: looked for {' and '.join(map(str, places))}; "
         f"{how} {wanted.url}{checksum} and put it at {kept}, or set VBENCH_CACHE_DIR"

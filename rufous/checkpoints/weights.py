@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rufous.checkpoints.formats import read_source
 from rufous.checkpoints.matching import load_strictly
-from rufous.checkpoints.published import PublishedFile, default_cache
+from rufous.checkpoints.published import UNKNOWN, PublishedFile, default_cache
 from rufous.checkpoints.torch_files import read_torch_file
 from rufous.core.errors import CheckpointError, MissingWeightsError
 
@@ -44,7 +44,10 @@ def find_weights(wanted: PublishedFile, path: Path | str | None = None) -> Path:
     source = wanted.url or (
         f"https://huggingface.co/{wanted.hub_id} (hf download {wanted.hub_id} {wanted.file})"
     )
-    raise MissingWeightsError(f"{wanted.file} is missing: looked for {looked_for}. Get it from {source}")
+    checksum = f"sha256 {wanted.sha256 or UNKNOWN}"
+    raise MissingWeightsError(
+        f"{wanted.file} is missing: looked for {looked_for}. Get it from {source}, {checksum}"
+    )
 
 
 Network = TypeVar("Network", bound=nn.Module)

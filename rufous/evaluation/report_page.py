@@ -182,7 +182,8 @@ def _world_table(results: Results) -> str:
         ""
         if distance is None
         else (
-            f"<p>Frechet distance to {distance['num_clips']} clips of the world: {distance['distance']:.4f}; "
+            f"<p>Frechet distance to {distance['num_clips']} clips of the world ({distance['label']}): "
+            f"{distance['distance']:.4f}; "
             f"between two sets of as many real clips: {distance['floor']:.4f}. Real clips have "
             f"{distance['num_frames']} frames at {distance['fps']:g} fps; {distance['num_otherwise']} of the "
             "measured ones do not.</p>\n"

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.core.console import logger
-from rufous.evaluation.dimensions.world import EmbedFrames
+from rufous.evaluation.dimensions.world import EmbedFrames, WorldFeatures
 from rufous.evaluation.feature_cache import FeatureCache
 from rufous.evaluation.frechet import frechet_distance
 from rufous.evaluation.measuring import MeasuredClip
@@ -73,6 +73,7 @@ def world_distance(
         "num_frames": num_frames,
         "fps": fps,
         "num_otherwise": count - num_alike,
+        "label": WorldFeatures.label,
     }
     if count <= width:
         figures["warning"] = (

@@ -6,10 +6,12 @@
 * ``render`` - pixels of a scene at any size, length and fps.
 * ``captions`` - the grammar: phrasings of a scene, and reading a caption back.
 * ``dataset`` - captioned clips by index.
+* ``pixels`` - arithmetic on the pixels of whole clips: distances, blurs, blobs, medians.
 * ``background`` - the background of a clip from its pixels, and how the camera moves it.
 * ``segmentation`` - the things of a clip as soft masks, their colours, and what spoils them.
 * ``silhouettes`` - shape, place, radius and angle of a mask in each frame.
 * ``trajectory`` - the motion that a track of poses shows, its magnitude and roughness.
+* ``smoothness`` - how free of jumps and flicker a clip is.
 * ``truth`` - what a clip shows, measured from its pixels alone, and whether its caption says so.
 * ``spoiling`` - clips spoilt on purpose, which the yardstick must refuse.
 * ``damage`` - clips damaged as raw footage is.

@@ -5,9 +5,11 @@ cover less than half of the frame, cannot outvote the background whatever their 
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
+from rufous.world.pixels import distance, planar, squared_length
 from rufous.world.scene import BACKGROUND_COLORS, MIN_CONTRAST
 
 NAMES = tuple(BACKGROUND_COLORS)
@@ -21,8 +23,12 @@ PAIRS = tuple(
 TRUNCATION = 60.0
 """RGB distance from which a pixel counts as not explained at all."""
 MIN_PATTERN_CORRELATION = 0.7
+MAX_PATTERN_COST = 0.9
+"""Cost of a pattern, as a share of that of the best colour or gradient, below which it is believed."""
 FIELD_RANGE = (0.09, 0.6)
 """Widths of a pattern's field that are looked for, as fractions of the shorter side."""
+MIN_EXPLAINED = 0.4
+"""Share of the pixels from which a background is believed."""
 SAMPLED_FRAMES = 6
 
 
@@ -47,6 +53,8 @@ class BackgroundFit:
     registration: Registration
     doubt: str | None
     """Why kind and colours should not be claimed, or None."""
+    explained: float
+    """Share of the pixels that are near to the fitted background."""
 
 
 def fit_background(video: np.ndarray) -> BackgroundFit:
@@ -57,26 +65,30 @@ def fit_background(video: np.ndarray) -> BackgroundFit:
     """
     num_frames, height = video.shape[:2]
     picked = np.unique(np.linspace(0, num_frames - 1, SAMPLED_FRAMES).round().astype(int))
-    sample = _pooled(video[picked])
+    sample = planar(_pooled(video[picked]))
     smooth = _smooth_candidates(sample)
     first, second = np.argsort([np.mean(cost) for _, cost in smooth])[:2]
     (kind_colors, cost), runner_up = smooth[first], smooth[second]
-    pattern = _fit_pattern(video, sample)
+    bearable = float(MAX_PATTERN_COST * cost.mean())
+    pattern = _fit_pattern(video, sample, bearable)
     if pattern is not None:
         kind, pair, values, registration = pattern
-        pattern_cost = _cost(_pooled(values[picked]), sample)
-        if pattern_cost.mean() < 0.9 * cost.mean():
+        if _cost(_pooled(values[picked]), sample).mean() < bearable:
             values = values + _frame_offsets(video, values)
-            doubt = _palette_doubt(video, values, kind, pair)
+            explained = _explained(video, values)
+            doubt = _palette_doubt(explained, values, kind, pair)
             names = tuple(NAMES[index] for index in pair)
-            return BackgroundFit(kind, names, _along_borders(video, values, pair), registration, doubt)
+            values = _along_borders(video, values, pair)
+            return BackgroundFit(kind, names, values, registration, doubt, explained)
     still = Registration(np.zeros(num_frames), np.zeros(num_frames), np.ones(num_frames))
     kind = "plain" if len(kind_colors) == 1 else "gradient"
     values = _refined_rows(video, _rows(kind_colors, height))
-    doubt = _palette_doubt(video, values, kind, kind_colors)
+    explained = _explained(video, values)
+    doubt = _palette_doubt(explained, values, kind, kind_colors)
     if np.mean(cost > runner_up[1]) > 0.2:
         doubt = "the background changes during the clip"
-    return BackgroundFit(kind, tuple(NAMES[index] for index in kind_colors), values, still, doubt)
+    names = tuple(NAMES[index] for index in kind_colors)
+    return BackgroundFit(kind, names, values, still, doubt, explained)
 
 
 def _pooled(video: np.ndarray) -> np.ndarray:
@@ -88,7 +100,13 @@ def _pooled(video: np.ndarray) -> np.ndarray:
 
 def _cost(values: np.ndarray, sample: np.ndarray) -> np.ndarray:
     """Truncated distance in [0, 1], one mean a frame."""
-    return np.minimum(np.linalg.norm(values - sample, axis=-1) / TRUNCATION, 1).mean(axis=(1, 2))
+    return _mean_of_frames(distance(values, sample))
+
+
+def _mean_of_frames(off: np.ndarray) -> np.ndarray:
+    """Mean [... f] of truncated distances [... f h w], which it overwrites."""
+    off /= TRUNCATION
+    return np.minimum(off, 1, out=off).mean(axis=(-2, -1))
 
 
 def _rows(colors: tuple[int, ...], height: int) -> np.ndarray:
@@ -100,15 +118,16 @@ def _smooth_candidates(sample: np.ndarray) -> list[tuple[tuple[int, ...], np.nda
     """Every plain colour and every gradient, with its cost in each sampled frame."""
     options: list[tuple[int, ...]] = [(index,) for index in range(len(NAMES))]
     options += [pair for a, b in PAIRS for pair in ((a, b), (b, a))]
-    height = sample.shape[1]
-    return [(colors, _cost(_rows(colors, height)[None, :, None], sample)) for colors in options]
+    rows = np.stack([_rows(colors, sample.shape[1]) for colors in options])
+    costs = _mean_of_frames(distance(rows[:, None, :, None], sample))
+    return list(zip(options, costs, strict=True))
 
 
 def _refined_rows(video: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Line from top to bottom fitted to the pixels near the palette's, with one offset a frame."""
-    near = np.linalg.norm(video - rows[:, None], axis=-1) < TRUNCATION
+    near = distance(video, rows[:, None]) < TRUNCATION
     weight = near.sum(axis=(0, 2)).astype(np.float32)
-    mean = np.einsum("fhw,fhwc->hc", near, video) / np.maximum(weight, 1)[:, None]
+    mean = np.einsum("fhw,fhwc->hc", near.astype(np.float32), video) / np.maximum(weight, 1)[:, None]
     position = np.linspace(-1, 1, len(rows), dtype=np.float32)
     design = np.stack([np.ones_like(position), position], axis=1)
     gram = design.T @ (design * weight[:, None])
@@ -120,16 +139,20 @@ def _refined_rows(video: np.ndarray, rows: np.ndarray) -> np.ndarray:
 def _frame_offsets(video: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Mean difference of each frame to the background where it is seen: absorbs flicker."""
     difference = video - values
-    near = np.einsum("fhwc,fhwc->fhw", difference, difference) < TRUNCATION**2
+    near = squared_length(difference) < TRUNCATION**2
     count = np.maximum(near.sum(axis=(1, 2)), 1)[:, None]
-    return (np.einsum("fhw,fhwc->fc", near, difference) / count)[:, None, None].astype(np.float32)
+    total = np.einsum("fhw,fhwc->fc", near.astype(np.float32), difference)
+    return (total / count)[:, None, None].astype(np.float32)
 
 
-def _palette_doubt(video: np.ndarray, values: np.ndarray, kind: str, colors: tuple[int, ...]) -> str | None:
+def _explained(video: np.ndarray, values: np.ndarray) -> float:
+    return float((distance(video, values) < TRUNCATION).mean())
+
+
+def _palette_doubt(explained: float, values: np.ndarray, kind: str, colors: tuple[int, ...]) -> str | None:
     """A fitted end colour that is nearer to another name, or too few pixels explained."""
-    near = np.linalg.norm(video - values, axis=-1) < TRUNCATION
-    if near.mean() < 0.4:
-        return f"the best background, {kind}, explains only {near.mean():.0%} of the pixels"
+    if explained < MIN_EXPLAINED:
+        return f"the best background, {kind}, explains only {explained:.0%} of the pixels"
     if kind in ("plain", "gradient"):
         ends = values[:, [0, -1], 0].mean(axis=0)[: len(colors)]
         for end, color in zip(ends, colors, strict=True):
@@ -140,18 +163,20 @@ def _palette_doubt(video: np.ndarray, values: np.ndarray, kind: str, colors: tup
 
 
 def _fit_pattern(
-    video: np.ndarray, sample: np.ndarray
+    video: np.ndarray, sample: np.ndarray, bearable: float
 ) -> tuple[str, tuple[int, int], np.ndarray, Registration] | None:
-    """Checker or stripes of the two colours that explain the clip best, or None if there are no fields."""
-    distance = np.minimum(np.linalg.norm(sample[..., None, :] - PALETTE, axis=-1) / TRUNCATION, 1)
-    pair = min(
-        PAIRS, key=lambda pair: float(np.minimum(distance[..., pair[0]], distance[..., pair[1]]).mean())
-    )
+    """Checker or stripes of the two colours that explain the clip best.
+
+    None if there are no fields, or if no pattern of these colours can cost less than what is bearable: the
+    distance to the nearest mixture of the two is the least that any of them costs.
+    """
+    off = [np.minimum(distance(sample, color) / TRUNCATION, 1) for color in PALETTE]
+    pair = min(PAIRS, key=lambda pair: float(np.minimum(off[pair[0]], off[pair[1]]).mean()))
     low, high = PALETTE[pair[0]], PALETTE[pair[1]]
-    axis = (high - low) / np.dot(high - low, high - low)
-    mix = np.clip((video - low) @ axis, 0, 1)
-    off = np.linalg.norm(video - (low + mix[..., None] * (high - low)), axis=-1)
-    sign = np.where(off < TRUNCATION, 2 * mix - 1, 0)
+    if _mean_of_frames(_mixed(sample, low, high)[1]).mean() > bearable + 1e-4:  # beyond what rounding does
+        return None
+    mix, rest = _mixed(planar(video), low, high)
+    sign = np.where(rest < TRUNCATION, 2 * mix - 1, 0)
     rows, columns = _rank_one(sign)
     striped = np.abs(np.sign(rows).mean(axis=1)) > 0.75
     kind = "stripes" if striped.mean() > 0.5 else "checker"
@@ -176,6 +201,15 @@ def _fit_pattern(
     return kind, pair, values.astype(np.float32), registration
 
 
+def _mixed(video: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the second colour in the mixture that is nearest to each pixel, and the distance to that."""
+    axis = (high - low) / np.dot(high - low, high - low)
+    red, green, blue = ((video[..., channel] - low[channel]) * axis[channel] for channel in range(3))
+    mix = np.clip(red + green + blue, 0, 1)
+    nearest = [low[channel] + mix * (high - low)[channel] for channel in range(3)]
+    return mix, distance(video, np.stack(nearest, axis=0).transpose(1, 2, 3, 0))
+
+
 def _rank_one(sign: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Leading singular vectors of each frame: both patterns are products of a row and a column."""
     gram = sign @ sign.transpose(0, 2, 1)
@@ -191,12 +225,12 @@ def _fit_waves(
     profiles: list[np.ndarray], side: int
 ) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray], np.ndarray]:
     """Square waves of one common field width for each profile [f n]: waves, width, phases, correlation."""
-    fields = np.geomspace(*FIELD_RANGE, 100)
-    steps = np.linspace(0, 2, 32, endpoint=False)
+    fields, steps = _wave_grid()
     scores, phases = [], []
     for profile in profiles:
-        bank = _waves(profile.shape[1], side, fields[:, None], fields[:, None] * steps)
-        score = np.abs(_correlation(profile, bank.reshape(-1, profile.shape[1])).reshape(-1, *bank.shape[:2]))
+        bank, bank_norms = _wave_bank(profile.shape[1], side)
+        norms = np.linalg.norm(profile, axis=1)[:, None] * bank_norms
+        score = np.abs(profile @ bank.T / np.maximum(norms, 1e-9)).reshape(-1, len(fields), len(steps))
         scores.append(score.max(axis=2))
         phases.append(score.argmax(axis=2))
     best = np.sum(scores, axis=0).argmax(axis=1)
@@ -208,6 +242,22 @@ def _fit_waves(
     waves = [_waves(p.shape[1], side, field, phase) for p, phase in zip(profiles, found, strict=True)]
     signs = [np.sign((w * p).sum(axis=1, keepdims=True)) for w, p in zip(waves, profiles, strict=True)]
     return [w * s for w, s in zip(waves, signs, strict=True)], field, found, correlation
+
+
+def _wave_grid() -> tuple[np.ndarray, np.ndarray]:
+    """Widths that are tried, and phases in those widths."""
+    return np.geomspace(*FIELD_RANGE, 100), np.linspace(0, 2, 32, endpoint=False)
+
+
+@cache
+def _wave_bank(length_px: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Square waves [width * phase length] of every width and phase of the grid, and their norms."""
+    fields, steps = _wave_grid()
+    bank = _waves(length_px, side, fields[:, None], fields[:, None] * steps).reshape(-1, length_px)
+    norms = np.linalg.norm(bank, axis=1)
+    for kept in (bank, norms):
+        kept.setflags(write=False)
+    return bank, norms
 
 
 def _refined_waves(
@@ -234,17 +284,14 @@ def _refined_waves(
     )
 
 
-def _waves(length: int, side: int, field: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """Square waves [... length] with borders one pixel soft; lengths in shorter sides from the middle."""
-    x = ((np.arange(length) + 0.5 - length / 2) / side).astype(np.float32)
+def _waves(length_px: int, side: int, field: np.ndarray, phase: np.ndarray) -> np.ndarray:
+    """Square waves [... length_px] with borders one pixel soft; lengths in shorter sides from the middle."""
+    x = ((np.arange(length_px) + 0.5 - length_px / 2) / side).astype(np.float32)
     field, phase = np.broadcast_arrays(np.asarray(field)[..., None], np.asarray(phase)[..., None])
-    offset = np.abs(((x - phase) / field) % 2.0 - 1.0) - 0.5
+    offset = (x - phase) / field
+    offset -= 2 * np.floor(offset / 2)  # the remainder by 2, several times as fast as the operator
+    offset = np.abs(offset - 1.0) - 0.5
     return np.clip(2 * offset * side * field, -1, 1).astype(np.float32)
-
-
-def _correlation(profile: np.ndarray, bank: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(profile, axis=1)[:, None] * np.linalg.norm(bank, axis=1)
-    return profile @ bank.T / np.maximum(norms, 1e-9)
 
 
 def _unwrapped(phase: np.ndarray, field: np.ndarray) -> np.ndarray:

@@ -4,10 +4,24 @@ Pixels are grouped by colour first and by connectedness second, so that two thin
 thing that changes its colour or is half faded stays one and is flagged.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
+from rufous.world.pixels import (
+    around,
+    blurred,
+    distance,
+    grown,
+    highest_nearby,
+    label_blobs,
+    median_of,
+    planar,
+    quantile_of,
+    squared_distance,
+    squared_length,
+)
 from rufous.world.scene import COLORS
 
 NAMES = tuple(COLORS)
@@ -26,6 +40,8 @@ MAX_FOREIGN_SHARE = 0.2
 """Share of a thing inside its rim that may be faded or of another colour: whole things stay below 0.12 under
 noise and H.264, a half faded or recoloured thing starts at 0.35."""
 CLUSTER_RADIUS = 55.0
+MARGIN = 4
+"""Pixels beside a thing that are looked at with it: no step here reaches farther than three."""
 MAX_THINGS = 4
 
 
@@ -57,90 +73,45 @@ def segment_things(video: np.ndarray, background: np.ndarray) -> tuple[Segment, 
     Returns:
         Things, the largest first; empty if nothing stands out.
     """
-    difference = video - background
-    smooth = blurred(difference)
-    distance = np.sqrt(np.einsum("fhwc,fhwc->fhw", smooth, smooth))
-    peak = _highest_nearby(distance, 2)
-    mask = distance > MIN_DIFFERENCE
-    labels = label_blobs(mask)
+    video, background = planar(video), planar(background)
+    off = np.sqrt(squared_length(blurred(video - background)))
+    labels = label_blobs(off > MIN_DIFFERENCE)
     smallest = max(MIN_BLOB * min(video.shape[1:3]) ** 2, 6.0)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    mask = sizes[labels] >= smallest
-    if not mask.any():
+    labels[sizes[labels] < smallest] = 0
+    if not labels.any():
         return ()
+    near = around(labels > 0, MARGIN)
+    found = _segments_near(video[near], background[near], off[near], labels[near], smallest)
+    return tuple(_in_frame(segment, near, labels.shape) for segment in found)
+
+
+def _segments_near(
+    video: np.ndarray, background: np.ndarray, off: np.ndarray, labels: np.ndarray, smallest: float
+) -> list[Segment]:
+    """The things in a part of the frame that holds all of them, the largest first."""
+    mask = labels > 0
+    core = mask & (off > CORE_SHARE * highest_nearby(off, 2) - CORE_SLACK)
     seen = blurred(video)
-    core = mask & (distance > CORE_SHARE * peak - CORE_SLACK)
-    groups = _color_groups(seen, background, mask, core, np.where(mask, labels, 0))
+    groups = _color_groups(seen, background, mask, core, labels)
     segments: list[Segment] = []
     tracks = [(rgb, track, doubt) for rgb, part, doubt in groups for track in _tracks(part, smallest)]
     for index, (rgb, track, doubt) in enumerate(tracks):
-        others = np.any(
-            [np.zeros_like(mask)] + [t for k, (_, t, _) in enumerate(tracks) if k != index], axis=0
-        )
-        segments.append(_segment(video, background, seen, track, core & track, others, rgb, doubt))
-    return tuple(sorted(segments, key=lambda segment: -int(segment.mask.sum()))[:MAX_THINGS])
+        others = np.zeros_like(mask)
+        for _, other, _ in tracks[:index] + tracks[index + 1 :]:
+            others |= other
+        near = around(track, MARGIN)
+        part = (video[near], background[near], seen[near], track[near], (core & track)[near], others[near])
+        segments.append(_in_frame(_segment(*part, rgb, doubt), near, mask.shape))
+    return sorted(segments, key=lambda segment: -int(segment.mask.sum()))[:MAX_THINGS]
 
 
-def blurred(video: np.ndarray) -> np.ndarray:
-    """Binomial 3 x 3 blur of [f h w c] over h and w."""
-    padded = np.pad(video, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
-    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
-
-
-def label_blobs(mask: np.ndarray) -> np.ndarray:
-    """Number the 8-connected blobs of each frame.
-
-    Args:
-        mask: Pixels [f h w], bool.
-
-    Returns:
-        Labels [f h w]: 0 outside, else a number that no other blob of the clip has.
-    """
-    padded = np.pad(mask, ((0, 0), (0, 0), (1, 1))).astype(np.int8)
-    edges = np.diff(padded, axis=2)
-    starts, ends = np.argwhere(edges == 1), np.argwhere(edges == -1)
-    parent = list(range(len(starts)))
-
-    def root(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    above: list[int] = []
-    row: list[int] = []
-    place = (-1, -1)
-    spans = [(f, y, x0, x1) for (f, y, x0), x1 in zip(starts.tolist(), ends[:, 2].tolist(), strict=True)]
-    for index, (frame, y, x0, x1) in enumerate(spans):
-        if (frame, y) != place:
-            above, row = (row if place == (frame, y - 1) else []), []
-            place = (frame, y)
-        row.append(index)
-        for other in above:
-            if spans[other][2] <= x1 and x0 <= spans[other][3]:
-                parent[root(other)] = root(index)
-    labels = np.zeros(mask.shape, dtype=np.int32)
-    for index, (frame, y, x0, x1) in enumerate(spans):
-        labels[frame, y, x0:x1] = root(index) + 1
-    return labels
-
-
-def grown(mask: np.ndarray, reach: int) -> np.ndarray:
-    """The mask [f h w] with all pixels within ``reach`` rows and columns."""
-    return _highest_nearby(mask, reach)
-
-
-def _highest_nearby(values: np.ndarray, reach: int) -> np.ndarray:
-    """Largest value [f h w] within ``reach`` rows and columns."""
-    for dimension in (1, 2):
-        padding = [(0, 0)] * 3
-        padding[dimension] = (reach, reach)
-        padded = np.pad(values, padding)
-        length = values.shape[dimension]
-        values = np.max([padded.take(range(s, s + length), dimension) for s in range(2 * reach + 1)], axis=0)
-    return values
+def _in_frame(segment: Segment, near: tuple[slice, slice, slice], shape: tuple[int, int, int]) -> Segment:
+    """A segment of a part of the frame, put back in its place."""
+    alpha, mask = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=bool)
+    alpha[near], mask[near] = segment.alpha, segment.mask
+    return replace(segment, alpha=alpha, mask=mask)
 
 
 def _color_groups(
@@ -151,14 +122,14 @@ def _color_groups(
     member = _clusters(colors)
     count = member.max(initial=-1) + 1
     if count == 0:
-        return [(np.median(seen[mask], axis=0), mask, "too few pixels show the colour of the thing")]
-    centers = np.array([np.median(colors[member == k], axis=0) for k in range(count)])
+        return [(median_of(seen[mask]), mask, "too few pixels show the colour of the thing")]
+    centers = np.array([median_of(colors[member == k]) for k in range(count)])
     if count == 1:
         return [(centers[0], mask, None)]
     votes = np.zeros((count, *mask.shape), dtype=np.float32)
     for k in range(count):
         votes[k][core] = member == k
-        votes[k] = blurred(blurred(blurred(votes[k][..., None])))[..., 0]
+        votes[k] = blurred(blurred(blurred(votes[k])))
     nearest = np.where(mask, votes.argmax(axis=0), -1)
     reached = votes.max(axis=0) > 0
     parts = [(nearest == k) & reached for k in range(count)]
@@ -168,15 +139,15 @@ def _color_groups(
 
 def _clusters(colors: np.ndarray) -> np.ndarray:
     """Cluster number of each core pixel; -1 for the rare pixel of no cluster."""
-    names = ((colors[:, None] - PALETTE) ** 2).sum(axis=2).argmin(axis=1)
+    names = squared_distance(colors[:, None], PALETTE).argmin(axis=1)
     member = np.full(len(colors), -1)
     for number in range(MAX_THINGS):
         free = member < 0
         if free.sum() < max(20, 0.06 * len(colors)):
             break
         name = np.bincount(names[free]).argmax()
-        center = np.median(colors[free & (names == name)], axis=0)
-        member[free & (np.linalg.norm(colors - center, axis=1) < CLUSTER_RADIUS)] = number
+        center = median_of(colors[free & (names == name)])
+        member[free & (distance(colors, center) < CLUSTER_RADIUS)] = number
         if number == 0 and not (member == 0).any():
             member[free] = 0
     return member
@@ -230,12 +201,10 @@ def _is_same_thing(first: np.ndarray, second: np.ndarray, labels: np.ndarray) ->
 
 def _tracks(part: np.ndarray, smallest: float) -> list[np.ndarray]:
     """Masks over time of each of the blobs of one colour; usually one."""
-    labels = label_blobs(part)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    labels, sizes, blobs = _blobs_of(part)
     frames: list[list[int]] = []
-    for frame in labels:
-        found = [int(k) for k in np.unique(frame) if k and sizes[k] >= smallest]
+    for numbers in blobs:
+        found = [k for k in numbers if sizes[k] >= smallest]
         largest = max((sizes[k] for k in found), default=0)
         frames.append(sorted((k for k in found if sizes[k] > 0.2 * largest), key=lambda k: -sizes[k]))
     number = int(np.median([len(found) for found in frames if found] or [0]))
@@ -244,6 +213,17 @@ def _tracks(part: np.ndarray, smallest: float) -> list[np.ndarray]:
         keep[[found[0] for found in frames if found]] = True
         return [keep[labels]] if keep.any() else []
     return _linked(labels, frames, min(number, MAX_THINGS))
+
+
+def _blobs_of(mask: np.ndarray) -> tuple[np.ndarray, list[int], list[list[int]]]:
+    """Labels [f h w] of the blobs, the pixels of each label, and the labels of each frame, ascending."""
+    labels = label_blobs(mask)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    found = np.flatnonzero(sizes)  # labels rise from frame to frame
+    ends = np.searchsorted(found, np.maximum.accumulate(labels.max(axis=(1, 2))), side="right").tolist()
+    numbers = found.tolist()
+    return labels, sizes.tolist(), [numbers[a:b] for a, b in pairwise([0, *ends])]
 
 
 def _linked(labels: np.ndarray, frames: list[list[int]], number: int) -> list[np.ndarray]:
@@ -274,13 +254,13 @@ def _segment(
 ) -> Segment:
     present = np.flatnonzero(mask.any(axis=(1, 2)))
     near = grown(others, 1) & ~mask
-    means = np.array([np.median(seen[f][core[f] if core[f].any() else mask[f]], axis=0) for f in present])
+    means = np.array([median_of(seen[f][core[f] if core[f].any() else mask[f]]) for f in present])
     if doubt is None:
         behind = np.array([background[f][mask[f]].mean(axis=0) for f in present])
         contrast = np.linalg.norm(means - behind, axis=1)
         rgb = np.median(means[contrast >= 0.85 * np.quantile(contrast, 0.8)], axis=0)
         opacity = _opacity(video, background, rgb)
-        smooth_opacity = blurred(opacity[..., None])[..., 0]
+        smooth_opacity = blurred(opacity)
         unexplained = blurred(video - background - opacity[..., None] * (rgb.astype(np.float32) - background))
         doubt = _fade_doubt(smooth_opacity, core, present) or _foreign_doubt(
             smooth_opacity, unexplained, grown(mask, 1) & ~near
@@ -301,25 +281,20 @@ def _segment(
 def _opacity(video: np.ndarray, background: np.ndarray, rgb: np.ndarray) -> np.ndarray:
     """Share [f h w] of the thing's colour in each pixel, the rest being background."""
     toward = rgb.astype(np.float32) - background
-    squared = np.maximum(np.einsum("fhwc,fhwc->fhw", toward, toward), 1)
+    squared = np.maximum(squared_length(toward), 1)
     return np.einsum("fhwc,fhwc->fhw", video - background, toward) / squared
 
 
 def _largest_blobs(mask: np.ndarray) -> np.ndarray:
     """The largest blob of each frame."""
-    labels = label_blobs(mask)
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    labels, sizes, blobs = _blobs_of(mask)
     keep = np.zeros(len(sizes), dtype=bool)
-    for frame in labels:
-        found = np.unique(frame)
-        keep[found[sizes[found].argmax()]] = True
-    keep[0] = False
+    keep[[max(numbers, key=lambda k: sizes[k]) for numbers in blobs if numbers]] = True
     return keep[labels]
 
 
 def _fade_doubt(opacity: np.ndarray, core: np.ndarray, present: np.ndarray) -> str | None:
-    levels = np.array([np.quantile(opacity[f][core[f]], 0.75) if core[f].any() else 1.0 for f in present])
+    levels = np.array([quantile_of(opacity[f][core[f]], 0.75) if core[f].any() else 1.0 for f in present])
     if np.sum(levels < 0.8) >= max(1, 0.06 * len(levels)):
         return "it fades during the clip"
     inside = opacity[core]
@@ -339,7 +314,7 @@ def _foreign_doubt(opacity: np.ndarray, unexplained: np.ndarray, support: np.nda
         support: Pixels that may belong to the thing [f h w], bool.
     """
     inside = ~grown(~(support & (opacity > MIN_FADED_OPACITY)), 1)
-    off = np.linalg.norm(unexplained[inside], axis=1) > MIN_DIFFERENCE
+    off = squared_length(unexplained[inside]) > MIN_DIFFERENCE**2
     foreign = off | (opacity[inside] < 0.72) | (opacity[inside] > 1.28)
     too_much = foreign.sum() > MAX_FOREIGN_SHARE * foreign.size
     return "a part of it is faded or of another colour" if too_much else None
@@ -351,7 +326,7 @@ def _nearest_color(rgb: np.ndarray, means: np.ndarray) -> tuple[str, float, str 
     order = np.argsort(distance)
     margin = float(1 - distance[order[0]] / max(distance[order[1]], 1e-6))
     name = NAMES[order[0]]
-    each = ((means[:, None] - PALETTE) ** 2).sum(axis=2).argmin(axis=1)
+    each = squared_distance(means[:, None], PALETTE).argmin(axis=1)
     if distance[order[0]] > 80 or margin < 0.25:
         return name, margin, f"its colour lies between {name} and {NAMES[order[1]]}"
     if np.mean(each == order[0]) < 0.75:

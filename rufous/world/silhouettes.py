@@ -61,7 +61,7 @@ def measure_silhouette(alpha: np.ndarray, mask: np.ndarray) -> Silhouette:
     py = (alpha.sum(axis=2) @ (np.arange(height) + 0.5)) / area
     radius = np.sqrt(area / np.pi)
     seen = np.flatnonzero(present)
-    aligned = np.stack([_aligned(alpha[f], px[f], py[f], radius[f]) for f in seen])
+    aligned = _aligned(alpha[seen], px[seen], py[seen], radius[seen])
     scores = _scores(aligned, float(np.median(radius[seen])))
     voting = whole[seen] if whole.any() else present[seen]
     shape, doubt, margin, correlation = _vote({name: found[voting] for name, found in scores.items()})
@@ -84,17 +84,17 @@ def measure_silhouette(alpha: np.ndarray, mask: np.ndarray) -> Silhouette:
     )
 
 
-def _aligned(alpha: np.ndarray, px: float, py: float, radius: float) -> np.ndarray:
-    """The mask sampled on the template's grid, by bilinear interpolation; zero outside the frame."""
-    axis = np.linspace(-HALF_WIDTH, HALF_WIDTH, GRID) * radius
-    rows = _interpolation(py + axis - 0.5, alpha.shape[0])
-    columns = _interpolation(px + axis - 0.5, alpha.shape[1])
-    return rows @ alpha @ columns.T
+def _aligned(alpha: np.ndarray, px: np.ndarray, py: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """The masks [f h w] sampled on the template's grid, by bilinear interpolation; zero outside the frame."""
+    axis = np.linspace(-HALF_WIDTH, HALF_WIDTH, GRID) * radius[:, None]
+    rows = _interpolation(py[:, None] + axis - 0.5, alpha.shape[1])
+    columns = _interpolation(px[:, None] + axis - 0.5, alpha.shape[2])
+    return rows @ alpha @ columns.transpose(0, 2, 1)
 
 
 def _interpolation(position: np.ndarray, length: int) -> np.ndarray:
-    """Matrix [n length] of a triangle kernel at each position."""
-    reach = np.abs(position[:, None] - np.arange(length))
+    """Matrices [f n length] of a triangle kernel at each position [f n]."""
+    reach = np.abs(position[..., None] - np.arange(length))
     return np.maximum(1 - reach, 0).astype(np.float32)
 
 

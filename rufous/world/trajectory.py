@@ -6,6 +6,7 @@ A motion is named only if one model explains the whole track, from the first fra
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from rufous.world.motion import DIRECTIONS
 
@@ -80,13 +81,17 @@ def motion_magnitude(track: Track) -> float:
 
 
 def roughness(track: Track, model_error: np.ndarray) -> np.ndarray:
-    """How far each frame lies off its neighbours, or off the model if nearer, in shorter sides."""
+    """How far each frame lies off its neighbours, or off the model if nearer, in shorter sides.
+
+    Turns count by the gyration radius. Models are of the place alone, so that size and turn are always
+    compared with the neighbours'.
+    """
     if len(track.times_s) < 5:
         return np.zeros(len(track.times_s))
-    local = np.zeros(len(track.times_s))
-    for values in (track.x, track.y, track.radius):
-        local = np.hypot(local, _off_neighbours(values))
-    return np.minimum(local, np.hypot(model_error, _off_neighbours(track.radius)))
+    turned = _off_neighbours(track.angle) * track.radius / np.sqrt(2)
+    pose_error = np.hypot(_off_neighbours(track.radius), turned)
+    place_error = np.hypot(_off_neighbours(track.x), _off_neighbours(track.y))
+    return np.hypot(np.minimum(place_error, model_error), pose_error)
 
 
 def _rms(values: np.ndarray) -> float:
@@ -188,8 +193,23 @@ def _orbit(track: Track) -> tuple[str | None, np.ndarray]:
 
 def _slopes(times: np.ndarray, values: np.ndarray, reach: int) -> np.ndarray:
     """Slope of a line through the frames within ``reach`` of each frame."""
-    windows = [slice(max(0, frame - reach), frame + reach + 1) for frame in range(len(times))]
-    return np.array([_line(times[window], values[window])[0] for window in windows])
+    count, width = len(times), 2 * reach + 1
+    slopes = np.empty(count)
+    whole = count - width + 1
+    if whole > 0:
+        windows = [sliding_window_view(array, width) for array in (times, values)]
+        slopes[reach : reach + whole] = _slopes_of_rows(*windows)
+    for frame in range(count):
+        if not reach <= frame < count - reach:
+            window = slice(max(0, frame - reach), frame + reach + 1)
+            slopes[frame] = _line(times[window], values[window])[0]
+    return slopes
+
+
+def _slopes_of_rows(times: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Slope of a line through each row of [n width]."""
+    centered = times - times.mean(axis=1, keepdims=True)
+    return (centered * values).sum(axis=1) / np.maximum((centered**2).sum(axis=1), 1e-12)
 
 
 def _off_neighbours(values: np.ndarray) -> np.ndarray:

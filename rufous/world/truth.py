@@ -7,18 +7,20 @@ with the reason, so that a spoilt clip is never given the benefit of a guess.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise, permutations
 
 import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from rufous.world.background import BackgroundFit, Registration, fit_background
+from rufous.world.background import MIN_EXPLAINED, BackgroundFit, Registration, fit_background
 from rufous.world.captions import Description, ThingDescription, parse_caption
+from rufous.world.pixels import averaged_down
 from rufous.world.scene import SIZES
 from rufous.world.segmentation import Segment, segment_things
 from rufous.world.silhouettes import Silhouette, measure_silhouette
+from rufous.world.smoothness import smoothness_of
 from rufous.world.trajectory import Track, motion_magnitude, name_motion, roughness
 
 ATTRIBUTES = ("count", "shape", "color", "size", "motion", "background", "camera", "relation")
@@ -118,7 +120,12 @@ def measure(frames: UInt8[Tensor, "f 3 h w"], fps: float) -> Measurement:
         camera=camera,
         relation=relation,
         motion_magnitude=float(np.mean([moved for _, moved, _ in measured])) if measured else 0.0,
-        smoothness=_smoothness(off, background.values, [segment.light for segment in segments]),
+        smoothness=smoothness_of(
+            off,
+            [background.values.mean(axis=(1, 2, 3)), *(segment.light for segment in segments)],
+            video,
+            is_background_known=background.explained >= MIN_EXPLAINED,
+        ),
         reasons=tuple(reasons),
     )
 
@@ -188,13 +195,11 @@ def score(verdicts: Sequence[Verdict]) -> dict[str, dict[str, float]]:
 
 def _working_copy(frames: Tensor) -> np.ndarray:
     """Frames [f h w 3] as float32, averaged down by a whole factor."""
-    video = frames.permute(0, 2, 3, 1).cpu().numpy()
-    factor = min(video.shape[1:3]) // WORKING_SIDE
+    video = frames.cpu().numpy()
+    factor = min(video.shape[2:]) // WORKING_SIDE
     if factor < 2:
-        return np.ascontiguousarray(video, dtype=np.float32)
-    height, width = video.shape[1] // factor, video.shape[2] // factor
-    cut = video[:, : height * factor, : width * factor].astype(np.float32)
-    return cut.reshape(len(cut), height, factor, width, factor, 3).mean(axis=(2, 4))
+        return np.ascontiguousarray(video.transpose(0, 2, 3, 1), dtype=np.float32)
+    return averaged_down(video, factor)
 
 
 def _measure_thing(
@@ -218,7 +223,8 @@ def _measure_thing(
         if motion is not None and _jumps_when_cut(pose, usable, registration):
             motion, doubt = None, "it jumps where the frame's edge cuts it"
         reasons += [doubt] if doubt else []
-        rough[usable] = roughness(seen, error)
+        turning = seen.angle if pose.shape is not None else np.zeros_like(seen.angle)
+        rough[usable] = roughness(replace(seen, angle=turning), error)
     radius = float(np.median(world.radius))
     if motion in (
         "growing",
@@ -328,15 +334,6 @@ def _name_relation(poses: list[Silhouette]) -> tuple[str | None, str | None]:
         if holds.mean() > 0.8:
             return name, None
     return None, "the two things stand in no clear relation"
-
-
-def _smoothness(off: np.ndarray, background: np.ndarray, lights: list[np.ndarray]) -> float:
-    """Mean of 1 / (1 + jump^2 + flicker^2), in units of 3 % of the shorter side and 4 % of the brightness."""
-    flicker = np.zeros(len(off))
-    for light in (background.mean(axis=(1, 2, 3)), *lights):
-        change = np.abs(light[1:-1] - (light[:-2] + light[2:]) / 2)
-        flicker[1:-1] = np.maximum(flicker[1:-1], np.where(np.isnan(change), 0, change))
-    return float(np.mean(1 / (1 + (off / 0.03) ** 2 + (flicker / 10) ** 2)))
 
 
 def _likeness(told: ThingDescription, seen: ThingMeasurement) -> float:

@@ -12,11 +12,13 @@ from rufous.core.files import sha256_of
 from rufous.evaluation import measuring
 from rufous.evaluation.bootstrap import FEWEST_PROMPTS
 from rufous.evaluation.dimensions import rows as dimension_rows
+from rufous.evaluation.dimensions.clipsim import Clipsim
 from rufous.evaluation.dimensions.loaded_row import LoadedRow
 from rufous.evaluation.dimensions.static_filter import StaticFilter
 from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
 from rufous.evaluation.vbench.results import DimensionResult, write_eval_results
 from rufous.evaluation.vbench.score_table import T2V
+from rufous.pipelines import TextToVideoPipeline
 from rufous.video import write_video
 from rufous.world import WorldClips
 
@@ -136,6 +138,22 @@ def test_rows_narrow_a_suite(folder, tmp_path, capsys):
     suite.write_text(json.dumps([{"prompt_en": WORLD[0].caption, "dimension": ["scene"]}]))
     assert run(folder, *scene[2:], "--rows", "color") == cli.USAGE
     assert "--suite asks for none of --rows color" in capsys.readouterr().err
+
+
+def test_clipsim_is_measured_under_a_suite_where_it_is_asked_for(folder, tmp_path, monkeypatch):
+    suite = tmp_path / "suite.json"
+    told = [{"prompt_en": WORLD[i].caption, "dimension": ["color"]} for i in range(3)]
+    suite.write_text(json.dumps(told))
+
+    def unit(given):
+        return torch.nn.functional.normalize(torch.ones(len(given), 2), dim=-1)
+
+    stub = {"clipsim": lambda device: LoadedRow(Clipsim(embed=unit, embed_text=unit))}
+    monkeypatch.setattr(dimension_rows, "row_loaders", lambda: stub)
+    command = (folder, "--suite", suite, "--samples", 1, "--device", "cpu", "--quiet")
+    assert run(*command, "--rows", "clipsim") == cli.DONE
+    assert results()["rows"]["clipsim"]["num_clips"] == 3
+    assert results()["rows"]["clipsim"]["score"] == pytest.approx(1.0)
 
 
 def test_flickering_of_a_suite_counts_clips_that_stand_still(tmp_path, monkeypatch):
@@ -297,6 +315,22 @@ def test_a_model_is_asked_as_generate_asks_it(tiny_release, tmp_path, monkeypatc
     )
 
 
+def test_a_model_makes_several_clips_at_once(tiny_release, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prompts.txt").write_text("a red circle\na blue star\na green heart\n")
+    sizes, call = [], TextToVideoPipeline.__call__
+
+    def counted(self, prompts, **options):
+        sizes.append(len(prompts))
+        return call(self, prompts, **options)
+
+    monkeypatch.setattr(TextToVideoPipeline, "__call__", counted)
+    command = ("--model", tiny_release, "--prompts", "prompts.txt", *ROWS, "--quiet", "-o", "made")
+    assert run(*command, "--batch-size", 2) == cli.DONE
+    assert sizes == [2, 1]
+    assert results("made")["rows"]["temporal_flickering"]["num_clips"] == 3
+
+
 def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     prompts = tmp_path / "prompts.jsonl"
@@ -320,6 +354,7 @@ def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, mon
         (("clips", "--rows", "flicker"), "no row flicker"),
         (("clips", "--prompts", "x.txt"), "--prompts is for --model"),
         (("clips", "--frames", "8"), "--frames is for --model"),
+        (("clips", "--batch-size", "2"), "--batch-size is for --model"),
         (("clips", "--suite", "ucf101"), "no suite 'ucf101'"),
         (("--model", "x"), "--model needs prompts"),
         (("clips", "--suite", "none"), "no suite 'none'"),

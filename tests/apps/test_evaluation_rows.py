@@ -55,6 +55,13 @@ def test_rows_without_anything_to_look_for_are_left_out_before_they_are_loaded()
     assert without_aim(names, [SuiteEntry(prompt="c", dimensions=("color",))])[0] == names[::2]
 
 
+def test_a_row_that_needs_only_a_prompt_is_measured_under_a_suite_if_asked_for():
+    assert "clipsim" not in row_names(None, FLICKER)
+    assert "clipsim" in row_names(None, [SuiteEntry(prompt="a lake", dimensions=("clipsim",))])
+    assert "clipsim" in row_names(None, [*FLICKER, SuiteEntry(prompt="a pond")])
+    assert row_names("clipsim", FLICKER) == ["clipsim"]
+
+
 def test_flickering_needs_the_filter():
     kept = without_unsorted_flickering(loaded_rows("temporal_flickering", "unfiltered_temporal_flickering"))
     assert list(kept.rows) == ["unfiltered_temporal_flickering"]

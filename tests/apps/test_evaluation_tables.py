@@ -45,6 +45,13 @@ def test_a_whole_table_ends_with_its_total():
     assert "VBench total" not in rows_table(results_of("me", temporal_flickering=[0.5]))
 
 
+def test_the_distance_of_the_world_is_told_with_its_label():
+    results = results_of("me", temporal_flickering=[0.5])
+    results["world"] = {"frechet": {"distance": 0.5, "floor": 0.25, "num_clips": 7, "label": "proxy"}}
+    last = rows_table(results).splitlines()[-1]
+    assert " ".join(last.split()) == "world Frechet distance 0.5000 real to real 0.2500 7 proxy"
+
+
 def test_what_is_wrong_is_told_shortly(capsys):
     results = results_of("me", temporal_flickering=[0.5, 0.6])
     results["rows"]["temporal_flickering"]["not_counted"] = {"it moves": 3}

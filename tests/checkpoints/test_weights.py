@@ -41,7 +41,7 @@ def test_a_missing_file_is_named_with_its_places_and_its_address(home):
     assert str(error.value) == (
         f"weights.pt is missing: looked for {home}/.cache/rufous/weights/Model_v1/weights.pt and in the "
         "hub's cache. Get it from https://huggingface.co/someone/Model_v1 "
-        "(hf download someone/Model_v1 weights.pt)"
+        "(hf download someone/Model_v1 weights.pt), sha256 unknown here"
     )
 
 
@@ -52,8 +52,14 @@ def test_a_file_that_is_not_on_the_hub_is_named_with_its_own_address(home, monke
         find_weights(elsewhere)
     assert str(error.value) == (
         f"net.pt is missing: looked for {home}/.cache/rufous/weights/code/net.pt. "
-        "Get it from https://example.org/net.pt"
+        "Get it from https://example.org/net.pt, sha256 unknown here"
     )
+
+
+def test_a_checksum_that_is_known_is_told(home):
+    known = PublishedFile(hub_id="someone/code", file="net.pt", sha256="ab12")
+    with pytest.raises(CheckpointError, match=r"\(hf download someone/code net\.pt\), sha256 ab12$"):
+        find_weights(known)
 
 
 def test_a_published_network_is_frozen_and_every_name_must_fit(tmp_path):

@@ -45,9 +45,11 @@ def test_a_missing_total_says_what_it_lacks():
 
 def test_the_bias_of_few_clips_is_told():
     distance = {"distance": 0.5, "floor": 0.1, "num_clips": 2, "num_features": 64}
-    distance |= {"num_frames": 4, "fps": 8.0, "num_otherwise": 0}
+    distance |= {"num_frames": 4, "fps": 8.0, "num_otherwise": 0, "label": "proxy"}
     results = {**RESULTS, "world": {"frechet": {**distance, "warning": "2 clips are few"}}}
-    assert "<b>2 clips are few.</b>" in render_report(results, clips={})
+    page = render_report(results, clips={})
+    assert "<b>2 clips are few.</b>" in page
+    assert "Frechet distance to 2 clips of the world (proxy): 0.5000" in page
     assert "clips are few" not in render_report({**RESULTS, "world": {"frechet": distance}}, clips={})
 
 

@@ -32,7 +32,7 @@ def test_real_clips_are_as_near_as_real_clips_and_others_are_not():
     assert near["floor"] == far["floor"]
     assert near["distance"] < 10 * near["floor"] + 0.02
     assert far["distance"] > near["distance"] + 0.3
-    assert (near["num_clips"], near["num_features"]) == (12, 3)
+    assert (near["num_clips"], near["num_features"], near["label"]) == (12, 3, "proxy")
 
 
 def test_the_reference_against_itself_is_zero():

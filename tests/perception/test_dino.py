@@ -1,9 +1,9 @@
 import pytest
 import torch
-from transformers import ViTConfig, ViTModel
 
 from rufous.core.errors import ConfigError
 from rufous.perception.dino import DINO, DINOConfig
+from tests.perception.dino_in_transformers import as_transformers
 from tests.perception.tiny_towers import randomize
 
 # equality with the published code, also on frames that are not square, is shown in tests/reference
@@ -22,53 +22,8 @@ def pixels(height=24, width=24, count=2):
 
 @torch.inference_mode()
 def test_square_frames_give_the_features_of_transformers(network):
-    """By order, not by name: transformers renames its modules between versions."""
-    theirs = ViTModel(
-        ViTConfig(
-            hidden_size=12,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=48,
-            image_size=24,
-            patch_size=8,
-            layer_norm_eps=1e-6,
-            hidden_act="gelu",
-        ),
-        add_pooling_layer=False,
-    ).eval()
-    ours = network.state_dict()
-    values = [
-        ours["cls_token"],
-        ours["pos_embed"],
-        *(ours[f"patch_embed.proj.{k}"] for k in ("weight", "bias")),
-    ]
-    by_shape = {
-        name: tensor for name, tensor in theirs.state_dict().items() if name.startswith("embeddings.")
-    }
-    filled = dict(zip(by_shape, values, strict=True))
-    filled |= {name: _of_block(name, ours) for name in theirs.state_dict() if name not in filled}
-    theirs.load_state_dict(filled, strict=True)
-    expected = theirs(pixels()).last_hidden_state[:, 0]
+    expected = as_transformers(network, TINY)(pixels()).last_hidden_state[:, 0]
     torch.testing.assert_close(network(pixels()), expected, rtol=1e-4, atol=1e-5)
-
-
-def _of_block(name, ours):
-    """The value for one of transformers' names, told by the words in it."""
-    last = name.rsplit(".", 1)[-1]
-    if name.startswith("layernorm."):
-        return ours[f"norm.{last}"]
-    block = f"blocks.{next(part for part in name.split('.') if part.isdigit())}"
-    for index, words in enumerate((("q_proj", "query"), ("k_proj", "key"), ("v_proj", "value"))):
-        if any(f".{word}." in name for word in words):
-            return ours[f"{block}.attn.qkv.{last}"].chunk(3)[index]
-    places = {
-        "attn.proj": ("o_proj", "attention.output.dense"),
-        "norm1": ("layernorm_before",),
-        "norm2": ("layernorm_after",),
-        "mlp.fc1": ("fc1", "intermediate.dense"),
-        "mlp.fc2": ("fc2", "output.dense"),
-    }
-    return next(ours[f"{block}.{k}.{last}"] for k, words in places.items() if any(w in name for w in words))
 
 
 @torch.inference_mode()

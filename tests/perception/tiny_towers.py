@@ -8,7 +8,8 @@ from rufous.perception.clip import CLIPConfig
 from rufous.perception.preprocessing import Preprocessing
 from rufous.perception.viclip import ViCLIP, ViCLIPConfig
 
-TOKENIZER = WordTokenizer(["a", "blue", "circle", "left", "moving", "red", "square"])
+WORDS = ("a", "blue", "circle", "left", "moving", "red", "square")
+TOKENIZER = WordTokenizer(WORDS)
 TEXT = TextEncoderConfig(
     vocab_size=len(TOKENIZER),
     context_length=8,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rufous.world.scene import COLORS
-from rufous.world.segmentation import MIN_BLOB, blurred, grown, label_blobs, segment_things
+from rufous.world.segmentation import MIN_BLOB, segment_things
 
 GRAY = np.full((8, 64, 64, 3), 128, dtype=np.float32)
 FACES = (slice(10, 26), slice(8, 24))
@@ -103,33 +103,3 @@ def test_a_thing_that_changes_its_color_is_one_thing_without_a_color(frames):
     video[frames] = painted((FACES, "white"))[frames]
     (thing,) = segment_things(video, GRAY)
     assert thing.color is None
-
-
-def test_blobs_touch_by_their_corners_and_are_numbered_over_the_whole_clip():
-    mask = np.zeros((2, 5, 7), dtype=bool)
-    mask[0, 1, 1] = mask[0, 2, 2] = True
-    mask[0, :, 5] = mask[1, :, 5] = True
-    labels = label_blobs(mask)
-    assert labels[0, 1, 1] == labels[0, 2, 2] > 0
-    assert len(np.unique(labels)) == 4
-    assert ((labels > 0) == mask).all()
-
-
-def test_the_arms_of_a_u_are_one_blob():
-    mask = np.zeros((1, 4, 5), dtype=bool)
-    mask[0, :, [0, 4]] = mask[0, 3] = True
-    assert len(np.unique(label_blobs(mask)[mask])) == 1
-
-
-def test_growing_reaches_so_many_rows_and_columns():
-    mask = np.zeros((1, 9, 9), dtype=bool)
-    mask[0, 4, 4] = True
-    assert grown(mask, 2).sum() == 25
-
-
-def test_a_blur_keeps_flat_colors_and_the_sum():
-    assert np.array_equal(blurred(GRAY), GRAY)
-    point = np.zeros((1, 5, 5, 1), dtype=np.float32)
-    point[0, 2, 2] = 16
-    assert blurred(point)[0, 2, 1:4, 0].tolist() == [2, 4, 2]
-    assert blurred(point).sum() == 16

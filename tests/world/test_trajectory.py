@@ -103,6 +103,15 @@ def test_growing_counts_as_much_as_shrinking_and_rest_as_nothing():
     assert motion_magnitude(track_of("still", count=1)) == 0
 
 
+@pytest.mark.parametrize("motion", MOVING)
+def test_a_shuffled_track_is_rough_also_of_a_thing_that_turns_on_the_spot(motion):
+    track = track_of(motion)
+    shuffled = reordered(track, np.random.default_rng(1).permutation(16))
+    smooth, rough = (roughness(each, name_motion(each)[2]).mean() for each in (track, shuffled))
+    assert smooth < 0.005
+    assert rough > 0.01
+
+
 def test_a_jump_is_rough_where_it_happens_and_a_smooth_path_is_not():
     track = track_of("moving right")
     y = track.y.copy()

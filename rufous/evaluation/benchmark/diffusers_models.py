@@ -27,7 +27,8 @@ from rufous.networks.layers import fill_zeros_
 from rufous.video.frames import to_uint8
 from rufous.video.write import write_video
 
-_UNETS = {"TextToVideoSDPipeline": "UNet3DConditionModel", "AnimateDiffPipeline": "UNetMotionModel"}
+UNETS = {"TextToVideoSDPipeline": "UNet3DConditionModel", "AnimateDiffPipeline": "UNetMotionModel"}
+"""The denoising network's class in diffusers, by the pipeline's."""
 _SCHEDULERS = {"ddim": "DDIMScheduler", "lcm": "LCMScheduler"}
 
 
@@ -39,7 +40,7 @@ def import_classes(architecture: DiffusersArchitecture) -> None:
     """
     diffusers = require("diffusers", extra="diffusers")
     scheduler = _SCHEDULERS[architecture.diffusion.sampling.solver]
-    for name in (architecture.pipeline, _UNETS[architecture.pipeline], "AutoencoderKL", scheduler):
+    for name in (architecture.pipeline, UNETS[architecture.pipeline], "AutoencoderKL", scheduler):
         getattr(diffusers, name)  # diffusers imports a class when it is first asked for
 
 
@@ -56,7 +57,7 @@ def load_networks(
 
     with device, default_dtype(dtype):
         networks: dict[str, nn.Module] = {
-            "unet": getattr(diffusers, _UNETS[architecture.pipeline])(**architecture.unet),
+            "unet": getattr(diffusers, UNETS[architecture.pipeline])(**architecture.unet),
             "vae": diffusers.AutoencoderKL(**architecture.autoencoder),
             "text_encoder": CLIPTextModel(CLIPTextConfig(**architecture.text_encoder)),
         }

@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
 
-Label = Literal["verified", "parity-random", "exact", "proxy", "unverified"]
+Label = Literal["verified", "parity-random", "exact", "proxy"]
 """``verified``: compared with published weights. ``parity-random``: equal to published code on random
 weights. ``exact``: no model is in it. ``proxy``: another model than the published one, under a name of its
-own. ``unverified``: written from a description."""
+own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ class WorldSmoothness:
     name: str = "world_smoothness"
     label: Label = "exact"
     needs: ClassVar[str | None] = None
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def measure(self, clip: DecodedClip) -> ClipScore:
         """Measure a clip of two frames or more."""
@@ -66,11 +66,14 @@ class WorldSmoothness:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldFeatures:
-    """Features of the world's own video-text model, for the Frechet distance between sets; no score."""
+    """Features of the world's own video-text model, for the Frechet distance between sets; no score.
+
+    A proxy, because this network stands where published distances of this kind have I3D.
+    """
 
     embed: EmbedFrames
     name: str = "world_features"
-    label: Label = "exact"
+    label: Label = "proxy"
     needs: ClassVar[str | None] = None
     version: ClassVar[int] = 2
 

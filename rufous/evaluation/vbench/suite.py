@@ -28,6 +28,8 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".gif", ".webp")
 PROXY, WORLD = "proxy_", "world_"
 FLICKERING, UNFILTERED, STATIC = "temporal_flickering", "unfiltered_temporal_flickering", "static_filter"
 """The row of VBench, which counts clips that stand still; the same of all clips; and which stand still."""
+ON_REQUEST = ("clipsim",)
+"""Rows that no suite of VBench names and that need a prompt alone: if asked for by name, they are for all."""
 _KEYS = ("prompt_en", "dimension", "auxiliary_info", "video_list")
 
 
@@ -137,14 +139,14 @@ def merged(entries: Iterable[SuiteEntry]) -> dict[str, SuiteEntry]:
 def asks_for(dimensions: Collection[str], row: str) -> bool:
     """Whether a prompt that is measured on some dimensions is measured on a row.
 
-    A proxy stands for its dimension, and rows of the world are for every prompt. A prompt without dimensions
-    is measured on every row.
+    A proxy stands for its dimension; rows of the world, and those ``ON_REQUEST``, are for every prompt. A
+    prompt without dimensions is measured on every row.
     """
     if not dimensions:
         return True
     if row in (UNFILTERED, STATIC) and FLICKERING in dimensions:
         return True
-    return row.startswith(WORLD) or row.removeprefix(PROXY) in dimensions
+    return row.startswith(WORLD) or row in ON_REQUEST or row.removeprefix(PROXY) in dimensions
 
 
 def samples_of(entry: SuiteEntry, samples: int = SAMPLES) -> int:

@@ -1,10 +1,14 @@
 """The line-up is that of the paper: sizes, steps, guidance, published times."""
 
+import warnings
+
 import pytest
+import torch
 
 from rufous.checkpoints.kinds import empty_network
+from rufous.evaluation.benchmark.diffusers_models import UNETS
 from rufous.evaluation.benchmark.lineup import DIFFUSERS, LINEUPS, TABLE_2
-from rufous.evaluation.benchmark.rows import Architecture
+from rufous.evaluation.benchmark.rows import Architecture, DiffusersArchitecture
 
 
 def test_steps_guidance_and_published_times_are_those_of_the_paper():
@@ -45,6 +49,21 @@ def test_the_networks_have_the_published_sizes(index: int, parameters: int):
     model = TABLE_2[index].model
     assert isinstance(model, Architecture)
     assert sum(each.numel() for each in empty_network(model.unet).parameters()) == parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("diffusers/modelscope-4-steps", 1_411_233_860), ("diffusers/animatediff-4-steps", 1_276_658_564)],
+)
+def test_diffusers_networks_have_the_published_sizes(name: str, parameters: int):
+    """As built by diffusers itself, without memory for the weights."""
+    diffusers = pytest.importorskip("diffusers")
+    [model] = [row.model for row in DIFFUSERS if row.name == name]
+    assert isinstance(model, DiffusersArchitecture)
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")  # diffusers' own
+        network = getattr(diffusers, UNETS[model.pipeline])(**model.unet)
+    assert sum(each.numel() for each in network.parameters()) == parameters
 
 
 def test_diffusers_rows_have_the_same_clip_as_ours():

@@ -1,13 +1,30 @@
+from typing import get_args
+
 import pytest
 import torch
 
+from rufous.evaluation.dimensions.clipsim import Clipsim
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
-from rufous.evaluation.dimensions.dimension import ClipScore, Dimension, at_least, dataset_score, needed
+from rufous.evaluation.dimensions.dimension import (
+    ClipScore,
+    Dimension,
+    Label,
+    at_least,
+    dataset_score,
+    needed,
+)
 from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
+from rufous.evaluation.dimensions.world import WorldFeatures
 
 CLIP = DecodedClip(
     frames=torch.zeros(2, 3, 4, 4, dtype=torch.uint8), fps=8.0, auxiliary={"color": {"color": "red"}}
 )
+
+
+def test_the_labels_are_the_four_that_are_explained():
+    assert get_args(Label) == ("verified", "parity-random", "exact", "proxy")
+    networks = (Clipsim(embed=len, embed_text=len), WorldFeatures(embed=len))
+    assert [row.label for row in networks] == ["parity-random", "proxy"]
 
 
 def test_clips_weigh_as_much_as_their_frames():

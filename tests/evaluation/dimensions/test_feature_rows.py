@@ -1,8 +1,10 @@
 """Rows on the features of injected networks: consistency, beauty, quality, text."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import ViTImageProcessor
 
 from rufous.evaluation.dimensions.aesthetic_quality import AestheticQuality
 from rufous.evaluation.dimensions.appearance_style import AppearanceStyle
@@ -13,7 +15,11 @@ from rufous.evaluation.dimensions.overall_consistency import OverallConsistency
 from rufous.evaluation.dimensions.resizing import clip_pixels
 from rufous.evaluation.dimensions.subject_consistency import SubjectConsistency
 from rufous.evaluation.dimensions.temporal_style import TemporalStyle
+from rufous.perception.dino import DINO, DINOConfig
+from rufous.perception.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 from rufous.world import WorldClips
+from tests.perception.dino_in_transformers import as_transformers
+from tests.perception.tiny_towers import randomize
 
 
 def mean_color(pixels: Tensor) -> Tensor:
@@ -36,6 +42,25 @@ def test_a_clip_that_changes_is_less_consistent(row):
     assert measure(colored(RED, RED, BLUE)).weight == 2
     with pytest.raises(ValueError, match="needs 2 frames"):
         measure(colored(RED))
+
+
+@torch.no_grad()
+def test_the_subject_is_scored_as_with_transformers_own_model_and_processor():
+    """At the size that the network reads: VBench resizes without antialiasing, the processor with it."""
+    config = DINOConfig(img_size=224, patch_size=16, embed_dim=12, depth=2, num_heads=2)
+    network = randomize(DINO(config))
+    network.norm.bias.zero_()  # what all frames have in common would hide the rest
+    network.cls_token.zero_()
+    clips = WorldClips(seed=2, level="full", num_frames=2, height=224, width=224)
+    frames = torch.cat([clips[index].frames[:1] for index in range(5)])
+    processor = ViTImageProcessor(do_resize=False, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD)
+    read = processor(images=list(frames.numpy()), return_tensors="pt")["pixel_values"]
+    tokens = as_transformers(network, config)(read).last_hidden_state[:, 0].double().numpy()
+    units = tokens / np.linalg.norm(tokens, axis=1, keepdims=True)
+    each = [(max(0, units[i] @ units[i - 1]) + max(0, units[i] @ units[0])) / 2 for i in range(1, 5)]
+    found = SubjectConsistency(embed=network).measure(DecodedClip(frames=frames, fps=8.0))
+    assert found.value == pytest.approx(np.mean(each), abs=1e-4)
+    assert 0.1 < found.value < 0.9
 
 
 def test_background_tells_its_sums_as_published():

@@ -31,6 +31,25 @@ def test_motion_and_smoothness_are_those_of_the_yardstick():
     assert WorldSmoothness().measure(clip).value == measured.smoothness
 
 
+MOVING = [
+    index
+    for index in range(24)
+    if WorldClips(seed=31, complete_captions=True).scene(index)[0].things[0].motion != "still"
+][:10]
+
+
+@pytest.mark.parametrize("index", MOVING)
+def test_shuffled_frames_are_less_smooth(index):
+    clip = WorldClips(seed=31, complete_captions=True)[index]
+    order = torch.randperm(len(clip.frames), generator=torch.Generator().manual_seed(index))
+    intact, shuffled = (
+        WorldSmoothness().measure(DecodedClip(frames=frames, fps=clip.fps)).value
+        for frames in (clip.frames, clip.frames[order])
+    )
+    assert intact > 0.95
+    assert shuffled < 0.9 * intact, clip.caption
+
+
 def test_a_clip_that_cannot_be_measured_is_refused():
     clip = DecodedClip(frames=torch.zeros(1, 3, 16, 16, dtype=torch.uint8), fps=8.0)
     with pytest.raises(ValueError, match="at least 2 frames"):
