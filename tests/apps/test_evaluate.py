@@ -149,7 +149,7 @@ def test_clipsim_is_measured_under_a_suite_where_it_is_asked_for(folder, tmp_pat
         return torch.nn.functional.normalize(torch.ones(len(given), 2), dim=-1)
 
     stub = {"clipsim": lambda device: LoadedRow(Clipsim(embed=unit, embed_text=unit))}
-    monkeypatch.setattr(dimension_rows, "row_loaders", lambda: stub)
+    monkeypatch.setattr(dimension_rows, "row_loaders", lambda names: stub)
     command = (folder, "--suite", suite, "--samples", 1, "--device", "cpu", "--quiet")
     assert run(*command, "--rows", "clipsim") == cli.DONE
     assert results()["rows"]["clipsim"]["num_clips"] == 3
@@ -328,7 +328,7 @@ def test_a_model_makes_several_clips_at_once(tiny_release, tmp_path, monkeypatch
     command = ("--model", tiny_release, "--prompts", "prompts.txt", *ROWS, "--quiet", "-o", "made")
     assert run(*command, "--batch-size", 2) == cli.DONE
     assert sizes == [2, 1]
-    assert results("made")["rows"]["temporal_flickering"]["num_clips"] == 3
+    assert results("made")["rows"][FLICKER]["num_clips"] == 3
 
 
 def test_a_model_makes_the_clips_first_and_only_once(tiny_release, tmp_path, monkeypatch):
