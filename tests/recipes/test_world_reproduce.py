@@ -81,6 +81,10 @@ def test_the_guard_watches_the_feedback(reproduced):
         line for line in read_metrics(reproduced / "feedback" / "metrics.jsonl") if "truth" in line
     ]
     assert baseline.keys() <= validated.keys()
+    assert validated["truth"] == (validated["truth_4"] + validated["truth_6"]) / 2
+    figures = Manifest.load(reproduced / "feedback" / "release").figures
+    assert figures["validation"] == validated
+    assert figures["feedback"]["num_falls"] == 0  # of two clips none is more than chance
 
 
 def test_stages_that_are_done_are_passed_by_and_a_lost_one_is_made_again(road, reproduced):
