@@ -175,5 +175,5 @@ def _blocks_of(dropped: Sequence[str], given: Iterable[str]) -> tuple[str, ...]:
 
 
 def _renamed(name: str, stages: Mapping[str, str]) -> str:
-    match = re.match(r"(\w+\.\d+)(\..*)", name)
-    return stages[match[1]] + match[2] if match and match[1] in stages else name
+    stage = next((module for module in modules_of(name) if module in stages), None)
+    return name if stage is None else stages[stage] + name.removeprefix(stage)

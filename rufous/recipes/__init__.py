@@ -11,6 +11,7 @@
 * ``world_teacher`` - the text-to-video teacher.
 * ``world_captions``, ``world_data``, ``world_sets`` - what generators train on.
 * ``recovery``, ``few_steps`` - the two stages of distillation on any clips.
+* ``watching`` - what the second one watches: rewards, and figures of validation clips.
 * ``text_tower`` - the frozen text tower of a release, as training reads captions with it.
 * ``world_pruning`` - the teacher pruned to a budget.
 * ``world_recovery`` - stage 1: a pruned U-Net recovers.

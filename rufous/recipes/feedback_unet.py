@@ -27,10 +27,11 @@ from rufous.evaluation.frame_change import mean_frame_change
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.distil_unet import SIXTEEN, TWENTY_SIX, UNVERIFIED
-from rufous.recipes.few_steps import FewStepsConfig, Figures, check_guard, distil
+from rufous.recipes.few_steps import FewStepsConfig, check_guard, distil
 from rufous.recipes.processes import each_of, joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.video_batches import VideoDataConfig, VideoSet, alternating_videos, open_videos
+from rufous.recipes.watching import Figures, clips_of_each_length
 from rufous.rewards.decoding import sliced_decoder
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.rewards.loading import load_reward, reward_place
@@ -77,6 +78,7 @@ class FeedbackUNetConfig(FewStepsConfig):
     )
     """Of ``frame_change`` and ``reward_NAME``; None watches nothing."""
     num_validation_clips: int = 16
+    """As many of each length of ``data.sets``."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=80_000,
@@ -102,6 +104,8 @@ class _Watching:
     config: FeedbackUNetConfig
     mixture: Mixture | None
     captions: Sequence[str]
+    lengths: Sequence[int]
+    """Frames of each caption's clip."""
 
     def feedback(self, autoencoder: AutoencoderKL) -> RewardFeedback | None:
         """The rewards that are trained on, and those held out."""
@@ -117,7 +121,8 @@ class _Watching:
     def _measured(self, pipe: TextToVideoPipeline, index: int) -> dict[str, float]:
         """Figures of the clip of one caption."""
         caption, generator = self.captions[index], generator_from(self.config.seed, "validation", index)
-        clip = pipe(caption, generator=generator, output_type="pt").frames[0]
+        made = pipe(caption, num_frames=self.lengths[index], generator=generator, output_type="pt")
+        clip = made.frames[0]
         figures = {"frame_change": mean_frame_change(to_uint8(clip))}
         if self.mixture is None:
             return figures
@@ -142,11 +147,13 @@ def run(config: FeedbackUNetConfig, run_dir: Path, device: torch.device) -> Path
     """
     records = config.data.records()  # before a teacher is downloaded
     find_release(config.student)
+    captions = _drawn(records, config.num_validation_clips, config.seed)
+    counts = clips_of_each_length(len(captions), [each.sampling.num_frames for each in config.data.sets])
     teacher = find_release(config.teacher)
     with joined(device) as processes:
         data = open_videos(records, teacher, processes)
-        captions = _drawn(records, config.num_validation_clips, config.seed)
-        watching = _Watching(config, _mixture(config.rewards, processes.device), captions)
+        lengths = [length for length, count in counts.items() for _ in range(count)]
+        watching = _Watching(config, _mixture(config.rewards, processes.device), captions, lengths)
         with alternating_videos(config.data, data, config.seed) as batches:
             return distil(
                 config,

@@ -7,11 +7,11 @@ student's own figures from before the first step.
 """
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal
 
 import torch
 
@@ -35,21 +35,25 @@ from rufous.distillation.distribution_matching import (
 from rufous.distillation.lora import LoraSettings, add_lora, merged
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.unet3d import UNet3D, stage_widths
-from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.loading import component_names
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import made_of
 from rufous.recipes.recovery import embedded_scale, load_denoiser, with_guidance_embedding
-from rufous.recipes.releases import ancestry, check_run_dir, hashes, manifest_of, save_student
+from rufous.recipes.releases import (
+    ancestry,
+    check_run_dir,
+    hashes,
+    manifest_of,
+    save_student,
+    student_figures,
+)
 from rufous.recipes.text_tower import Text
+from rufous.recipes.watching import Watching
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.training.batches import BatchSource
 from rufous.training.loop import TrainConfig, evaluating, train
 from rufous.training.resume import checkpoints
-
-Figures: TypeAlias = Mapping[str, Sequence[float]]
-"""Numbers of each clip, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,27 +90,6 @@ class FewStepsConfig:
         given = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != usual[name]]
         if given:
             raise ConfigError(f"method={self.method!r} makes no use of {', '.join(given)}: leave it out")
-
-
-@runtime_checkable
-class Watching(Protocol):
-    """Rewards and measurements of a recipe."""
-
-    def feedback(self, autoencoder: AutoencoderKL) -> RewardFeedback | None:
-        """The loss term; None for a distillation without rewards."""
-        ...
-
-    def measure(self, pipe: TextToVideoPipeline) -> Figures:
-        """What validation logs the means of and the guard watches, from clips that ``pipe`` generates."""
-        ...
-
-    def baseline(self, teacher: Figures, student: Figures) -> Figures:
-        """What the guard compares with, of both before the first step."""
-        ...
-
-    def parents(self) -> Mapping[str, Path]:
-        """Releases and published files that shape the student besides teacher and critic, by role."""
-        ...
 
 
 def distil(
@@ -164,7 +147,7 @@ def distil(
             config,
             seeds={"training": config.seed},
             ancestors=ancestors,
-            figures={"steps": step},
+            figures=student_figures(step, run_dir, feedback),
             notes=notes,
         )
         plain = network if config.lora is None else merged(network, lambda: UNet3D(network.config))

@@ -8,15 +8,19 @@ from typing import Any
 from rufous.checkpoints.kinds import DiffusionConfig
 from rufous.checkpoints.manifest import Manifest, Parent
 from rufous.checkpoints.release import component_kinds, save_release, verify_release
+from rufous.core.console import logger
 from rufous.core.errors import CheckpointError, ConfigError
 from rufous.core.files import sha256_of
 from rufous.networks.unet3d import UNet3D
 from rufous.pipelines.loading import component_name
 from rufous.recipes.processes import Processes
 from rufous.recipes.recipe import portable_config
+from rufous.rewards.feedback import RewardFeedback
+from rufous.training.metrics import last_validation
 from rufous.training.resume import RELEASE_ID, checkpoints
 
 _ELSEWHERE = "choose another folder by --run-dir"
+_log = logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ def manifest_of(
     *,
     seeds: Mapping[str, int],
     ancestors: Sequence[Ancestor],
-    figures: Mapping[str, float | int],
+    figures: Mapping[str, Any],
     notes: Sequence[str] = (),
 ) -> Manifest:
     """The manifest of what a recipe made, under the licences of the releases that it was made of.
@@ -103,7 +107,7 @@ def manifest_of(
         config: Settings of the recipe.
         seeds: By what they were for.
         ancestors: What shaped it, read when the run began; all of it is hashed again.
-        figures: What was measured.
+        figures: What was measured, JSON values.
         notes: Sentences beside the one on licences that are not known.
 
     Raises:
@@ -140,6 +144,25 @@ def _inherited(ancestors: Sequence[Ancestor]) -> tuple[dict[str, str], tuple[str
         return found, ()
     others = found.pop("weights", "no licence either")
     return found, (f"licence of the weights unknown: none is named by {', '.join(silent)}; others: {others}",)
+
+
+def student_figures(step: int, run_dir: Path, feedback: RewardFeedback | None) -> dict[str, Any]:
+    """What the manifest of a student says of its training: steps, last validation, feedback and its guard.
+
+    The guard can turn feedback down but not a run back, so a student that has fallen is released all the
+    same; then the log says so.
+    """
+    validated = last_validation(run_dir / "metrics.jsonl")
+    figures: dict[str, Any] = {"steps": step, **({"validation": validated} if validated else {})}
+    if feedback is None:
+        return figures
+    if feedback.strayed:
+        _log.warning(
+            "%s is of a student that had strayed at its last validation: %s; its manifest says so",
+            run_dir / "release",
+            feedback.strayed,
+        )
+    return {**figures, "feedback": feedback.figures}
 
 
 def save_student(

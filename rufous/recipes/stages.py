@@ -150,7 +150,7 @@ class Road:
             features=features,
         )
         path, mark, judged = folder / "truth.json", folder / "made_of.json", made_of(settings)
-        is_judged = path.is_file() and mark.is_file() and json.loads(mark.read_text()) == judged
+        is_judged = _is_complete(path) and mark.is_file() and json.loads(mark.read_text()) == judged
         barrier()
         if not is_judged:
             judge(settings, folder, self.processes.device)
@@ -161,6 +161,11 @@ class Road:
         network = load_component(row.release, component_names(row.release)["unet"])
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return {**{name: found[name] for name in found if name != "config"}, "parameters": parameters}
+
+
+def _is_complete(truth: Path) -> bool:
+    """Whether a file of figures has those of each prompt, which earlier versions left out."""
+    return truth.is_file() and "right_by_clip" in json.loads(truth.read_text())
 
 
 def _made_of(stage: Stage) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def budgeted(train: TrainConfig, num_steps: int) -> TrainConfig:
         num_steps=num_steps,
         optimizer=replace(train.optimizer, decay_steps=decay, warmup_steps=min(20, num_steps // 4)),
         ema_decay=0.98,
+        log_every=max(1, num_steps // 20),
         save_every=max(1, num_steps // 3),
         validate_every=0,
     )

@@ -6,6 +6,7 @@ step; all of them on clips that are generated as a user would.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -98,19 +99,29 @@ def baseline_of(teacher: ClipFigures, student: ClipFigures) -> ClipFigures:
     return {**student, "motion_magnitude": teacher["motion_magnitude"]}
 
 
-def measure_model(pipe: TextToVideoPipeline, num_clips: int, rewards: WorldRewards) -> dict[str, list[float]]:
+def measure_model(
+    pipe: TextToVideoPipeline, counts: Mapping[int, int], rewards: WorldRewards
+) -> dict[str, list[float]]:
     """``MEASURED``: truth (1 if all attributes are right), motion and rewards of freshly generated clips.
 
-    The model's own settings and always the same captions and noise. Processes share the clips and get the
+    The model's own settings and always the same captions and noise. Where clips differ in length, truth of
+    each length is told too, such as ``truth_26``. Processes share the clips of each length and get the
     figures of all of them, so that they decide alike.
+
+    Args:
+        pipe: What is measured.
+        counts: Number of clips of each number of frames.
+        rewards: What scores the clips.
     """
     world = WorldClips(seed=VALIDATION_SEED, split="any", complete_captions=True)
 
-    def measure(own: list[int]) -> list[tuple[JudgedClip, list[float]]]:
-        captions = [world.scene(index)[1] for index in own]
+    def measure(num_frames: int, first: int, own: list[int]) -> list[tuple[JudgedClip, list[float]]]:
+        indices = [first + place for place in own]
+        captions = [world.scene(index)[1] for index in indices]
         made = pipe(
             captions,
-            generator=[generator_from(VALIDATION_SEED, "validation", index) for index in own],
+            num_frames=num_frames,
+            generator=[generator_from(VALIDATION_SEED, "validation", index) for index in indices],
             batch_size=8,
             output_type="pt",
         )
@@ -122,7 +133,13 @@ def measure_model(pipe: TextToVideoPipeline, num_clips: int, rewards: WorldRewar
         scores = torch.stack([kind.score(video, captions) for kind in rewards], dim=1)
         return list(zip(judged, scores.tolist(), strict=True))
 
-    found = each_of(num_clips, measure)
+    found: list[tuple[JudgedClip, list[float]]] = []
+    by_length: dict[str, list[float]] = {}
+    for num_frames, count in counts.items():
+        part = each_of(count, partial(measure, num_frames, len(found)))
+        by_length[f"truth_{num_frames}"] = rightness([clip for clip, _ in part])
+        found += part
     judged, scores = [clip for clip, _ in found], torch.tensor([each for _, each in found])
     by_reward = dict(zip(MEASURED[2:], scores.T.tolist(), strict=True))
-    return {"truth": rightness(judged), "motion_magnitude": motions(judged), **by_reward}
+    measured = {"truth": rightness(judged), "motion_magnitude": motions(judged), **by_reward}
+    return {**measured, **by_length} if len(counts) > 1 else measured

@@ -4,7 +4,7 @@
     rufous train world_few_steps --preset feedback
 
 The second command goes on from the student and the critic of the first.
-Validation measures truth, motion and every reward, the held-out one too.
+Validation measures truth, motion and every reward, the held-out one too, on as many clips of each length.
 """
 
 import math
@@ -20,9 +20,10 @@ from rufous.distillation.adversarial import AdversarialConfig
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
-from rufous.recipes.few_steps import FewStepsConfig, Figures, check_guard, distil
+from rufous.recipes.few_steps import FewStepsConfig, check_guard, distil
 from rufous.recipes.processes import joined
 from rufous.recipes.recipe import Recipe
+from rufous.recipes.watching import Figures, clips_of_each_length
 from rufous.recipes.world_feedback import (
     HELD_OUT_IMAGES,
     MEASURED,
@@ -55,7 +56,7 @@ class WorldFewStepsConfig(FewStepsConfig):
     sets: tuple[WorldSet, ...] = (replace(SIXTEEN, batch_size=8), replace(TWENTY_SIX, batch_size=6))
     """Half of what recovery has: with the critic's a step costs thrice as much."""
     num_validation_clips: int = 64
-    """Of so many, five that turn wrong while none turns right are a fall of truth to the guard."""
+    """As many of each length of ``sets``. Five that turn wrong while none turns right are a fall of truth."""
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=3000,
@@ -87,6 +88,8 @@ class _Watching:
 
     config: WorldFewStepsConfig
     rewards: WorldRewards
+    counts: Mapping[int, int]
+    """Number of validation clips of each number of frames."""
 
     def feedback(self, autoencoder: AutoencoderKL) -> RewardFeedback | None:
         """The rewards that are trained on."""
@@ -96,7 +99,7 @@ class _Watching:
 
     def measure(self, pipe: TextToVideoPipeline) -> Figures:
         """Truth, motion and rewards."""
-        return measure_model(pipe, self.config.num_validation_clips, self.rewards)
+        return measure_model(pipe, self.counts, self.rewards)
 
     def baseline(self, teacher: Figures, student: Figures) -> Figures:
         """The teacher's motion and the student's own truth."""
@@ -110,9 +113,12 @@ class _Watching:
 def run(config: WorldFewStepsConfig, run_dir: Path, device: torch.device) -> Path:
     """Train and write ``run_dir/release``, the teacher's release with the few-step U-Net."""
     teacher = find_release(config.teacher)
+    lengths = [each.clips.num_frames for each in config.sets]
+    counts = clips_of_each_length(config.num_validation_clips, lengths)
     with joined(device) as processes:
         data = open_sets(config.sets, teacher, processes)
-        watching = _Watching(config, world_rewards(config.feedback.rewards, device=processes.device))
+        rewards = world_rewards(config.feedback.rewards, device=processes.device)
+        watching = _Watching(config, rewards, counts)
         with alternating(config.sets, data, config.seed) as batches:
             return distil(
                 config,

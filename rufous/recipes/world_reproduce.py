@@ -188,6 +188,7 @@ def _brief(train: TrainConfig, num_steps: int, **optimizer: int) -> TrainConfig:
         num_steps=num_steps,
         optimizer=replace(train.optimizer, **changes),
         ema_decay=0.98,
+        log_every=max(1, num_steps // 20),  # the usual distance would leave a point or two of a curve
         save_every=max(50, num_steps // 4),
         validate_every=num_steps if train.validate_every else 0,
     )

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.core.console import logger
+from rufous.core.errors import ConfigError
 from rufous.core.randomness import generator_from
 from rufous.diffusion.losses import carried
 from rufous.rewards.reward import Decode, Mixture
@@ -115,6 +116,7 @@ class RewardFeedback:
         self._highest = {} if guard is None else guard.highest
         self._baseline: dict[str, list[float]] = {}
         self._num_falls = 0
+        self._strayed: dict[str, list[float]] = {}
 
     def __call__(
         self, pred_x0: Float[Tensor, "b c f h w"], batch: Prompted, generator: torch.Generator
@@ -146,6 +148,18 @@ class RewardFeedback:
     def watched(self) -> frozenset[str]:
         """Names that every validation must measure; none without a guard."""
         return frozenset({*self._lowest, *self._highest})
+
+    @property
+    def strayed(self) -> str:
+        """In words, what had strayed at the last validation, with both means; empty for nothing."""
+        pairs = self._strayed.items()
+        return ", ".join(f"{name} from {before:.4g} to {now:.4g}" for name, (before, now) in pairs)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """For a manifest: the strength; of a guard also its falls, and what had strayed at last."""
+        guarded = {"num_falls": self._num_falls, "strayed": dict(self._strayed)} if self.watched else {}
+        return {"strength": self.strength, **guarded}
 
     def compare_with(self, baseline: Mapping[str, Sequence[float]]) -> None:
         """What every validation is compared with; a resumed run has it from its state.
@@ -180,28 +194,43 @@ class RewardFeedback:
             return False
         if not self._baseline and self.watched:
             raise ValueError("the guard has no baseline: call compare_with before the first step")
-        strayed = [name for name in sorted(self.watched) if self._has_strayed(name, measured[name])]
-        if not strayed:
+        self._strayed = {
+            name: [fmean(self._baseline[name]), fmean(measured[name])]
+            for name in sorted(self.watched)
+            if self._has_strayed(name, measured[name])
+        }
+        if not self._strayed:
             return False
         self._num_falls += 1
         is_off = self._num_falls >= self._guard.num_falls
         self.strength = 0.0 if is_off else self.strength * self._guard.factor
-        told = ", ".join(
-            f"{name} from {fmean(self._baseline[name]):.4g} to {fmean(measured[name]):.4g}"
-            for name in strayed
-        )
-        _log.warning("the student cheats its rewards: %s; feedback is now %.3g", told, self.strength)
+        _log.warning("the student cheats its rewards: %s; feedback is now %.3g", self.strayed, self.strength)
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """Strength, baseline and falls so far."""
-        return {"strength": self.strength, "baseline": dict(self._baseline), "num_falls": self._num_falls}
+        """Strength, baseline, falls so far, and what had strayed at the last validation."""
+        return {
+            "strength": self.strength,
+            "baseline": dict(self._baseline),
+            "num_falls": self._num_falls,
+            "strayed": dict(self._strayed),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where a saved feedback was."""
+        """Go on where a saved feedback was.
+
+        Raises:
+            ConfigError: An earlier version saved it, and what its guard compares with is of other clips.
+        """
+        if state["baseline"] and "strayed" not in state:
+            raise ConfigError(
+                "an earlier version began this run, and its guard measured clips of one length: use a new "
+                "run_dir, or go on with that version"
+            )
         self.strength = float(state["strength"])
         self._baseline = {name: [float(value) for value in of] for name, of in state["baseline"].items()}
         self._num_falls = int(state["num_falls"])
+        self._strayed = dict(state.get("strayed", {}))
 
     def _has_strayed(self, name: str, values: Sequence[float]) -> bool:
         """NaN, or beyond a share of the baseline's mean by more than chance; of a negative mean (a cosine)

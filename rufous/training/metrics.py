@@ -79,6 +79,12 @@ def read_metrics(path: Path) -> list[dict[str, int | float]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+def last_validation(path: Path) -> dict[str, int | float]:
+    """Step and numbers of the last validation in a metrics file; empty if there was none yet."""
+    lines = read_metrics(path) if path.exists() else []
+    return next((line for line in reversed(lines) if "learning_rate" not in line), {})
+
+
 class Speed:
     """Measures seconds per step and examples per second since the last report."""
 

@@ -1,6 +1,7 @@
 """``rufous prune``: the command line; choosing and carrying over have their own tests."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,34 @@ def test_a_preset_prints_json_and_samples_nothing(
     assert report["removed"] == ["middle_block"]
     assert report["num_calls"] == 0
     assert report["after"]["latency_s"] > 0
+
+
+def test_a_presets_blocks_are_measured_and_drawn_where_that_is_asked_for(tiny_release: Path, tmp_path: Path):
+    arguments = ["prune", str(tiny_release), "-o", str(tmp_path / "small"), "--preset", "hummingbird-0.7b"]
+    arguments += ["--importance", "output", "--blocks", "stages", "--steps", "1", "--latency-calls", "0"]
+    assert cli.run([*arguments, "--device", "cpu", "--quiet"]) == cli.DONE
+    manifest = verify_release(tmp_path / "small")
+    assert "importance.svg" in manifest.files
+    assert manifest.seeds == {"calibration": 0}
+    report = json.loads((tmp_path / "small" / "pruning.json").read_text())
+    assert (report["removed"], report["num_calls"]) == (["middle_block"], 4)
+    assert report["output_change"] > 0
+    assert all(block["output_change"] is not None for block in report["blocks"])
+
+
+def test_a_budget_of_time_is_met_by_times_that_were_measured(
+    tiny_release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(time, "perf_counter", time.process_time)  # a busy machine stretches passes at random
+    arguments = ["prune", str(tiny_release), "-o", str(tmp_path / "small"), "--budget", "1.01x"]
+    arguments += ["--blocks", "stages", "--steps", "1", "--latency-calls", "3"]
+    assert cli.run([*arguments, "--device", "cpu", "--quiet"]) == cli.DONE
+    verify_release(tmp_path / "small")
+    report = json.loads((tmp_path / "small" / "pruning.json").read_text())
+    assert report["removed"]
+    assert report["after"]["parameters"] < report["before"]["parameters"]
+    assert 0 < report["after"]["latency_s"] < report["before"]["latency_s"]
+    assert all(block["latency_s"] is not None for block in report["blocks"])
 
 
 def test_a_students_config_file_is_read(tiny_release: Path, tmp_path: Path):

@@ -118,6 +118,20 @@ def test_a_critic_of_another_run_is_not_overwritten(miniature, tmp_path):
     assert Manifest.load(tmp_path / "critic").id == Manifest.load(miniature.teacher).id
 
 
+def test_validation_shows_each_length_that_is_trained_on(miniature, tmp_path, monkeypatch):
+    lengths = []
+
+    def measure(frames):
+        lengths.append(len(frames))
+        return 0.1
+
+    monkeypatch.setattr("rufous.recipes.feedback_unet.mean_frame_change", measure)
+    config = settings(miniature)
+    train = replace(config.train, num_steps=1, validate_every=1)
+    RECIPES["feedback_unet_0_7b"].run(replace(config, train=train), tmp_path, CPU)
+    assert lengths == [4, 6] * 3  # the teacher's and the student's at first, the student's at the end
+
+
 def test_a_guard_that_could_not_watch_is_refused():
     usual = RECIPES["feedback_unet_0_7b"].config
     with pytest.raises(ConfigError, match=r"train\.validate_every=0"):

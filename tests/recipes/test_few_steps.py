@@ -50,8 +50,10 @@ def test_a_run_leaves_its_critic_and_the_next_one_begins_with_it(student_road, t
     objective = make_objective(following, student, teacher, Conditioning(), diffusion, None)
     begun = objective.networks["critic"].state_dict()
     assert all(torch.equal(left[name], begun[name]) for name in left)
-    release = run(following, tmp_path / "second", CPU)
-    assert "critic" in {parent.role for parent in Manifest.load(release).parents}
+    manifest = Manifest.load(run(following, tmp_path / "second", CPU))
+    assert "critic" in {parent.role for parent in manifest.parents}
+    assert (manifest.figures["steps"], manifest.figures["validation"]["step"]) == (2, 2)
+    assert "feedback" not in manifest.figures
 
 
 def test_the_student_is_sampled_in_few_steps_at_the_middle_of_its_scales(student_road):

@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 
 import rufous
+from rufous.checkpoints.manifest import Manifest
 from rufous.checkpoints.release import load_component, verify_release
 from rufous.recipes import processes
 from rufous.recipes.processes import joined
@@ -65,19 +67,23 @@ def test_small_networks_are_copied_and_large_ones_sharded(monkeypatch):
     assert called == ["replicate", "shard"]
 
 
-@pytest.mark.slow
-def test_the_road_to_the_teacher_runs_on_two_processes(tmp_path):
+def run_on_two_processes(module: str, out: Path, *, timeout_s: float) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*command, "-m", "tests.recipes.processes_run", str(tmp_path)],
+        [*command, "-m", module, str(out)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=timeout_s,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_road_to_the_teacher_runs_on_two_processes(tmp_path):
+    run_on_two_processes("tests.recipes.processes_run", tmp_path, timeout_s=240)
     for recipe, component in (("autoencoder", "autoencoder"), ("video_text", "video_text")):
         verify_release(tmp_path / recipe / "release")
         load_component(tmp_path / recipe / "release", component)
@@ -86,3 +92,24 @@ def test_the_road_to_the_teacher_runs_on_two_processes(tmp_path):
     pipe = rufous.load(str(tmp_path / "teacher" / "release"), device="cpu")
     clip = pipe("a red circle moving left", generator=torch.Generator().manual_seed(0)).frames[0]
     assert clip.shape == (4, 3, 32, 32)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_whole_road_to_the_table_runs_on_two_processes(tmp_path):
+    run_on_two_processes("tests.recipes.reproduce_run", tmp_path, timeout_s=560)
+    stages = ("autoencoder", "video_text", "teacher", "pruned", "recovered", "few_steps", "feedback")
+    for stage in stages:
+        release = tmp_path / stage / "release"
+        mark = json.loads((tmp_path / stage / "done.json").read_text())
+        assert mark["manifest_id"] == verify_release(release).id
+    for stage in ("recovered", "few_steps", "feedback"):
+        newest = max((tmp_path / stage / "checkpoints").glob("step-*"))
+        assert json.loads((newest / "state.json").read_text())["world_size"] == 2
+    critic = next(each for each in Manifest.load(release).parents if each.role == "critic")
+    assert critic.manifest_id == Manifest.load(tmp_path / "few_steps" / "critic").id
+    rows = json.loads((tmp_path / "table.json").read_text())
+    assert len(rows) == 9
+    for row in rows:
+        assert [len(right) for right in row["right_by_clip"].values()] == [2, 2]
+        assert "seconds_per_clip" not in row  # the processes shared its clips

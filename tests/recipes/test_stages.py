@@ -101,21 +101,42 @@ def test_a_difference_is_of_the_same_prompts():
     assert after.endswith("to before")
 
 
-def test_rows_are_judged_once_for_each_release(road, tmp_path, monkeypatch):
+def judged_rows(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stands in for the judge; gives the folders of what was judged, as they come."""
     judged: list[str] = []
     found = {"all_right": 0.5, "all_right_95": [0.25, 0.75], "motion_magnitude": 0.25}
+    right = {"seen": [1, 0], "held_out": [0, 1]}
 
     def judge(settings, folder, device):
-        judged.append(Path(settings.model).name)
+        judged.append(folder.name)
         folder.mkdir(parents=True, exist_ok=True)
-        report = {"config": {}, "seen": found, "held_out": found, "frechet": 1.0}
+        report = {"config": {}, "seen": found, "held_out": found, "frechet": 1.0, "right_by_clip": right}
         (folder / "truth.json").write_text(json.dumps(report))
 
     monkeypatch.setattr("rufous.recipes.stages.judge", judge)
+    return judged
+
+
+def test_rows_are_judged_once_for_each_release(road, tmp_path, monkeypatch):
+    judged = judged_rows(monkeypatch)
     save_release(tmp_path / "one", tiny_components(), Manifest(name="one"))
     rows = [Row("one, 4 steps", tmp_path / "one", 4, 16), Row("one, 2 steps", tmp_path / "one", 2, 16)]
     for _ in range(2):
         table = road.write_table(rows, num_prompts=4, features="world-video-text")
-    assert judged == ["one", "one"]
+    assert judged == ["one_4_steps", "one_2_steps"]
     assert table.read_text().count("\n") == 4
     assert [row["row"] for row in json.loads((tmp_path / "table.json").read_text())] == [r.name for r in rows]
+
+
+def test_a_row_without_the_figures_of_each_prompt_is_judged_again(road, tmp_path, monkeypatch):
+    judged = judged_rows(monkeypatch)
+    save_release(tmp_path / "one", tiny_components(), Manifest(name="one"))
+    rows = [Row("before", tmp_path / "one", 4, 16), Row("after", tmp_path / "one", 2, 16, against="before")]
+    road.write_table(rows, num_prompts=4, features="world-video-text")
+    old = tmp_path / "truth" / "before" / "truth.json"  # as earlier versions wrote it
+    old.write_text(
+        json.dumps({key: v for key, v in json.loads(old.read_text()).items() if key != "right_by_clip"})
+    )
+    table = road.write_table(rows, num_prompts=4, features="world-video-text")
+    assert judged == ["before", "after", "before"]
+    assert "+0.000" in table.read_text()

@@ -56,5 +56,6 @@ def test_rows_differ_in_one_thing():
     usual = RECIPES["world_ablation"].config
     for train in (usual.recovery.train, usual.few_steps.train):
         short = budgeted(train, 300)
-        assert (short.num_steps, short.optimizer.decay_steps) == (300, 100)
+        assert (short.num_steps, short.optimizer.decay_steps, short.log_every) == (300, 100, 15)
+        assert budgeted(train, 7).log_every == 1
         assert short.optimizer.learning_rate == train.optimizer.learning_rate

@@ -6,6 +6,7 @@ import torch
 
 import rufous
 from rufous.checkpoints.release import load_component
+from rufous.evaluation.judging import judge_clip
 from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
 from rufous.recipes.world_feedback import (
     HELD_OUT_IMAGES,
@@ -88,9 +89,28 @@ def test_a_tiny_decoder_takes_the_place_of_the_full_one(rewards, autoencoder, mo
 
 def test_a_model_is_measured_the_same_way_each_time(road, rewards):
     pipe = rufous.load(road.root / "teacher" / "release", device="cpu")
-    found = measure_model(pipe, 3, rewards)
+    found = measure_model(pipe, {4: 3}, rewards)
     assert tuple(found) == MEASURED
     assert MEASURED[2:] == tuple(f"reward_{kind.name}" for kind in rewards)
     assert {len(values) for values in found.values()} == {3}
     assert set(found["truth"]) <= {0.0, 1.0}
-    assert found == measure_model(pipe, 3, rewards)
+    assert found == measure_model(pipe, {4: 3}, rewards)
+
+
+def test_clips_of_several_lengths_are_measured_together_and_truth_is_told_of_each(road, rewards, monkeypatch):
+    judged = []
+
+    def judge(frames, *others):
+        judged.append(len(frames))
+        return judge_clip(frames, *others)
+
+    monkeypatch.setattr("rufous.recipes.world_feedback.judge_clip", judge)
+    pipe = rufous.load(road.root / "teacher" / "release", device="cpu")
+    found = measure_model(pipe, {4: 2, 6: 1}, rewards)
+    assert judged == [4, 4, 6]
+    assert {name: len(values) for name, values in found.items()} == {
+        **dict.fromkeys(MEASURED, 3),
+        "truth_4": 2,
+        "truth_6": 1,
+    }
+    assert found["truth"] == [*found["truth_4"], *found["truth_6"]]

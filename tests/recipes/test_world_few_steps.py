@@ -107,6 +107,7 @@ def test_validation_measures_truth_motion_and_both_rewards_with_what_is_loaded_o
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     validated = next(row for row in rows if "truth" in row)
     assert {"motion_magnitude", "reward_world_image_text", "reward_world_video_text"} <= set(validated)
+    assert validated["truth"] == (validated["truth_4"] + validated["truth_6"]) / 2
     trained = next(row for row in rows if "consistency" in row)
     assert {"reward", "reward_world_video_text", "feedback_strength"} <= set(trained)
 
@@ -116,7 +117,8 @@ def test_the_guard_compares_with_the_teacher_and_the_student_before_the_first_st
 ):
     measured = []
 
-    def measure_model(pipe, num_clips, rewards):
+    def measure_model(pipe, counts, rewards):
+        assert counts == {4: 1, 6: 1}  # a clip of each length that is trained on
         steps = pipe.diffusion.sampling.num_inference_steps
         measured.append((steps, (tmp_path / "metrics.jsonl").exists()))
         # two steps are the teacher's, four the student's, which moves less from the beginning
@@ -126,14 +128,35 @@ def test_the_guard_compares_with_the_teacher_and_the_student_before_the_first_st
     config = with_feedback(student_road.few_steps)
     RECIPES["world_few_steps"].run(config, tmp_path, CPU)
     assert measured == [(2, False), (4, False), (4, True)]
-    baseline = figures(0.6, 0.5, 0.7)
-    assert saved_objective(tmp_path)["feedback"] == {"strength": 0.5, "baseline": baseline, "num_falls": 1}
+    strayed = {"motion_magnitude": [0.5, 0.4]}
+    before = {"baseline": figures(0.6, 0.5, 0.7), "strayed": strayed}
+    assert saved_objective(tmp_path)["feedback"] == {"strength": 0.5, "num_falls": 1, **before}
 
     measured.clear()
     longer = replace(config, train=replace(config.train, num_steps=2))
     RECIPES["world_few_steps"].run(longer, tmp_path, CPU)
     assert measured == [(4, True)]  # a resumed run has the baseline from its checkpoint
-    assert saved_objective(tmp_path)["feedback"] == {"strength": 0.25, "baseline": baseline, "num_falls": 2}
+    assert saved_objective(tmp_path)["feedback"] == {"strength": 0.25, "num_falls": 2, **before}
+
+
+def test_a_student_that_has_fallen_is_released_with_its_figures_and_a_warning(
+    student_road, tmp_path, monkeypatch, caplog
+):
+    found = iter([figures(0.6, 0.5, 0.7), figures(0.6, 0.5, 0.7), FIGURES])  # teacher, student, validation
+    monkeypatch.setattr(world_few_steps, "measure_model", lambda *args: next(found))
+    config = with_feedback(student_road.few_steps)
+    release = RECIPES["world_few_steps"].run(config, tmp_path, CPU)
+    manifest = Manifest.load(release)
+    assert manifest.figures == {
+        "steps": 1,
+        "validation": {"step": 1, "truth": 0.6, "motion_magnitude": 0.4, "reward_world_image_text": 0.7},
+        "feedback": {"strength": 0.5, "num_falls": 1, "strayed": {"motion_magnitude": [0.5, 0.4]}},
+    }
+    told = "release is of a student that had strayed at its last validation: motion_magnitude from 0.5 to 0.4"
+    assert caplog.text.count(told) == 1
+    assert RECIPES["world_few_steps"].run(config, tmp_path, CPU) == release  # writes it again
+    assert Manifest.load(release) == manifest
+    assert caplog.text.count(told) == 2
 
 
 def test_what_shaped_a_student_by_feedback_is_among_its_parents(student_road, road, tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -10,34 +11,20 @@ from rufous.core.errors import ConfigError, RunStoppedError
 from rufous.recipes import RECIPES
 from rufous.recipes.processes import Processes
 from rufous.recipes.stages import Road as Stages
-from rufous.recipes.world_few_steps import FeedbackConfig, WorldFewStepsConfig
-from rufous.recipes.world_recovery import WorldRecoveryConfig
-from rufous.recipes.world_reproduce import SMALL, Finished, WorldReproduceConfig, stages_of, table_rows
-from rufous.recipes.world_sets import WorldSet
-from tests.recipes.conftest import Road, brief
+from rufous.recipes.world_reproduce import SMALL, Finished, stages_of, table_rows
+from rufous.training.metrics import read_metrics
+from rufous.training.resume import checkpoints
+from tests.recipes.reproduce_run import toy
 
 CPU = torch.device("cpu")
 STAGES = ("autoencoder", "video_text", "teacher", "pruned", "recovered", "few_steps", "feedback")
-
-
-def toy(road: Road) -> WorldReproduceConfig:
-    sets = (
-        WorldSet(clips=road.clips, batch_size=2),
-        WorldSet(clips=replace(road.clips, num_frames=6, seed=3), batch_size=2),
-    )
-    return WorldReproduceConfig(
-        autoencoder=road.autoencoder,
-        video_text=road.video_text,
-        teacher=road.teacher,
-        budget="-10%",
-        recovery=WorldRecoveryConfig(sets=sets, train=brief(1)),
-        few_steps=WorldFewStepsConfig(
-            method="consistency", sets=sets, num_validation_clips=2, train=brief(1)
-        ),
-        feedback=FeedbackConfig(image_text=1.0, video_text=1.0, image_frames=2),
-        feedback_train=brief(1),
-        num_prompts=4,
-    )
+TRAINED = {
+    "autoencoder": 3,
+    "video_text": 3,
+    **{f"teacher/{phase}": 2 for phase in ("images", "sparse", "clips")},
+    **dict.fromkeys(("recovered", "few_steps", "feedback"), 1),
+}
+"""Steps of each run."""
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +45,14 @@ def test_every_row_of_the_table_is_there(road, reproduced):
     assert (reproduced / "table.md").read_text().count("\n") == 2 + len(rows)
 
 
+def test_each_trained_stage_leaves_a_curve(reproduced):
+    for stage, num_steps in TRAINED.items():
+        lines = read_metrics(reproduced / stage / "metrics.jsonl")
+        losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
+        assert list(losses) == list(range(1, num_steps + 1)), stage
+        assert all(math.isfinite(loss) for loss in losses.values()), stage
+
+
 def test_each_release_names_the_one_before_it(reproduced):
     ids = {stage: Manifest.load(reproduced / stage / "release").id for stage in STAGES}
     parents = {
@@ -68,7 +63,28 @@ def test_each_release_names_the_one_before_it(reproduced):
     assert ids["teacher"] in parents["pruned"]
     assert parents["recovered"] == {ids["teacher"], ids["pruned"]}
     assert parents["few_steps"] == {ids["teacher"], ids["recovered"]}
-    assert parents["feedback"] == {ids["teacher"], ids["few_steps"], ids["video_text"]}
+    critic = Manifest.load(reproduced / "few_steps" / "critic").id
+    assert parents["feedback"] == {ids["teacher"], ids["few_steps"], ids["video_text"], critic}
+    roles = {
+        parent.role: parent.manifest_id for parent in Manifest.load(reproduced / "feedback/release").parents
+    }
+    assert roles["critic"] == critic
+
+
+def test_the_guard_watches_the_feedback(reproduced):
+    state = json.loads((checkpoints(reproduced / "feedback" / "checkpoints")[-1] / "state.json").read_text())
+    baseline = state["values"]["objective"]["feedback"]["baseline"]
+    assert {name: len(values) for name, values in baseline.items()} == {
+        name: 2 for name in ("motion_magnitude", "reward_world_image_text", "truth")
+    }
+    (validated,) = [
+        line for line in read_metrics(reproduced / "feedback" / "metrics.jsonl") if "truth" in line
+    ]
+    assert baseline.keys() <= validated.keys()
+    assert validated["truth"] == (validated["truth_4"] + validated["truth_6"]) / 2
+    figures = Manifest.load(reproduced / "feedback" / "release").figures
+    assert figures["validation"] == validated
+    assert figures["feedback"]["num_falls"] == 0  # of two clips none is more than chance
 
 
 def test_stages_that_are_done_are_passed_by_and_a_lost_one_is_made_again(road, reproduced):
@@ -136,4 +152,16 @@ def test_the_small_preset_is_the_full_one_in_fewer_steps():
         assert brief_phase.train.num_steps < phase.train.num_steps
         assert brief_phase.train.optimizer.learning_rate == phase.train.optimizer.learning_rate
     assert SMALL.recovery.train.num_steps < full.recovery.train.num_steps
-    assert SMALL.few_steps.method == full.few_steps.method
+    assert SMALL.few_steps.method == full.few_steps.method == "distribution_matching"
+
+
+def test_the_curves_of_the_small_preset_are_more_than_single_points():
+    for train in (
+        SMALL.autoencoder.train,
+        SMALL.video_text.train,
+        *(phase.train for phase in SMALL.teacher.phases.values()),
+        SMALL.recovery.train,
+        SMALL.few_steps.train,
+        SMALL.feedback_train,
+    ):
+        assert 20 <= train.num_steps // train.log_every <= 30

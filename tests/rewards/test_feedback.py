@@ -3,6 +3,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from rufous.core.errors import ConfigError
 from rufous.rewards.feedback import GuardConfig, RewardFeedback, chance_of
 from rufous.rewards.reward import Mixture, Weighted
 
@@ -89,6 +90,18 @@ def test_a_fall_halves_the_feedback_and_the_last_one_turns_it_off(caplog):
     assert loss.item() == 0.0
 
 
+def test_what_strayed_at_the_last_validation_is_told_until_the_next_one():
+    term = feedback(guard=GUARD)
+    assert term.figures == {"strength": 1.0, "num_falls": 0, "strayed": {}}
+    term.compare_with(clips({"motion_magnitude": 0.25}))
+    term.watch(clips({"motion_magnitude": 0.125}))
+    assert term.strayed == "motion_magnitude from 0.25 to 0.125"
+    assert term.figures == {"strength": 0.5, "num_falls": 1, "strayed": {"motion_magnitude": [0.25, 0.125]}}
+    term.watch(clips({"motion_magnitude": 0.25}))
+    assert (term.strayed, term.figures) == ("", {"strength": 0.5, "num_falls": 1, "strayed": {}})
+    assert feedback().figures == {"strength": 1.0}  # nothing watches
+
+
 def test_the_first_validation_is_compared_already():
     term = feedback(guard=GUARD)
     term.compare_with(clips({"motion_magnitude": 1.0}))
@@ -129,9 +142,19 @@ def test_a_saved_guard_goes_on():
     second = feedback(guard=GUARD)
     second.load_state_dict(first.state_dict())
     assert second.strength == 0.5
+    assert second.figures == first.figures
     assert not second.watch(clips({"motion_magnitude": 0.19}))
     assert second.watch(clips({"motion_magnitude": 0.1}))
     assert second.strength == 0.0
+
+
+def test_a_guard_of_an_earlier_version_which_measured_other_clips_is_refused():
+    first = feedback(guard=GUARD)
+    first.compare_with(clips({"motion_magnitude": 0.2}))
+    old = {name: value for name, value in first.state_dict().items() if name != "strayed"}
+    with pytest.raises(ConfigError, match="an earlier version began this run"):
+        feedback(guard=GUARD).load_state_dict(old)
+    feedback().load_state_dict({**old, "baseline": {}})  # nothing watched
 
 
 def test_a_watched_number_that_is_missing_is_an_error():

@@ -4,7 +4,15 @@ import logging
 import pytest
 import torch
 
-from rufous.training.metrics import Averages, MetricsFile, Reporter, Speed, console_line, read_metrics
+from rufous.training.metrics import (
+    Averages,
+    MetricsFile,
+    Reporter,
+    Speed,
+    console_line,
+    last_validation,
+    read_metrics,
+)
 
 CPU = torch.device("cpu")
 
@@ -40,6 +48,21 @@ def test_resuming_removes_later_lines_and_a_torn_one(tmp_path):
     second = MetricsFile(path, step=2)
     second.write(3, {"loss": 0.9})
     assert [(line["step"], line["loss"]) for line in read_metrics(path)] == [(1, 0.1), (2, 0.2), (3, 0.9)]
+
+
+def test_the_last_validation_is_found_among_the_lines_of_training(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    assert last_validation(path) == {}
+    file = MetricsFile(path, step=0)
+    file.write(1, {"loss": 0.5, "learning_rate": 1e-3})
+    assert last_validation(path) == {}
+    for step in (2, 4):
+        file.write(step, {"loss": 0.5, "learning_rate": 1e-3})
+        file.write(step, {"truth": step / 8})
+    file.write(5, {"loss": 0.5, "learning_rate": 1e-3})
+    assert last_validation(path) == {"step": 4, "truth": 0.5}
+    MetricsFile(path, step=3)  # resumed from there
+    assert last_validation(path) == {"step": 2, "truth": 0.25}
 
 
 def test_paused_time_is_left_out_of_the_speed(monkeypatch):
