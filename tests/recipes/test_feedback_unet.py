@@ -84,7 +84,7 @@ def test_a_run_that_was_interrupted_ends_with_the_bits_of_an_unbroken_one(miniat
         miniature,
         adversarial=AdversarialConfig(weight=0.1, width=4),
         guard=GuardConfig(lowest=any_change, highest=any_change, level=0.99),
-        num_validation_clips=1,
+        num_validation_clips=2,
     )
     for folder, steps in (("whole", 3), ("parts", 2), ("parts", 3)):
         train = replace(config.train, num_steps=steps, save_every=steps, validate_every=2)
