@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError
@@ -236,6 +238,9 @@ class _Walk:
             return outputs, True
         except (MissingDependencyError, CheckpointError, KeyboardInterrupt, SystemExit):
             raise  # every clip would fail, or the run is to stop
+        except torch.OutOfMemoryError as error:  # of a GPU that others use too: later there may be room
+            failed = clip.with_error(stage.name, "the GPU is out of memory: " + str(error).partition("\n")[0])
+            return [failed], False
         except (ValueError, OSError) as error:
             reason = str(error).removeprefix(f"{self._chain.root / clip.source}: ")
             failed = clip.with_error(stage.name, reason)

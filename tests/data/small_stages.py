@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from rufous.core.errors import MissingDependencyError
 from rufous.data.clip import Clip
 
@@ -123,6 +125,8 @@ class Trouble:
                 raise ValueError("this clip is not liked")
             case "timeout":
                 raise TimeoutError("the endpoint did not answer")
+            case "gpu":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore follows")
             case "bug":
                 raise KeyError("a fault")
             case "package":

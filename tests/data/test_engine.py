@@ -277,6 +277,18 @@ def test_stages_for_a_gpu_have_a_pass_of_their_own_where_there_are_such_workers(
     assert (together.clips, together.num_worked_on) == (apart.clips, 0)
 
 
+def test_a_clip_for_which_a_gpu_has_no_memory_is_kept_and_tried_again(curate, write_clip, tmp_path):
+    log = str(tmp_path / "log")
+    write_clip("gpu.mkv")
+    for _ in range(2):
+        (clip,) = curate(Probe(), Trouble(log=log), clips=[Clip(source="gpu.mkv")]).clips
+        assert clip.dropped is None
+        assert clip.errors == {
+            "trouble": "the GPU is out of memory: CUDA out of memory. Tried to allocate 2.00 GiB."
+        }
+        assert notes(tmp_path / "log") == ["trouble gpu.mkv"]
+
+
 def test_a_missing_package_ends_the_run_with_its_line(curate, write_clip):
     write_clip("package.mkv")
     with pytest.raises(MissingDependencyError, match="pip install"):
