@@ -24,7 +24,7 @@ from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyEr
 from rufous.core.files import state_of
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia, MediaSettings
-from rufous.data.stage import LeavesFiles, SetStage, Stage, settings_key
+from rufous.data.stage import LeavesFiles, ReadsFew, SetStage, Stage, settings_key
 from rufous.data.stages.probe import Probe
 
 Changes = dict[str, Any]
@@ -219,7 +219,9 @@ class _Walk:
         """The clip with frames; those of another stretch are forgotten."""
         if clip.media is None:
             path = self._chain.root / clip.source
-            own = ClipMedia(path, start_s=clip.start_s, end_s=clip.end_s, settings=self._chain.media)
+            few = all(isinstance(stage, ReadsFew) for stage in self._chain.stages)
+            settings = self._chain.media
+            own = ClipMedia(path, start_s=clip.start_s, end_s=clip.end_s, settings=settings, is_few=few)
             clip = replace(clip, media=own)
         if clip.media is not self._media:
             self.release()

@@ -56,6 +56,7 @@ class ClipMedia:
         end_s: float | None = None,
         settings: MediaSettings | None = None,
         timeline: Timeline | None = None,
+        is_few: bool = False,
     ) -> None:
         """Open nothing yet.
 
@@ -65,9 +66,11 @@ class ClipMedia:
             end_s: None until the file ends.
             settings: The defaults when None.
             timeline: Of the file, if it is known already.
+            is_few: Nobody will look at small frames: only those of full size are decoded, and ``small`` holds
+                the same ones.
         """
         self.path, self.start_s, self.end_s = path, start_s, end_s
-        self.settings = settings or MediaSettings()
+        self.settings, self._is_few = settings or MediaSettings(), is_few
         self.failure: str | None = None
         """Why the file cannot be read, once that was found: it is not tried again."""
         self._shared: dict[str, Any] = {}
@@ -135,7 +138,7 @@ class ClipMedia:
         stride = -(-len(numbers) // self.settings.max_small)
         num_full = min(self.settings.num_full, len(numbers))
         full = {numbers[int((i + 0.5) * len(numbers) / num_full)] for i in range(num_full)}
-        small = set(numbers[::stride])
+        small = full if self._is_few else set(numbers[::stride])
         smalls, larges, small_numbers = list[np.ndarray](), list[np.ndarray](), list[int]()
         for frame in stream_frames(
             self.timeline, sorted(small | full), short_side=self.settings.short_side, full=full
@@ -164,7 +167,12 @@ class ClipMedia:
         If it is the whole clip, what was decoded is shared.
         """
         part = ClipMedia(
-            self.path, start_s=start_s, end_s=end_s, settings=self.settings, timeline=self.timeline
+            self.path,
+            start_s=start_s,
+            end_s=end_s,
+            settings=self.settings,
+            timeline=self.timeline,
+            is_few=self._is_few,
         )
         if "decoded" in self.__dict__ and part.frame_numbers == self.frame_numbers:
             part.__dict__["decoded"] = self.decoded

@@ -80,3 +80,12 @@ def test_a_file_that_cannot_be_read_is_tried_once(tmp_path, monkeypatch):
             _ = media.small
     assert len(tried) == 1
     assert media.failure is not None
+
+
+def test_where_nobody_reads_small_frames_those_of_full_size_alone_are_decoded(write_clip):
+    path = write_clip("a.mp4", num_frames=40)
+    whole, few = ClipMedia(path, start_s=1.0), ClipMedia(path, start_s=1.0, is_few=True)
+    assert (len(whole.small), len(few.small)) == (32, 8)
+    np.testing.assert_array_equal(few.full, whole.full)
+    np.testing.assert_array_equal(few.decoded.full_times_s, whole.decoded.full_times_s)
+    assert len(few.part(2.0, 5.0).small) == 8
