@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from rufous.data.journal import Journal
 from rufous.data.manifest import write_manifest
 from rufous.data.ray_executor import RayExecutor
 from rufous.data.stages.probe import Probe
-from tests.data.small_stages import AfterRank, Brightness, Halves, Rank
+from tests.data.small_stages import AfterRank, Brightness, FragileDecoder, Halves, Rank, mark_as_fatal
 from tests.data.test_local_executor import MoreLater, Unpicklable, Work
 
 needs_ray = pytest.mark.skipif(
@@ -78,6 +79,23 @@ def test_the_manifest_is_that_of_another_executor(executor, tmp_path, write_clip
         assert curated.num_worked_on > 0
         written.append(write_manifest(tmp_path / f"{name}.parquet", curated.clips).read_bytes())
     assert written[0] == written[1]
+
+
+@limited
+def test_a_clip_on_which_the_decoder_segfaults_loses_its_row_alone(executor, tmp_path, write_clip):
+    for i in range(4):
+        write_clip(f"{i}.mp4", grey=50 * (i + 1))
+    mark_as_fatal(tmp_path / "videos" / "2.mp4")
+    clips = [Clip(source=f"{i}.mp4") for i in range(4)]
+    with closing(Journal(tmp_path / "journal.jsonl")) as journal:
+        curated = engine.curate(
+            *(clips, (Probe(), FragileDecoder(), Brightness())),
+            root=tmp_path / "videos",
+            executor=executor,
+            journal=journal,
+        )
+    assert [clip.dropped for clip in curated.clips] == [None, None, f"worker: {DIED}", None]
+    assert ["brightness" in clip.scores for clip in curated.clips] == [True, True, False, True]
 
 
 @dataclass(frozen=True)
