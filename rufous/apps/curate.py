@@ -62,7 +62,19 @@ def curate(
     ] = False,
     executor: Annotated[str, typer.Option(help="local or ray.")] = "local",
     address: Annotated[str | None, typer.Option(help="For ray: of a cluster; else one starts here.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Workers; else one a core.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Workers; else one a core, of a Ray cluster all it has room for."),
+    ] = None,
+    gpu_jobs: Annotated[
+        int | None, typer.Option(min=1, help="For local: workers of stages that need a GPU; else one.")
+    ] = None,
+    cpus_each: Annotated[
+        float | None, typer.Option(help="For ray: cores that a worker asks for; else 0.5.")
+    ] = None,
+    gpus_each: Annotated[
+        float | None, typer.Option(help="For ray: part of a GPU that a worker asks for; else 0.25.")
+    ] = None,
     timeout: Annotated[
         float, typer.Option(help="Seconds for the stages of one clip, or to find a film's shots.")
     ] = 600.0,
@@ -100,7 +112,8 @@ def curate(
     with timed(seconds, "scan"):
         found = scan(source, root=root, with_dropped=with_dropped)
     plan = _plan(preset, stages, also, settings or [], filters or [], timeout, found.clips)
-    workers = _executor(executor, address, jobs or os.cpu_count() or 1, timeout)
+    for_ray = {"address": address, "cpus_each": cpus_each, "gpus_each": gpus_each}
+    workers = _executor(executor, {"num_workers": jobs, "gpu_workers": gpu_jobs, **for_ray}, timeout)
     if not quiet:
         _say_left_out(plan, found)
     made_with = _made_with(plan, preset if stages is None else None)
@@ -211,20 +224,24 @@ def _names(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(name.strip() for name in text.split(","))
 
 
-def _executor(kind: str, address: str | None, jobs: int, timeout_s: float) -> "Executor":
+def _executor(kind: str, wanted: Mapping[str, Any], timeout_s: float) -> "Executor":
+    """An executor with the settings that are not None, all of which must be for this kind."""
+    given = {name: value for name, value in wanted.items() if value is not None}
+    others = {"local": ("address", "cpus_each", "gpus_each"), "ray": ("gpu_workers",)}
+    if kind not in others:
+        raise ValueError(f"--executor {kind} is unknown: use local or ray")
+    if wrong := [name for name in others[kind] if name in given]:
+        option = {"gpu_workers": "gpu-jobs"}.get(wrong[0], wrong[0].replace("_", "-"))
+        raise ValueError(f"--{option} is for --executor {'ray' if kind == 'local' else 'local'}")
     if kind == "local":
         from rufous.data.local_executor import LocalExecutor
 
-        if address is not None:
-            raise ValueError("--address is for --executor ray")
-        return LocalExecutor(num_workers=jobs, timeout_s=timeout_s)
-    if kind == "ray":
-        from rufous.core.optional import require
-        from rufous.data.ray_executor import RayExecutor
+        return LocalExecutor(**{"num_workers": os.cpu_count() or 1, **given}, timeout_s=timeout_s)
+    from rufous.core.optional import require
+    from rufous.data.ray_executor import RayExecutor
 
-        require("ray", extra="ray")
-        return RayExecutor(num_workers=jobs, timeout_s=timeout_s, address=address)
-    raise ValueError(f"--executor {kind} is unknown: use local or ray")
+    require("ray", extra="ray")
+    return RayExecutor(**given, timeout_s=timeout_s)
 
 
 @contextmanager

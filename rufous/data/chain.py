@@ -16,13 +16,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from rufous.core.config import to_json_dict
 from rufous.core.console import logger
 from rufous.core.errors import CheckpointError, ConfigError, MissingDependencyError
 from rufous.core.files import state_of
 from rufous.data.clip import Clip
 from rufous.data.media import ClipMedia, MediaSettings
-from rufous.data.stage import LeavesFiles, SetStage, Stage, settings_key
+from rufous.data.stage import LeavesFiles, ReadsFew, SetStage, Stage, settings_key
 from rufous.data.stages.probe import Probe
 
 Changes = dict[str, Any]
@@ -217,7 +219,9 @@ class _Walk:
         """The clip with frames; those of another stretch are forgotten."""
         if clip.media is None:
             path = self._chain.root / clip.source
-            own = ClipMedia(path, start_s=clip.start_s, end_s=clip.end_s, settings=self._chain.media)
+            few = all(isinstance(stage, ReadsFew) for stage in self._chain.stages)
+            settings = self._chain.media
+            own = ClipMedia(path, start_s=clip.start_s, end_s=clip.end_s, settings=settings, is_few=few)
             clip = replace(clip, media=own)
         if clip.media is not self._media:
             self.release()
@@ -236,6 +240,9 @@ class _Walk:
             return outputs, True
         except (MissingDependencyError, CheckpointError, KeyboardInterrupt, SystemExit):
             raise  # every clip would fail, or the run is to stop
+        except torch.OutOfMemoryError as error:  # of a GPU that others use too: later there may be room
+            failed = clip.with_error(stage.name, "the GPU is out of memory: " + str(error).partition("\n")[0])
+            return [failed], False
         except (ValueError, OSError) as error:
             reason = str(error).removeprefix(f"{self._chain.root / clip.source}: ")
             failed = clip.with_error(stage.name, reason)

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from rufous.core.console import logger
+from rufous.core.devices import available_devices
 from rufous.data.executor import DIED, Failure, too_slow
 
 READY = "ready"
@@ -27,20 +28,23 @@ class LocalExecutor:
     """A pool of processes."""
 
     num_workers: int
+    gpu_workers: int = 1
+    """Processes for stages that need a GPU, where torch sees one: each loads their models into its memory."""
     timeout_s: float = 600.0
     """Seconds that one task may take; then its process is ended, and the task failed."""
     start_timeout_s: float = 300.0
     """Seconds until a worker must be ready: it imports torch and what the work needs."""
 
     def __post_init__(self) -> None:
-        if self.num_workers < 1 or not self.timeout_s > 0:
+        if min(self.num_workers, self.gpu_workers) < 1 or not self.timeout_s > 0:
             raise ValueError(
-                f"num_workers={self.num_workers} must be at least 1, timeout_s={self.timeout_s} above 0"
+                f"num_workers={self.num_workers} and gpu_workers={self.gpu_workers} must be at least 1, "
+                f"timeout_s={self.timeout_s} above 0"
             )
 
     def has_gpu_workers(self) -> bool:
-        """All processes are alike, and may use the machine's GPU."""
-        return False
+        """Whether torch sees a GPU here; work for it is then a pass by itself, of fewer processes."""
+        return available_devices() != ["cpu"]
 
     def run(
         self, tasks: Iterable[Any], work: Callable[[Any], Any], *, needs_gpu: bool = False
@@ -50,7 +54,8 @@ class LocalExecutor:
         Raises:
             RuntimeError: No worker comes up.
         """
-        pool = _Pool(self, pickle.dumps(work))
+        size = self.gpu_workers if needs_gpu and self.has_gpu_workers() else self.num_workers
+        pool = _Pool(self, pickle.dumps(work), size=size)
         try:
             yield from pool.run(iter(tasks))
         finally:
@@ -100,8 +105,8 @@ class _Worker:
 class _Pool:
     """The workers of one run; owns their processes."""
 
-    def __init__(self, settings: LocalExecutor, work: bytes) -> None:
-        self._settings, self._work = settings, work
+    def __init__(self, settings: LocalExecutor, work: bytes, *, size: int) -> None:
+        self._settings, self._work, self._size = settings, work, size
         self._workers: list[_Worker] = []
 
     def run(self, tasks: Iterator[Any]) -> Iterator[tuple[Any, Any]]:
@@ -120,7 +125,7 @@ class _Pool:
                     self._remove(idle)
                 else:
                     drawn.popleft()
-            elif len(drawn) > num_starting and len(self._workers) < self._settings.num_workers:
+            elif len(drawn) > num_starting and len(self._workers) < self._size:
                 self._workers.append(_Worker(self._work, self._settings.start_timeout_s))
             else:
                 yield from self._heard()

@@ -58,6 +58,7 @@ class ClipMedia:
         end_s: float | None = None,
         settings: MediaSettings | None = None,
         timeline: Timeline | None = None,
+        is_few: bool = False,
     ) -> None:
         """Open nothing yet.
 
@@ -67,9 +68,11 @@ class ClipMedia:
             end_s: None until the file ends.
             settings: The defaults when None.
             timeline: Of the file, if it is known already.
+            is_few: Nobody will look at small frames: only those of full size are decoded, and ``small`` holds
+                the same ones.
         """
         self.path, self.start_s, self.end_s = path, start_s, end_s
-        self.settings = settings or MediaSettings()
+        self.settings, self._is_few = settings or MediaSettings(), is_few
         self.failure: str | None = None
         """Why the file cannot be read, once that was found: it is not tried again."""
         self._shared: dict[str, Any] = {}
@@ -168,7 +171,7 @@ class ClipMedia:
         stride = -(-len(numbers) // self.settings.max_small)
         num_full = min(self.settings.num_full, len(numbers))
         full = {numbers[int((i + 0.5) * len(numbers) / num_full)] for i in range(num_full)}
-        small = set(numbers[::stride])
+        small = full if self._is_few else set(numbers[::stride])
         smalls, larges, small_numbers = list[np.ndarray](), list[np.ndarray](), list[int]()
         wanted, damaged = sorted(small | full), list[int]()
         for frame in stream_frames(
@@ -201,7 +204,12 @@ class ClipMedia:
         If it is the whole clip, what was decoded is shared.
         """
         part = ClipMedia(
-            self.path, start_s=start_s, end_s=end_s, settings=self.settings, timeline=self.timeline
+            self.path,
+            start_s=start_s,
+            end_s=end_s,
+            settings=self.settings,
+            timeline=self.timeline,
+            is_few=self._is_few,
         )
         if "decoded" in self.__dict__ and part.frame_numbers == self.frame_numbers:
             part.__dict__["decoded"] = self.decoded

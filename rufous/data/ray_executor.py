@@ -25,8 +25,9 @@ _log = logger(__name__)
 class RayExecutor:
     """A pool of actors. Files must lie under the same path on all machines of a cluster."""
 
-    num_workers: int
-    """Actors for work on the CPU; fewer where the cluster has no room for them."""
+    num_workers: int | None = None
+    """Actors for work on the CPU; fewer where the cluster has no room for them. None: as many as it has room
+    for, or one a core where it is started here."""
     timeout_s: float = 600.0
     """Seconds that one task may take; then its actor is ended, and the task failed."""
     start_timeout_s: float = 300.0
@@ -39,7 +40,7 @@ class RayExecutor:
     """Of a cluster, ``auto`` or ``ray://HOST:PORT``; None takes ``RAY_ADDRESS``, or starts one here."""
 
     def __post_init__(self) -> None:
-        if self.num_workers < 1 or not self.timeout_s > 0:
+        if (self.num_workers is not None and self.num_workers < 1) or not self.timeout_s > 0:
             raise ValueError(
                 f"num_workers={self.num_workers} must be at least 1, timeout_s={self.timeout_s} above 0"
             )
@@ -65,10 +66,7 @@ class RayExecutor:
         resources = ray.cluster_resources()
         on_gpu = needs_gpu and resources.get("GPU", 0.0) > 0
         asked = {"num_cpus": self.cpus_each, "num_gpus": self.gpus_each if on_gpu else 0.0}
-        room = resources.get("CPU", 0.0) / self.cpus_each
-        if on_gpu:
-            room = min(room, resources["GPU"] * math.floor(1 / self.gpus_each))
-        size = min(self.num_workers, math.floor(room)) if not on_gpu else math.floor(room)
+        size = self._size(resources, on_gpu=on_gpu)
         if size < 1:
             raise RuntimeError(f"the cluster has {resources}, too little for one worker of {asked}")
         pool = _Pool(ray, self, work, asked=asked, size=size)
@@ -76,6 +74,21 @@ class RayExecutor:
             yield from pool.run(iter(tasks))
         finally:
             pool.end()
+
+    def _size(self, resources: dict[str, float], *, on_gpu: bool) -> int:
+        """Actors of one run: for a GPU as many as have room, else as many as are wanted."""
+        room = math.floor(resources.get("CPU", 0.0) / self.cpus_each)
+        if on_gpu:
+            return min(room, math.floor(resources["GPU"] * math.floor(1 / self.gpus_each)))
+        wanted = room if self.num_workers is None and self._cluster() else self._wanted_here()
+        return min(room, wanted)
+
+    def _cluster(self) -> str | None:
+        """Address of a cluster that is there; None where one starts here."""
+        return self.address or os.environ.get("RAY_ADDRESS")
+
+    def _wanted_here(self) -> int:
+        return self.num_workers or os.cpu_count() or 1
 
     def close(self) -> None:
         """End the connection, and the cluster if it was started here."""
@@ -95,11 +108,11 @@ class RayExecutor:
         )  # the coming default: said, not warned
         ray = require("ray", extra="ray")
         if not ray.is_initialized():
-            address = self.address or os.environ.get("RAY_ADDRESS")
+            address = self._cluster()
             chosen: dict[str, Any] = {"address": address}
             if address is None:
                 # a core more than the actors take: what Ray itself starts must not wait for them for ever
-                needed = math.ceil(self.num_workers * self.cpus_each) + 1
+                needed = math.ceil(self._wanted_here() * self.cpus_each) + 1
                 chosen = {"num_cpus": max(os.cpu_count() or 1, needed), "include_dashboard": False}
             try:
                 ray.init(**chosen, log_to_driver=False, logging_level="ERROR")

@@ -101,6 +101,14 @@ class Licensed(Protocol):
 
 
 @runtime_checkable
+class ReadsFew(Protocol):
+    """A stage that looks at full-size frames alone, or at none: a pass of such stages decodes no others."""
+
+    reads_few: ClassVar[bool]
+    """True; any other stage lacks it."""
+
+
+@runtime_checkable
 class ReadsWeights(Protocol):
     """A stage whose results change with the bytes of files besides the videos."""
 

@@ -212,7 +212,24 @@ def test_one_file_may_use_all_workers(videos, monkeypatch):
         "rufous.data.local_executor.LocalExecutor", lambda **how: asked.append(how) or InlineExecutor()
     )
     assert run(videos, "-o", "out", *STAGED, "--quiet", "--jobs", "64") == cli.DONE
-    assert asked == [{"num_workers": 64, "timeout_s": 600.0}]
+    assert run(videos, "-o", "out", *STAGED, "--quiet", "--jobs", "2", "--gpu-jobs", "3") == cli.DONE
+    assert asked == [
+        {"num_workers": 64, "timeout_s": 600.0},
+        {"num_workers": 2, "gpu_workers": 3, "timeout_s": 600.0},
+    ]
+
+
+def test_a_cluster_is_told_what_a_worker_needs_and_counts_its_workers_itself(videos, monkeypatch):
+    asked = []
+    monkeypatch.setattr("rufous.core.optional.require", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "rufous.data.ray_executor.RayExecutor", lambda **how: asked.append(how) or InlineExecutor()
+    )
+    on_ray = (videos, "-o", "out", *STAGED, "--quiet", "--executor", "ray")
+    assert run(*on_ray) == cli.DONE
+    assert run(*on_ray, "--jobs", "3", "--cpus-each", "1", "--gpus-each", "0.5") == cli.DONE
+    wanted = {"num_workers": 3, "cpus_each": 1.0, "gpus_each": 0.5}
+    assert asked == [{"timeout_s": 600.0}, {**wanted, "timeout_s": 600.0}]
 
 
 def test_a_stage_can_be_added_to_a_preset(videos):
@@ -265,6 +282,9 @@ def test_a_preset_says_what_it_leaves_out(videos, capsys, monkeypatch):
         (("--stages", "probe,colour"), "--stages: 'colour' is no stage"),
         (("--executor", "spark"), "--executor spark is unknown: use local or ray"),
         (("--address", "auto"), "--address is for --executor ray"),
+        (("--gpus-each", "0.5"), "--gpus-each is for --executor ray"),
+        (("--gpu-jobs", "2", "--executor", "ray"), "--gpu-jobs is for --executor local"),
+        (("--cpus-each", "0", "--executor", "ray"), "cpus_each=0.0 must be above 0"),
         (("--filter", "brightness"), "is no filter"),
         (("--filter", "flow>=1", *STAGED), "no stage of this run gives flow"),
         (("--filter", "technical_sharpnes>=3"), "did you mean technical_sharpness"),

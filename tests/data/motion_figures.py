@@ -6,6 +6,7 @@ python -m tests.data.motion_figures camera|text|speed|pictures [--rounds N]
 import argparse
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import cv2
@@ -30,14 +31,13 @@ from tests.data.camera_clips import (
     world_scene,
 )
 from tests.data.sheets import save
-from tests.data.text_clips import logo_clip, text_picture
+from tests.data.text_clips import TextPicture, logo_clip, text_picture
 
 
 def camera(rounds: int) -> None:
     """Twenty clips a round with known camera, then two a round whose background tells nothing."""
     right, total, answers = Counter[str](), Counter[str](), Counter[str]()
-    for clip in known_cameras(rounds):
-        told = camera_of(clip)
+    for clip, told in camera_answers(rounds):
         total[clip.tag] += 1
         right[clip.tag] += told == clip.tag
         if told != clip.tag:
@@ -52,6 +52,12 @@ def camera(rounds: int) -> None:
         print(f"| {answer} | {answers[answer]} |")
 
 
+def camera_answers(rounds: int, *, first: int = 300) -> Iterator[tuple[CameraClip, str]]:
+    """Clips whose camera is known, and what the stage says."""
+    for clip in known_cameras(rounds, first=first):
+        yield clip, camera_of(clip)
+
+
 def camera_of(clip: CameraClip) -> str:
     """The stage's tag of a clip."""
     (tagged,) = Camera().process(Clip(source="drawn.mp4", media=media_of(clip.frames, clip.fps)))
@@ -62,10 +68,8 @@ def text(num_pictures: int) -> None:
     """Whether text takes over 2 % of a picture, and what the check before the network spares and misses."""
     stage, right, sides, spared, missed = TextArea(), 0, Counter[bool](), 0, 0
     started = time.process_time()
-    for index in range(num_pictures):
-        picture = text_picture(index)
+    for index, (picture, share) in enumerate(text_answers(range(num_pictures))):
         is_over = picture.area >= 0.02
-        share = stage.share(picture.frame)
         sides[is_over] += 1
         right += (share >= 0.02) == is_over
         is_spared = strokes(picture.frame) < stage.min_strokes
@@ -75,6 +79,14 @@ def text(num_pictures: int) -> None:
     seconds = (time.process_time() - started) / num_pictures
     print(f"right {right} of {num_pictures}: {sides[True]} over 2 %, {sides[False]} under")
     print(f"spared the network {spared}, of them over 2 % {missed}; {seconds:.2f} s of CPU time a picture")
+
+
+def text_answers(indices: Iterable[int]) -> Iterator[tuple[TextPicture, float]]:
+    """Pictures whose share of text is known, and what the stage says."""
+    stage = TextArea()
+    for index in indices:
+        picture = text_picture(index)
+        yield picture, stage.share(picture.frame)
 
 
 def speed(repeats: int) -> None:

@@ -1,15 +1,21 @@
 """Small stages for tests of the engine: cheap, countable, and some that go wrong on purpose."""
 
+import ctypes
 import os
 import signal
+import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
+import torch
+
 from rufous.core.errors import MissingDependencyError
+from rufous.data import media
 from rufous.data.clip import Clip
+from rufous.video.read import stream_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +129,8 @@ class Trouble:
                 raise ValueError("this clip is not liked")
             case "timeout":
                 raise TimeoutError("the endpoint did not answer")
+            case "gpu":
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore follows")
             case "bug":
                 raise KeyError("a fault")
             case "package":
@@ -130,6 +138,35 @@ class Trouble:
             case "nothing":
                 return []
         return [clip.with_tags(trouble="none")]
+
+
+FATAL = b"the decoder dies of this"
+
+
+def mark_as_fatal(path: Path) -> None:
+    """Put a box that players pass over behind a file of MP4, by which ``FragileDecoder`` knows it."""
+    with path.open("ab") as file:
+        file.write(struct.pack(">I4s", 8 + len(FATAL), b"free") + FATAL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FragileDecoder:
+    """Gives its process a decoder that reads address 0 at marked files; later stages meet it."""
+
+    name: ClassVar[str] = "fragile_decoder"
+    after: ClassVar[tuple[str, ...]] = ()
+    version: ClassVar[int] = 1
+    needs_gpu: ClassVar[bool] = False
+
+    def process(self, clip: Clip) -> list[Clip]:
+        media.stream_frames = _stream_or_die
+        return [clip]
+
+
+def _stream_or_die(timeline, *arguments, **settings):
+    if timeline.path.read_bytes().endswith(FATAL):
+        ctypes.string_at(0)  # a real SIGSEGV, which no handler of Python's turns into an exception
+    return stream_frames(timeline, *arguments, **settings)
 
 
 @dataclass(frozen=True, kw_only=True)

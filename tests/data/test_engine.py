@@ -2,13 +2,13 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from rufous.core.errors import ConfigError, MissingDependencyError
 from rufous.core.files import sha256_of
-from rufous.data import engine
+from rufous.data import engine, media
 from rufous.data.chain import ChainWork
 from rufous.data.clip import Clip
 from rufous.data.clip_shards import write_clip_shards
@@ -284,6 +284,47 @@ def test_stages_for_a_gpu_have_a_pass_of_their_own_where_there_are_such_workers(
     together = curate(*steps, executor=Told(is_apart=False))
     assert passes == [(("probe", "trouble", "brightness"), True)]
     assert (together.clips, together.num_worked_on) == (apart.clips, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Few(Brightness):
+    """Looks at full-size frames alone."""
+
+    name = "few"
+    reads_few: ClassVar[bool] = True
+
+    def process(self, clip: Clip) -> list[Clip]:
+        return [clip.with_scores(few=float(clip.frames().full.mean()))]
+
+
+def test_a_pass_of_stages_that_read_few_frames_decodes_no_others(curate, write_clip, monkeypatch):
+    asked, decode = [], media.stream_frames
+
+    def told(timeline, indices, **settings):
+        asked.append(len(indices))
+        return decode(timeline, indices, **settings)
+
+    monkeypatch.setattr("rufous.data.media.stream_frames", told)
+    write_clip("long.mkv", num_frames=24)
+    clips = [Clip(source="long.mkv")]
+    steps = (Probe(), Brightness(), Filter(value="brightness", min=1.0), Few())
+    (apart,) = curate(*steps, clips=clips).clips
+    assert asked == [24, 8]
+    (together,) = curate(Probe(), Brightness(), Few(), clips=clips, redo=["brightness", "few"]).clips
+    assert asked == [24, 8, 24]
+    assert together.scores == apart.scores
+
+
+def test_a_clip_for_which_a_gpu_has_no_memory_is_kept_and_tried_again(curate, write_clip, tmp_path):
+    log = str(tmp_path / "log")
+    write_clip("gpu.mkv")
+    for _ in range(2):
+        (clip,) = curate(Probe(), Trouble(log=log), clips=[Clip(source="gpu.mkv")]).clips
+        assert clip.dropped is None
+        assert clip.errors == {
+            "trouble": "the GPU is out of memory: CUDA out of memory. Tried to allocate 2.00 GiB."
+        }
+        assert notes(tmp_path / "log") == ["trouble gpu.mkv"]
 
 
 def test_a_missing_package_ends_the_run_with_its_line(curate, write_clip):

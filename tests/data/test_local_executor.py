@@ -128,7 +128,44 @@ def test_workers_that_do_not_come_up_end_the_run():
         list(LocalExecutor(num_workers=1).run(["a"], Unpicklable()))
 
 
-@pytest.mark.parametrize("values", [{"num_workers": 0}, {"num_workers": 1, "timeout_s": 0.0}])
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_on_a_gpu_stages_that_need_it_have_workers_of_their_own_number(has_gpu, monkeypatch):
+    """A GPU is made up; the processes would be real, and are counted before they start."""
+    sizes = []
+
+    class Counted:
+        def __init__(self, _settings, _work, *, size):
+            sizes.append(size)
+
+        def run(self, tasks):
+            return tasks
+
+        def end(self):
+            pass
+
+    devices = ["cuda:0", "cpu"] if has_gpu else ["cpu"]
+    monkeypatch.setattr("rufous.data.local_executor.available_devices", lambda: devices)
+    monkeypatch.setattr("rufous.data.local_executor._Pool", Counted)
+    executors = (LocalExecutor(num_workers=6), LocalExecutor(num_workers=6, gpu_workers=2))
+    for executor in executors:
+        assert executor.has_gpu_workers() is has_gpu
+        for needs_gpu in (False, True):
+            assert list(executor.run([], Work(), needs_gpu=needs_gpu)) == []
+    assert sizes == ([6, 1, 6, 2] if has_gpu else [6] * 4)
+
+
+@pytest.mark.slow
+def test_one_process_does_all_work_for_a_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr("rufous.data.local_executor.available_devices", lambda: ["cuda:0", "cpu"])
+    log = tmp_path / "log"
+    executor = LocalExecutor(num_workers=3)
+    assert len(dict(executor.run("abcdef", Work(str(log)), needs_gpu=True))) == 6
+    assert len({line.split()[0] for line in log.read_text().splitlines()}) == 1
+
+
+@pytest.mark.parametrize(
+    "values", [{"num_workers": 0}, {"num_workers": 1, "timeout_s": 0.0}, {"num_workers": 1, "gpu_workers": 0}]
+)
 def test_settings_that_cannot_be_are_refused(values):
     with pytest.raises(ValueError, match="must be at least 1"):
         LocalExecutor(**values)

@@ -117,3 +117,12 @@ def test_who_reads_frames_is_told_of_damage_unless_they_take_it(tmp_path):
     assert read_frames(timeline, [17, 24])[0].shape == (2, 3, 48, 64)
     taken = stream_frames(timeline, range(36), short_side=48, takes_damaged=True)
     assert [frame.index for frame in taken if frame.is_damaged] == list(range(18, 24))
+
+
+def test_where_nobody_reads_small_frames_those_of_full_size_alone_are_decoded(write_clip):
+    path = write_clip("a.mp4", num_frames=40)
+    whole, few = ClipMedia(path, start_s=1.0), ClipMedia(path, start_s=1.0, is_few=True)
+    assert (len(whole.small), len(few.small)) == (32, 8)
+    np.testing.assert_array_equal(few.full, whole.full)
+    np.testing.assert_array_equal(few.decoded.full_times_s, whole.decoded.full_times_s)
+    assert len(few.part(2.0, 5.0).small) == 8

@@ -43,6 +43,7 @@ class Describe:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    reads_few: ClassVar[bool] = True
     gives: ClassVar[Gives] = Gives()
 
     endpoint: Endpoint = field(default_factory=Endpoint)
@@ -90,6 +91,7 @@ class DescribeLocally:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    reads_few: ClassVar[bool] = True
     gives: ClassVar[Gives] = Gives()
 
     model: str = ""

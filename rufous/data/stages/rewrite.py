@@ -44,6 +44,7 @@ class Rewrite:
     after: ClassVar[tuple[str, ...]] = ("describe", "describe_locally")
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    reads_few: ClassVar[bool] = True
     gives: ClassVar[Gives] = Gives()
 
     endpoint: Endpoint = field(default_factory=Endpoint)
@@ -80,6 +81,7 @@ class RewriteLocally:
     after: ClassVar[tuple[str, ...]] = ("describe", "describe_locally")
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = True
+    reads_few: ClassVar[bool] = True
     gives: ClassVar[Gives] = Gives()
 
     model: str = ""

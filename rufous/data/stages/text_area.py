@@ -42,6 +42,7 @@ class TextArea:
     after: ClassVar[tuple[str, ...]] = ()
     version: ClassVar[int] = 1
     needs_gpu: ClassVar[bool] = False
+    reads_few: ClassVar[bool] = True
     gives: ClassVar[Gives] = Gives(numbers=("text_area",))
 
     def process(self, clip: Clip) -> list[Clip]:

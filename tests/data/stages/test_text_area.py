@@ -7,6 +7,7 @@ from rufous.data.stage import Stage
 from rufous.data.stages import text_area
 from rufous.data.stages.text_area import TextArea, strokes
 from tests.data.camera_clips import media_of
+from tests.data.motion_figures import text_answers
 from tests.data.text_clips import text_picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -46,6 +47,17 @@ def test_what_is_smooth_or_wide_has_none():
     wide[100:200, 200:300] = 255
     for picture in (smooth, wide):
         assert strokes(np.repeat(picture, 3, axis=-1)) == 0.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_figure_95_of_100_pictures_are_told_to_have_text_on_over_or_under_2_percent():
+    """The stage was made on 40 pictures, and its documented figure is of pictures 0 to 199."""
+    answers = list(text_answers(range(1000, 1200)))
+    right = sum((share >= 0.02) == (picture.area >= 0.02) for picture, share in answers)
+    print(f"text: {right} of {len(answers)} right")
+    assert 50 < sum(picture.area >= 0.02 for picture, _ in answers) < 150
+    assert right >= 0.95 * len(answers)
 
 
 def test_it_is_a_stage():
