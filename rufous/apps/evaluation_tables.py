@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from rufous.apps.outputs import check_folder
-from rufous.core.files import sha256_of, write_text
 
 if TYPE_CHECKING:
     from rufous.evaluation.paired import PairedComparison
@@ -53,6 +52,7 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 
 def print_comparison(first: Path, second: Path, *, output: Path | None, as_json: bool) -> None:
     """Compare two ``results.json`` and print what differs; ``output`` takes it as JSON and a page."""
+    from rufous.core.files import write_text
     from rufous.evaluation.paired import compare_results
     from rufous.evaluation.report_page import write_comparison
     from rufous.evaluation.results_file import read_results
@@ -73,6 +73,7 @@ def print_comparison(first: Path, second: Path, *, output: Path | None, as_json:
 def _comparison_told(files: Sequence[Path], comparison: "PairedComparison") -> dict[str, Any]:
     """A comparison as plain JSON values, and the files it is of."""
     from rufous.core.config import to_json_dict
+    from rufous.core.files import sha256_of
 
     rows = [{**to_json_dict(row), "in_words": row.sentence} for row in comparison.rows]
     compared = [{"file": str(file), "sha256": sha256_of(file)} for file in files]

@@ -43,7 +43,8 @@ def mean_interval(
     sums, totals = values * counts, counts
     if groups is not None:
         group_of = np.unique(np.asarray(groups), return_inverse=True)[1]
-        sums, totals = np.bincount(group_of, sums), np.bincount(group_of, totals)
+        # without groups there is nothing to count, and that is of whole numbers
+        sums, totals = (np.bincount(group_of, each).astype(np.float64) for each in (sums, totals))
     return ratio_interval(sums, totals, fewest=fewest, seed=seed)
 
 
