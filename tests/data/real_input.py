@@ -24,7 +24,8 @@ GENERATORS: dict[str, str] = {
     "mandelbrot": "mandelbrot=size={width}x{height}:rate={fps}:start_scale=0.5",
     "life": "life=size=32x20:rate={fps}:seed=3:mold=10:life_color=#C83232:death_color=#3232C8,"
     "scale={life_width}:{life_height}:flags=neighbor,crop={width}:{height}:0:0",
-    "gradients": "gradients=size={width}x{height}:rate={fps}:seed=5:speed=0.05",
+    "gradients": "gradients=size={width}x{height}:rate={fps}:seed=5:speed=0.05:nb_colors=3:"
+    "c0=0xD9C282:c1=0xA30FEB:c2=0x82D9D7:x0=138:y0=13:x1=157:y1=24",  # its seed alone does not fix them
     "smptebars": "smptebars=size={width}x{height}:rate={fps}",
 }
 """Graphs of libavfilter; cells of ``life`` lie off the coding grid."""
@@ -94,9 +95,14 @@ def generated(
         life_width=32 * (width // 32 + 1),
         life_height=20 * (height // 20 + 1),
     )
-    steps = [step.partition("=") for step in text.split(",")]
-    if any(name not in av.filter.filters_available for name, _, _ in steps):
+    if any(step.partition("=")[0] not in av.filter.filters_available for step in text.split(",")):
         return _drawn(num_frames, height, width)
+    return pictures_of(text, num_frames)
+
+
+def pictures_of(text: str, num_frames: int) -> np.ndarray:
+    """Frames that a chain of libavfilter's filters gives, RGB uint8 ``f h w 3``."""
+    steps = [step.partition("=") for step in text.split(",")]
     graph = av.filter.Graph()
     filters = [graph.add(name, arguments) for name, _, arguments in steps] + [graph.add("buffersink")]
     for first, second in itertools.pairwise(filters):

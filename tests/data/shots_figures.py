@@ -202,7 +202,7 @@ def technical(folder: Path) -> None:
     rows: tuple[tuple[str, str, tuple[int, ...], Callable[[int], np.ndarray], str], ...] = (
         ("blur of", " px", (0, 1, 2, 4), blurred, "sharpness"),
         ("noise of", " levels", (0, 5, 10, 20), noisy, "noise"),
-        ("crf", "", (18, 30, 40, 50), coded, "blockiness"),
+        ("crf", "", (18, 30, 40, 50), coded, "unevenness"),
     )
     panels = []
     for name, unit, grades, make, part in rows:

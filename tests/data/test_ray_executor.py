@@ -173,6 +173,7 @@ def test_workers_are_as_many_as_a_cluster_has_room_for(gpu_cluster, settings, si
 
 @limited
 def test_a_cluster_without_room_is_told(executor):
+    executor.has_gpu_workers()  # the cluster is there: another one would have room
     big = RayExecutor(num_workers=1, cpus_each=1000.0)
     with pytest.raises(RuntimeError, match="too little for one worker of"):
         list(big.run(["a"], Work()))

@@ -1,18 +1,19 @@
-"""Technical quality without a model: sharpness, noise, blockiness and exposure, and one score of them.
+"""Technical quality without a model: sharpness, noise, banding, blockiness, exposure, and one score of them.
 
 All is measured on luma at the file's own size, in the few whole frames that all stages share, and averaged
 over them. Nothing here knows what a picture shows: a fog is no worse a picture than its detail and noise make
 it. Compare clips of like content, or take a low percentile to find what is broken.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import numpy as np
 
 from rufous.core.optional import require
 from rufous.data.clip import Clip
+from rufous.data.coding_traces import coding_traces
 from rufous.data.stage import Gives
 
 _MAX_SIDE = 1024
@@ -47,10 +48,15 @@ class Technical:
 
     Scores:
         ``technical``: in [0, 1], higher is better: the product of what the parts below are worth.
-        ``technical_sharpness``: luma levels per pixel of the gradient, RMS, without what noise adds; 0 (flat)
-            to about 40; higher is sharper, and more detailed.
+        ``technical_sharpness``: luma levels per pixel of the gradient, RMS, without what noise and false
+            steps add; 0 (flat) to about 40; higher is sharper, and more detailed.
         ``technical_noise``: standard deviation of white noise, in luma levels; lower is better.
+        ``technical_steps``: levels per pixel of steps into which coding gathered slopes; lower is better.
+        ``technical_banding``: levels by which calm parts differ from their wide surroundings; lower is
+            better, but soft shading counts too.
+        ``technical_unevenness``: levels by which calm blocks of 16x16 stand out from their neighbours.
         ``technical_blockiness``: how much larger steps are on the coding grid than off it, less 1; 0 is none.
+            No part of the joint score: H.264 smooths its grid away, and edges of drawings lie on it as well.
         ``technical_edge_width``: pixels in which the highest edges rise or fall, 1 to 1.5 in a sharp drawing
             and 2.5 times the deviation of a Gaussian blur; lower is sharper, whatever the contrast; 0 where
             there is no edge. No part of the joint score: noise shortens edges.
@@ -60,46 +66,54 @@ class Technical:
         Noise: Immerkaer 1996, "Fast noise variance estimation"; here by blocks, of which the calmest count
         and those whose response is not that of white noise count less, as texture's is not. Blockiness: steps
         across the grid against the others, after Wang, Bovik and Evans 2000, "Blind measurement of blocking
-        artifacts in images". Sharpness: gradient energy ("Tenengrad", compared with others by Pertuz, Puig
-        and Garcia 2013) over a smoother picture; the variance of the Laplacian was tried, and rises where
-        compression makes blocks and ringing of smooth pictures. Width of edges: an edge's height over its
-        steepest step, after Marziliano et al. 2002, "A no-reference perceptual blur metric". How they are
-        joined is this project's choice.
+        artifacts in images". Steps, banding and unevenness: this project's, see ``coding_traces``. Sharpness:
+        gradient energy ("Tenengrad", compared with others by Pertuz, Puig and Garcia 2013) over a smoother
+        picture; the variance of the Laplacian was tried, and rises where compression makes blocks and ringing
+        of smooth pictures. Width of edges: an edge's height over its steepest step, after Marziliano et al.
+        2002, "A no-reference perceptual blur metric". How they are joined is this project's choice.
     """
 
     name: ClassVar[str] = "technical"
     after: ClassVar[tuple[str, ...]] = ()
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     needs_gpu: ClassVar[bool] = False
     gives: ClassVar[Gives] = Gives(
         numbers=(
             "technical",
             "technical_sharpness",
             "technical_noise",
+            "technical_steps",
+            "technical_banding",
+            "technical_unevenness",
             "technical_blockiness",
             "technical_exposure",
             "technical_edge_width",
         ),
     )
 
-    half_sharpness: float = 3.0
+    half_sharpness: float = 2.5
     """Sharpness that is worth 0.625: half-way from a flat picture, which is worth a quarter, to 1."""
     half_noise: float = 5.0
     """Noise that is worth a half."""
-    half_blockiness: float = 40.0
-    """Blockiness that is worth a half: it decides little, since edges of drawings lie on the grid as well."""
+    half_steps: float = 3.0
+    """False steps that are worth a half."""
+    full_banding: float = 1.0
+    """Banding that takes 13 %; each doubling beyond takes up to as much again."""
+    full_unevenness: float = 0.3
+    """Unevenness that takes 9 %, likewise."""
     bad_exposure: float = 0.3
     """Exposure from which on it takes nothing from the joint score; 0 takes a fifth."""
     full_contrast: float = 0.2
-    """Distance of luma's 95th percentile from its 5th, as a share of the range, that is contrast enough."""
+    """Deviation of luma, times the root of 12, as a share of the range, that is contrast enough: a ramp is as
+    high. Percentiles were tried: blur spreads a small thing over more of the picture, and raises them."""
 
     def __post_init__(self) -> None:
-        for name in ("half_sharpness", "half_noise", "half_blockiness", "bad_exposure", "full_contrast"):
+        for name in (field.name for field in fields(self)):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}={getattr(self, name)} must be above 0")
 
     def process(self, clip: Clip) -> list[Clip]:
-        """The clip with its six scores."""
+        """The clip with its scores."""
         cv2 = require("cv2", extra="curate")
         luma = [cv2.cvtColor(_middle(frame), cv2.COLOR_RGB2GRAY) for frame in clip.frames().full]
         scores = self.measure(luma)
@@ -108,18 +122,17 @@ class Technical:
 
     def measure(self, luma: Iterable[np.ndarray]) -> dict[str, float]:
         """Scores by part, of frames ``h w``, uint8; the joint one under an empty name."""
-        rows = np.array([_parts(frame, self.full_contrast) for frame in luma])
-        sharpness, noise, blockiness, exposure, edge_width = rows.mean(axis=0).tolist()
+        rows = [_parts(frame, self.full_contrast) for frame in luma]
+        parts = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        return {"": self._worth(parts), **parts}
+
+    def _worth(self, parts: Mapping[str, float]) -> float:
+        sharpness = parts["sharpness"]
         worth = (sharpness + 0.25 * self.half_sharpness) / (sharpness + self.half_sharpness)
-        worth *= 1 / (1 + noise / self.half_noise) / (1 + blockiness / self.half_blockiness)
-        return {
-            "": worth * (0.8 + 0.2 * min(1.0, exposure / self.bad_exposure)),
-            "sharpness": sharpness,
-            "noise": noise,
-            "blockiness": blockiness,
-            "exposure": exposure,
-            "edge_width": edge_width,
-        }
+        worth /= (1 + parts["noise"] / self.half_noise) * (1 + parts["steps"] / self.half_steps)
+        worth /= (1 + parts["banding"] / self.full_banding) ** 0.2
+        worth /= (1 + parts["unevenness"] / self.full_unevenness) ** 0.13
+        return worth * (0.8 + 0.2 * min(1.0, parts["exposure"] / self.bad_exposure))
 
 
 def _middle(frame: np.ndarray) -> np.ndarray:
@@ -128,21 +141,27 @@ def _middle(frame: np.ndarray) -> np.ndarray:
     return frame[top : top + _MAX_SIDE, left : left + _MAX_SIDE]
 
 
-def _parts(luma: np.ndarray, full_contrast: float) -> tuple[float, float, float, float, float]:
+def _parts(luma: np.ndarray, full_contrast: float) -> dict[str, float]:
     cv2 = require("cv2", extra="curate")
     pixels = luma.astype(np.float32)
     noise = _noise(pixels)
     smooth = cv2.blur(pixels, (_SMOOTH, _SMOOTH))
-    slopes = (smooth[1:] - smooth[:-1], smooth[:, 1:] - smooth[:, :-1])
-    squared = sum(cv2.norm(each, cv2.NORM_L2SQR) for each in slopes if each.size) / pixels.size
-    sharpness = max(0.0, squared - _SLOPE_OF_NOISE * noise**2) ** 0.5
+    traces = coding_traces(pixels, smooth, span=_SMOOTH)
     on_grid, off_grid = np.sum([_steps(pixels), _steps(pixels.T)], axis=0)
     blockiness = max(0.0, on_grid / off_grid - 1) if off_grid > 0.01 else 0.0
-    low, high = np.percentile(luma[::2, ::2], (5, 95))
     clipped = float(((luma <= 4) | (luma >= 251)).mean())
-    exposure = (1 - clipped) * min(1.0, float(high - low) / 255 / full_contrast)
+    contrast = float(luma[::2, ::2].std()) * 12**0.5 / 255
     widths = np.concatenate([_edge_widths(pixels), _edge_widths(pixels.T)])
-    return sharpness, noise, blockiness, exposure, float(np.percentile(widths, 25)) if widths.size else 0.0
+    return {
+        "sharpness": max(0.0, traces.slope**2 - _SLOPE_OF_NOISE * noise**2) ** 0.5,
+        "noise": noise,
+        "steps": traces.steps,
+        "banding": traces.bands,
+        "unevenness": traces.unevenness,
+        "blockiness": blockiness,
+        "exposure": (1 - clipped) * min(1.0, contrast / full_contrast),
+        "edge_width": float(np.percentile(widths, 25)) if widths.size else 0.0,
+    }
 
 
 def _edge_widths(pixels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from rufous.data.stages.shots import Shots
 from rufous.data.stages.still import Still
 from rufous.data.stages.technical import Technical
 from tests.data.drawings import camera_over, clip_of, held, noise_picture, pattern_picture, world_shot, write
-from tests.data.real_input import GENERATORS, generated
+from tests.data.real_input import GENERATORS, generated, pictures_of
 
 SIGMAS = (0, 0.5, 0.7, 0.9, 1.2, 1.5, 2, 2.5, 3.2, 4)
 NOISES = (0, 1, 2, 3, 4.5, 6, 8, 11, 15, 20)
@@ -51,6 +52,7 @@ def test_parts_lie_in_their_ranges_and_the_joint_score_in_0_1():
     assert set(found) == {
         "technical",
         *(f"technical_{p}" for p in ("sharpness", "noise", "blockiness", "exposure", "edge_width")),
+        *(f"technical_{p}" for p in ("steps", "banding", "unevenness")),
     }
     assert 0 < found["technical"] < 1
     assert 0 < found["technical_exposure"] <= 1
@@ -92,6 +94,20 @@ def test_blocks_are_told_from_content():
     assert scores(np.stack(coded))["technical_blockiness"] > 0.3
 
 
+@pytest.mark.parametrize("name", ["gradients", "world"])
+def test_coding_of_plain_pictures_lowers_the_score_though_it_raises_gradients(name, tmp_path):
+    frames = enlarged_world(5, 4) if name == "world" else generated(name, 4, height=320, width=512)
+    found = []
+    for crf in (14, 34, 42):
+        path = write(tmp_path / "a.mp4", frames, options={"crf": str(crf), "preset": "veryfast"})
+        (clip,) = Technical().process(clip_of(path))
+        found.append(clip.scores)
+    joint = [each["technical"] for each in found]
+    assert joint == sorted(joint, reverse=True)
+    assert joint[0] > 1.02 * joint[-1]
+    assert found[-1]["technical_banding"] > 1.1 * found[0]["technical_banding"]
+
+
 def test_clipping_and_flatness_take_exposure():
     frames = textured()
     bright = np.clip(frames.astype(int) * 6, 0, 255).astype(np.uint8)
@@ -111,48 +127,77 @@ def test_wrong_settings_are_named():
         Technical(half_noise=0.0)
 
 
+def enlarged_world(seed: int, num_frames: int = 10, height: int = 320, width: int = 512) -> np.ndarray:
+    small = world_shot(np.random.default_rng(seed), num_frames, height // 4, width // 4)
+    return np.stack([cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in small])
+
+
 def sources() -> dict[str, np.ndarray]:
     """Ten frames of 320x512 each: world clips enlarged, textures, and FFmpeg's generators."""
-    made = {name: generated(name, 10, height=320, width=512) for name in GENERATORS if name != "gradients"}
-    for seed in range(3):
-        small = world_shot(np.random.default_rng(seed), 10, 80, 128)
-        made[f"world{seed}"] = np.stack(
-            [cv2.resize(f, (512, 320), interpolation=cv2.INTER_CUBIC) for f in small]
-        )
+    made = {name: generated(name, 10, height=320, width=512) for name in GENERATORS}
+    made |= {f"world{seed}": enlarged_world(seed) for seed in range(3)}
     made["texture"] = textured(10, 320, 512)
     rng = np.random.default_rng(9)
     made["pattern"] = camera_over(rng, pattern_picture(rng, 640, 1024), 10, 320, 512, speed=1.0)
     return made
 
 
+def orders(name: str, frames: np.ndarray, folder: Path) -> dict[str, float]:
+    """By kind of damage, how well the score orders its ten grades; prints them."""
+    few = frames[1::3]
+    grades = {
+        "blur": [scores(blurred(few, sigma)) for sigma in SIGMAS],
+        "noise": [scores(noisy(few, deviation)) for deviation in NOISES],
+        "crf": [],
+    }
+    for crf in CRFS:
+        path = write(folder / "a.mp4", frames, options={"crf": str(crf), "preset": "veryfast"})
+        (clip,) = Technical().process(clip_of(path))
+        grades["crf"].append(clip.scores)
+    found = {}
+    for kind, each in grades.items():
+        found[kind] = order([grade["technical"] for grade in each])
+        shown = " ".join(f"{grade['technical']:.4f}" for grade in each)
+        print(f"{name:12s} {kind:6s} {found[kind]:.3f} {shown}", flush=True)
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_figure_the_score_orders_ten_grades_of_crf_blur_and_noise(tmp_path):
-    """Smooth gradients are left out: they have no detail that blur or coding could take. Clips of the world,
-    enlarged, have little: coding at crf 40 changes their gradients by some percent, up or down, and the order
-    of their grades of crf is printed and not asked for.
-    """
-    found = {}
-    for name, frames in sources().items():
-        few = frames[1::3]
-        grades = {
-            "blur": [scores(blurred(few, sigma)) for sigma in SIGMAS],
-            "noise": [scores(noisy(few, deviation)) for deviation in NOISES],
-            "crf": [],
-        }
-        for crf in CRFS:
-            path = write(tmp_path / "a.mp4", frames, options={"crf": str(crf), "preset": "veryfast"})
-            (clip,) = Technical().process(clip_of(path))
-            grades["crf"].append(clip.scores)
-        for kind, each in grades.items():
-            found[name, kind] = order([grade["technical"] for grade in each])
-            print(
-                f"{name:12s} {kind:6s} {found[name, kind]:.3f}",
-                *(f"{g['technical']:.3f}" for g in each),
-                flush=True,
-            )
-    low = {key: value for key, value in found.items() if value < 0.95}
-    assert {key for key in low if not (key[0].startswith("world") and key[1] == "crf")} == set()
+    found = {
+        (name, kind): value
+        for name, frames in sources().items()
+        for kind, value in orders(name, frames, tmp_path).items()
+    }
+    assert {key: value for key, value in found.items() if value < 0.95} == {}
+
+
+def random_gradient(seed: int) -> np.ndarray:
+    """Three colours, and a line along which they change: ten frames in which it turns."""
+    rng = np.random.default_rng(seed)
+    colors = rng.integers(0, 1 << 24, 3)
+    (x0, x1), (y0, y1) = rng.integers(0, 512, 2), rng.integers(0, 320, 2)
+    text = "".join(f":c{i}=0x{color:06X}" for i, color in enumerate(colors))
+    text = f"gradients=size=512x320:speed=0.05:nb_colors=3{text}:x0={x0}:y0={y0}:x1={x1}:y1={y1}"
+    return pictures_of(text, 10)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize(
+    ("name", "draw", "seeds", "least"),
+    [
+        ("world", enlarged_world, range(100, 124), {"noise": 24, "blur": 23, "crf": 20}),
+        ("gradient", random_gradient, range(1, 10), {"noise": 9, "blur": 7, "crf": 6}),
+    ],
+)
+def test_figure_most_other_plain_clips_are_ordered_too(name, draw, seeds, least, tmp_path):
+    """Nothing was tuned on these; docs/curation_shots.md tells how many miss 0.95, and why."""
+    found = [orders(f"{name}{seed}", draw(seed), tmp_path) for seed in seeds]
+    reached = {kind: sum(each[kind] >= 0.95 for each in found) for kind in least}
+    print(name, reached, {kind: round(min(each[kind] for each in found), 3) for kind in least})
+    assert all(reached[kind] >= count for kind, count in least.items())
 
 
 @pytest.mark.slow
