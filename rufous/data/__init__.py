@@ -22,6 +22,7 @@
 * ``histogram`` - its plots.
 * ``pair_flow`` - optical flow between frames two apart, once for all stages that read it.
 * ``camera_fit`` - the motions that most of the picture, and some of the rest, follow.
+* ``coding_traces`` - false steps, bands and uneven blocks in calm parts of a picture.
 * ``frame_choice`` - which full-size frames a model sees.
 * ``best_caption`` - which of a clip's captions stands for it.
 * ``published_models`` - networks that score clips, from files that the user has put in place.
