@@ -9,7 +9,7 @@
 * ``borders`` - black bars, and the rectangle within them.
 * ``still`` - frames that repeat the one before.
 * ``flashing`` - large swings of brightness back and forth.
-* ``technical`` - sharpness, exposure, blockiness and noise, and one score joined from them.
+* ``technical`` - sharpness, exposure, noise and traces of coding, and one score joined from them.
 * ``flow`` - how fast the picture moves: optical flow by DIS, or by RAFT.
 * ``smoothness`` - how well every second frame is guessed from its neighbours.
 * ``camera`` - how the camera moves: static, pan, tilt, zoom, roll, dolly zoom.
