@@ -6,6 +6,7 @@
 * ``optional`` - imports of packages that an extra brings.
 * ``randomness`` - generators from seeds and names.
 * ``devices`` - choice of device and dtype, autocast, memory and time, measured peak rates.
+* ``threads`` - one thread for processes that share a machine.
 * ``console`` - logging for libraries, one handler for apps.
 * ``files`` - atomic writes and hashes.
 * ``bar_chart`` - bar charts as SVG.

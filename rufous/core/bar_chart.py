@@ -61,8 +61,13 @@ def _panel(bars: Bars, left: int, marked: Sequence[bool]) -> list[str]:
         parts.append(
             f'<rect x="{left}" y="{top}" width="{length:.1f}" height="{ROW_PX - 6}" fill="{colour}"/>'
         )
-        parts.append(_text(left + length + 4, _baseline(i), f"{value:.3g}"))
+        parts.append(_text(left + length + 4, _baseline(i), _short(value)))
     return parts
+
+
+def _short(value: float) -> str:
+    """Three digits, or all that stand before the point; never an exponent for what is large."""
+    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
 
 
 def _baseline(row: int) -> int:

@@ -5,7 +5,6 @@ reaches the whole group, and end with their parent, however that ends.
 """
 
 import multiprocessing
-import os
 import pickle
 import signal
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from rufous.core.console import logger
 from rufous.core.devices import available_devices
+from rufous.core.threads import use_one_thread
 from rufous.data.executor import DIED, Failure, too_slow
 
 READY = "ready"
@@ -179,7 +179,7 @@ def _serve(connection: Connection, work: bytes) -> None:
     """What a worker does until the pipe ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _use_one_thread()
+    use_one_thread()
     carry_out = pickle.loads(work)
     try:
         connection.send(READY)
@@ -187,11 +187,3 @@ def _serve(connection: Connection, work: bytes) -> None:
             connection.send(carry_out(connection.recv()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone, or has no more tasks
-
-
-def _use_one_thread() -> None:
-    """As many processes as cores work already."""
-    import torch
-
-    torch.set_num_threads(1)
-    os.environ["OPENCV_FOR_THREADS_NUM"] = "1"  # read by OpenCV when it is loaded

@@ -16,6 +16,7 @@ from typing import Any
 
 from rufous.core.console import logger
 from rufous.core.optional import require
+from rufous.core.threads import use_one_thread
 from rufous.data.executor import DIED, Failure, too_slow
 
 _log = logger(__name__)
@@ -128,10 +129,7 @@ class _Actor:
     """What runs in an actor."""
 
     def __init__(self, work: Callable[[Any], Any]) -> None:
-        import torch
-
-        torch.set_num_threads(1)
-        os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
+        use_one_thread()
         self._work = work
 
     def is_ready(self) -> bool:

@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rufous.core.files import sha256_of
+from rufous.core.threads import use_one_thread
 from rufous.evaluation.dimensions.decoded_clip import read_clip
 from rufous.evaluation.dimensions.dimension import ClipScore, Dimension
 from rufous.evaluation.vbench.suite import ClipFile, Problem, asks_for
@@ -243,7 +242,7 @@ _ROWS_HERE: ContextVar[Rows] = ContextVar("rows of a worker process, set when it
 
 def _set_up_worker(rows: Rows) -> None:
     _ROWS_HERE.set(rows)
-    torch.set_num_threads(1)
+    use_one_thread()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent too, which waits for results
 
 

@@ -9,6 +9,7 @@
 * ``world_latents`` - latents of those clips on disk.
 * ``world_tiny_decoder`` - a small decoder for those latents.
 * ``world_teacher`` - the text-to-video teacher.
+* ``varying_lengths`` - batches cut to a length of their own.
 * ``world_captions``, ``world_data``, ``world_sets`` - what generators train on.
 * ``recovery``, ``few_steps`` - the two stages of distillation on any clips.
 * ``watching`` - what the second one watches: rewards, and figures of validation clips.

@@ -29,6 +29,8 @@ from rufous.training.optim import OptimizerConfig
 SIXTEEN = VideoSet(sampling=ClipSampling(num_frames=16), batch_size=16)
 TWENTY_SIX = VideoSet(sampling=ClipSampling(num_frames=26, strides=(1, 4)), batch_size=8)
 """26 frames at a stride of 6 would need files of five seconds and more."""
+UP_TO_32 = VideoSet(sampling=ClipSampling(num_frames=32, strides=(1, 3)), batch_size=8, shortest=17)
+"""Each batch is of one length from 17 to 32."""
 UNVERIFIED = "the recipe is unverified at full scale: only reduced runs on random weights are tested"
 """For the manifest of what it makes."""
 
@@ -39,12 +41,12 @@ class DistilUNetConfig(RecoveryConfig):
 
     teacher: str = "videocrafter2"
     student: str
-    data: VideoDataConfig = field(default_factory=lambda: VideoDataConfig(sets=(SIXTEEN, TWENTY_SIX)))
+    data: VideoDataConfig = field(default_factory=lambda: VideoDataConfig(sets=(SIXTEEN, UP_TO_32)))
     objective: StructuralConfig = field(default_factory=lambda: StructuralConfig(feature_weight=0.5))
     train: TrainConfig = field(
         default_factory=lambda: TrainConfig(
             num_steps=200_000,
-            accumulation=2,  # a batch of each length
+            accumulation=2,  # a batch of each set
             optimizer=OptimizerConfig(
                 learning_rate=1e-4, warmup_steps=1_000, schedule="wsd", decay_steps=40_000
             ),

@@ -110,12 +110,13 @@ class Road:
         return self.root / "table.md"
 
     def _check(self, stages: Sequence[Stage]) -> None:
-        """Refuse changes to stages that have begun; the last of them may take more or fewer steps."""
+        """Refuse changes to stages that have begun; the last training may take more or fewer steps."""
         begun = [stage for stage in stages if self._begun(stage).is_file()]
+        trainings = [stage for stage in begun if _made_of(stage).keys() - made_of(stage.config).keys()]
         problems: list[str] = []
         for stage in begun:
             settings = self._settings(stage)
-            steps = settings.keys() - made_of(stage.config).keys() if stage is begun[-1] else ()
+            steps = settings.keys() - made_of(stage.config).keys() if stage in trainings[-1:] else ()
             changes = differences(json.loads(self._begun(stage).read_text()), settings, may_change=steps)
             problems += [f"{stage.name}: {change}" for change in changes]
         if problems:

@@ -21,6 +21,7 @@ from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.loading import component_names
 from rufous.recipes.processes import Processes
 from rufous.recipes.text_tower import Text
+from rufous.recipes.varying_lengths import varied
 from rufous.training.batches import InterleavedBatches, ShuffledBatches
 from rufous.video.frames import from_uint8
 
@@ -31,6 +32,8 @@ class VideoSet:
 
     sampling: ClipSampling = field(default_factory=ClipSampling)
     batch_size: int = 16
+    shortest: int | None = None
+    """Each batch is cut to a length from here to the sampling's; None leaves all of them whole."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,4 +109,5 @@ def alternating_videos(
             stack.enter_context(contextlib.closing(data.batches(part, seed + index)))
             for index, part in enumerate(config.sets)
         ]
-        yield InterleavedBatches(sources)
+        shortest = [part.shortest for part in config.sets]
+        yield InterleavedBatches(varied(sources, shortest, seed=seed))

@@ -3,7 +3,8 @@
     rufous reproduce world --preset small
     rufous reproduce world --preset student
 
-data -> autoencoder -> video-text model -> teacher -> pruning -> recovery -> few steps -> feedback -> truth.
+data -> autoencoder -> video-text model, twice -> teacher -> pruning -> recovery -> few steps -> feedback
+-> the student as it ships -> truth.
 Every stage has a folder in the run's folder and resumes by itself; a stage that is done is passed by. Each
 release names its parents by hash: ``rufous verify --chain`` follows them. From a teacher that is
 finished, the road begins with pruning.
@@ -20,7 +21,7 @@ from rufous.checkpoints.lookup import find_release
 from rufous.checkpoints.release import load_config
 from rufous.pipelines.loading import component_names
 from rufous.recipes import world_autoencoder, world_few_steps, world_recovery, world_teacher, world_video_text
-from rufous.recipes.processes import joined
+from rufous.recipes.processes import Processes, joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.stages import Road, Row, Stage
 from rufous.recipes.world_autoencoder import WorldAutoencoderConfig
@@ -31,8 +32,10 @@ from rufous.recipes.world_pruning import WorldPruningConfig
 from rufous.recipes.world_pruning import run as prune
 from rufous.recipes.world_recovery import WorldRecoveryConfig
 from rufous.recipes.world_sets import WorldSet
+from rufous.recipes.world_ship import WorldShipConfig
+from rufous.recipes.world_ship import run as ship
 from rufous.recipes.world_teacher import Phase, WorldTeacherConfig
-from rufous.recipes.world_video_text import WorldVideoTextConfig
+from rufous.recipes.world_video_text import SHARPER, WorldVideoTextConfig
 from rufous.training.loop import TrainConfig
 
 
@@ -49,9 +52,11 @@ class WorldReproduceConfig:
     """Settings of every stage; folders of releases inside them are filled in by the run."""
 
     finished: Finished | None = None
-    """Begin after the teacher; the first three stages' settings then say nothing."""
+    """Begin after the teacher; the settings of the stages up to it then say nothing."""
     autoencoder: WorldAutoencoderConfig = field(default_factory=WorldAutoencoderConfig)
     video_text: WorldVideoTextConfig = field(default_factory=WorldVideoTextConfig)
+    rewards: WorldVideoTextConfig = field(default_factory=lambda: SHARPER)
+    """The video-text model goes on without its text tower; it is then reward and yardstick."""
     teacher: WorldTeacherConfig = field(default_factory=WorldTeacherConfig)
     budget: str = "-45%"
     recovery: WorldRecoveryConfig = field(default_factory=WorldRecoveryConfig)
@@ -67,7 +72,7 @@ def run(config: WorldReproduceConfig, run_dir: Path, device: torch.device) -> Pa
     with joined(device) as processes:
         road = Road(run_dir, processes)
         road.go(stages_of(config, road))
-        features = str(_before(config, road, "video_text"))
+        features = str(_before(config, road, "rewards"))
         return road.write_table(table_rows(config, road), num_prompts=config.num_prompts, features=features)
 
 
@@ -78,7 +83,7 @@ def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
     sets = _sets(config.recovery.sets, config, road)
     pruning = WorldPruningConfig(teacher=teacher, sets=sets, budget=config.budget)
     recovery = replace(config.recovery, teacher=teacher, sets=sets, student=str(road.release("pruned")))
-    rewards = str(_before(config, road, "video_text"))
+    rewards = str(_before(config, road, "rewards"))
     few_steps = replace(
         config.few_steps,
         teacher=teacher,
@@ -94,12 +99,14 @@ def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
         feedback=replace(config.feedback, rewards=rewards),
         train=config.feedback_train,
     )
+    shipped = WorldShipConfig(source=str(road.release("feedback")), target=str(road.release("shipped")))
     recipes = (
         *(_up_to_the_teacher(config, road) if config.finished is None else ()),
         ("pruned", pruning, prune),
         ("recovered", recovery, world_recovery.run),
         ("few_steps", few_steps, world_few_steps.run),
         ("feedback", feedback, world_few_steps.run),
+        ("shipped", shipped, partial(_ship_alone, road.processes)),
     )
     return [
         Stage(name, settings, partial(run, settings, road.root / name, device))
@@ -107,13 +114,20 @@ def stages_of(config: WorldReproduceConfig, road: Road) -> list[Stage]:
     ]
 
 
-def _before(config: WorldReproduceConfig, road: Road, stage: Literal["teacher", "video_text"]) -> Path:
+def _ship_alone(processes: Processes, config: WorldShipConfig, run_dir: Path, device: torch.device) -> None:
+    if processes.is_first:
+        ship(config, run_dir, device)
+
+
+def _before(config: WorldReproduceConfig, road: Road, stage: Literal["teacher", "rewards"]) -> Path:
     """The release of a stage up to the teacher: this run's, or the finished one."""
-    return road.release(stage) if config.finished is None else find_release(getattr(config.finished, stage))
+    if config.finished is None:
+        return road.release(stage)
+    return find_release({"teacher": config.finished.teacher, "rewards": config.finished.video_text}[stage])
 
 
 def _up_to_the_teacher(config: WorldReproduceConfig, road: Road) -> tuple[tuple[str, Any, Any], ...]:
-    """The first three stages with this run's folders: name, settings, run."""
+    """The stages up to the teacher with this run's folders: name, settings, run."""
     clips = str(road.root / "clips_core")
     levels = tuple(str(road.root / f"clips_{part.level}") for part in config.autoencoder.clips)
     latents = replace(config.teacher.latents, clips_dir=clips, autoencoder=str(road.release("autoencoder")))
@@ -124,9 +138,11 @@ def _up_to_the_teacher(config: WorldReproduceConfig, road: Road) -> tuple[tuple[
         longer=_in_run(config.teacher.longer, config, road),
         text=str(road.release("video_text")),
     )
+    rewards = replace(config.rewards, clips_dir=clips, init_from=str(road.release("video_text")))
     return (
         ("autoencoder", replace(config.autoencoder, clips_dirs=levels), world_autoencoder.run),
         ("video_text", replace(config.video_text, clips_dir=clips), world_video_text.run),
+        ("rewards", rewards, world_video_text.run),
         ("teacher", teacher, world_teacher.run),
     )
 
@@ -153,7 +169,8 @@ def table_rows(config: WorldReproduceConfig, road: Road) -> list[Row]:
     frames, usual = diffusion.num_frames, diffusion.sampling.num_inference_steps
     longest = max(each.clips.num_frames for each in config.recovery.sets)
     steps = config.few_steps.num_inference_steps
-    student, first = road.release("feedback"), "teacher, twice the steps"
+    student, first = road.release("shipped"), "teacher, twice the steps"
+    shipped = "as it ships"
     rows = [Row(first, teacher, 2 * usual, frames)]
     rows += [
         Row(name, release, count, frames, against=first)
@@ -162,17 +179,15 @@ def table_rows(config: WorldReproduceConfig, road: Road) -> list[Row]:
             ("pruned", road.release("pruned"), usual),
             ("recovered", road.release("recovered"), usual),
             ("few steps", road.release("few_steps"), steps),
+            ("after feedback", road.release("feedback"), steps),
             *(
-                ("after feedback" if count == steps else f"after feedback, {count}", student, count)
+                (shipped if count == steps else f"{shipped}, {count}", student, count)
                 for count in (steps, steps // 2, steps // 4)
                 if count
             ),
         )
     ]
-    return [
-        *rows,
-        Row(f"after feedback, {longest} frames", student, steps, longest, against="after feedback"),
-    ]
+    return [*rows, Row(f"{shipped}, {longest} frames", student, steps, longest, against=shipped)]
 
 
 def _shortened(train: TrainConfig, num_steps: int, *, decay_steps: int) -> TrainConfig:
@@ -217,6 +232,7 @@ SMALL = WorldReproduceConfig(
     video_text=replace(
         FULL.video_text, clips=_quarter(FULL.video_text.clips), train=_brief(FULL.video_text.train, 300)
     ),
+    rewards=replace(FULL.rewards, clips=_quarter(FULL.rewards.clips), train=_brief(FULL.rewards.train, 40)),
     teacher=replace(
         FULL.teacher,
         latents=replace(FULL.teacher.latents, clips=_quarter(FULL.teacher.latents.clips)),

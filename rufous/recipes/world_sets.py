@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rufous.distillation.denoising import LatentBatch
 from rufous.recipes.processes import Processes
+from rufous.recipes.varying_lengths import varied
 from rufous.recipes.world_clips import WorldClipsConfig
 from rufous.recipes.world_data import WorldData, open_world_data
 from rufous.recipes.world_latents import WorldLatentsConfig
@@ -23,6 +24,8 @@ class WorldSet:
     batch_size: int = 16
     repeats: Mapping[str, int] = field(default_factory=dict)
     """How often a clip of a motion is shown each epoch; once where none is given."""
+    shortest: int | None = None
+    """Each batch is cut to a length from here to the clips'; None leaves all of them whole."""
 
 
 SIXTEEN = WorldSet()
@@ -59,4 +62,4 @@ def alternating(
             )
             for one, each in zip(sets, data, strict=True)
         ]
-        yield InterleavedBatches(sources)
+        yield InterleavedBatches(varied(sources, [one.shortest for one in sets], seed=seed))

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from rufous.core.threads import use_one_thread
 from rufous.world.captions import describe
 from rufous.world.dataset import WorldClips
 from rufous.world.spoiling import SPOILERS, SPOILT_ATTRIBUTE, spoil
@@ -146,7 +147,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     """Print the table that the command line asks for."""
     chosen = _arguments()
-    torch.set_num_threads(1)
+    use_one_thread()
     clips = WorldClips(
         seed=chosen.seed,
         level=chosen.level,

@@ -29,6 +29,13 @@ def test_bars_are_as_long_as_their_values_and_marked_ones_have_their_colour():
     assert {"first", "a < b & c", "change", "removed", "4"} <= set(texts)
 
 
+def test_large_values_are_told_without_an_exponent():
+    bars = Bars(title="seconds", values=[2458.4, 999.4, 0.01234])
+    chart = bar_chart(["a", "b", "c"], [bars], marked=[False] * 3, mark="-")
+    texts = {text.text for text in ElementTree.fromstring(chart).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"2,458", "999", "0.0123"} <= texts
+
+
 def test_panels_of_another_length_are_refused():
     with pytest.raises(ValueError, match="2 labels need as many values"):
         bar_chart(["a", "b"], [Bars(title="x", values=[1.0])], marked=[False, False], mark="removed")

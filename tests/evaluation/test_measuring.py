@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from rufous.evaluation import measuring
 from rufous.evaluation.dimensions.decoded_clip import DecodedClip
-from rufous.evaluation.dimensions.dimension import ClipScore
+from rufous.evaluation.dimensions.dimension import ClipScore, Label
 from rufous.evaluation.dimensions.object_class import ObjectClass
 from rufous.evaluation.dimensions.temporal_flickering import TemporalFlickering
 from rufous.evaluation.dimensions.world import WorldMotion, WorldTruth
@@ -220,6 +221,24 @@ def test_two_processes_measure_the_same(clips):
 
 
 @pytest.mark.slow
+@dataclass(frozen=True)
+class CountingThreads:
+    """How many threads the busiest library of a process has."""
+
+    name: str = "threads"
+    label: Label = "exact"
+    needs: ClassVar[str | None] = None
+    version: ClassVar[int] = 1
+
+    def measure(self, clip: DecodedClip) -> ClipScore:
+        return ClipScore(value=float(max(pool["num_threads"] for pool in threadpool_info())))
+
+
+def test_processes_that_measure_side_by_side_have_one_thread_each(clips):
+    measured = measure_clips(clips, {"threads": CountingThreads()}, num_processes=2)
+    assert {each.scores["threads"].value for each in measured} == {1.0}
+
+
 def test_a_clip_that_ends_its_process_is_named_and_the_others_are_measured(clips):
     rows = {"temporal_flickering": TemporalFlickering(), "failing": Failing(prompt=clips[1].prompt)}
     measured = measure_clips(clips, rows, num_processes=2)

@@ -25,6 +25,7 @@ def toy(road: Road) -> WorldReproduceConfig:
     return WorldReproduceConfig(
         autoencoder=road.autoencoder,
         video_text=road.video_text,
+        rewards=replace(road.video_text, train_text=False, init_from="filled in", train=brief(2)),
         teacher=road.teacher,
         budget="-10%",
         recovery=WorldRecoveryConfig(sets=sets, train=brief(1)),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from rufous.recipes.processes import Processes
@@ -36,3 +38,14 @@ def test_the_empty_caption_is_read_by_the_same_tower(miniature):
     data = open_videos(miniature.data.records(), miniature.teacher, Processes(CPU, None))
     assert data.empty.fps is None
     assert data.empty.prompt_embeds.shape[0] == 1
+
+
+def test_a_set_may_vary_the_lengths_of_its_batches(miniature):
+    data = open_videos(miniature.data.records(), miniature.teacher, Processes(CPU, None))
+    first, second = miniature.data.sets
+    config = replace(miniature.data, sets=(first, replace(second, shortest=3)))
+    with alternating_videos(config, data, seed=1) as batches:
+        lengths = [batch.latents.shape[2] for batch in batches.take(16)]
+    assert set(lengths[::2]) == {4}
+    assert set(lengths[1::2]) <= {3, 4, 5, 6}
+    assert len(set(lengths[1::2])) > 1

@@ -7,20 +7,24 @@ import pytest
 import torch
 
 from rufous.checkpoints.manifest import Manifest
+from rufous.checkpoints.release import load_component
 from rufous.core.errors import ConfigError, RunStoppedError
 from rufous.recipes import RECIPES
 from rufous.recipes.processes import Processes
 from rufous.recipes.stages import Road as Stages
 from rufous.recipes.world_reproduce import SMALL, Finished, stages_of, table_rows
+from rufous.recipes.world_ship import STORED_FROM
 from rufous.training.metrics import read_metrics
 from rufous.training.resume import checkpoints
 from tests.recipes.reproduce_run import toy
 
 CPU = torch.device("cpu")
-STAGES = ("autoencoder", "video_text", "teacher", "pruned", "recovered", "few_steps", "feedback")
+BEFORE = ("autoencoder", "video_text", "rewards", "teacher")
+STAGES = (*BEFORE, "pruned", "recovered", "few_steps", "feedback", "shipped")
 TRAINED = {
     "autoencoder": 3,
     "video_text": 3,
+    "rewards": 2,
     **{f"teacher/{phase}": 2 for phase in ("images", "sparse", "clips")},
     **dict.fromkeys(("recovered", "few_steps", "feedback"), 1),
 }
@@ -64,11 +68,23 @@ def test_each_release_names_the_one_before_it(reproduced):
     assert parents["recovered"] == {ids["teacher"], ids["pruned"]}
     assert parents["few_steps"] == {ids["teacher"], ids["recovered"]}
     critic = Manifest.load(reproduced / "few_steps" / "critic").id
-    assert parents["feedback"] == {ids["teacher"], ids["few_steps"], ids["video_text"], critic}
+    assert parents["feedback"] == {ids["teacher"], ids["few_steps"], ids["rewards"], critic}
     roles = {
         parent.role: parent.manifest_id for parent in Manifest.load(reproduced / "feedback/release").parents
     }
     assert roles["critic"] == critic
+    assert parents["rewards"] == {ids["video_text"]}
+    assert parents["shipped"] == parents["feedback"]
+
+
+def test_the_second_pass_leaves_the_text_tower_and_the_last_stage_stores_the_student_small(reproduced):
+    first, second = (reproduced / stage / "release" for stage in ("video_text", "rewards"))
+    tower, sharper = (load_component(each, "text_encoder").state_dict() for each in (first, second))
+    assert all(torch.equal(sharper[name], tensor) for name, tensor in tower.items())
+    source, shipped = (Manifest.load(reproduced / stage / "release") for stage in ("feedback", "shipped"))
+    assert shipped.config[STORED_FROM] == source.id
+    size, was = (each.files["unet/model.safetensors"].size_bytes for each in (shipped, source))
+    assert size < 0.5 * was
 
 
 def test_the_guard_watches_the_feedback(reproduced):
@@ -106,7 +122,7 @@ def test_the_last_stage_may_go_on_and_other_settings_are_refused_untouched(road,
     before, after = (
         {stage: Manifest.load(each / stage / "release").id for stage in STAGES} for each in (reproduced, root)
     )
-    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"feedback"}
+    assert {stage for stage in STAGES if before[stage] != after[stage]} == {"feedback", "shipped"}
     assert {row["seen"]["num_clips"] for row in json.loads((root / "table.json").read_text())} == {3.0}
     with pytest.raises(ConfigError, match=r"pruned: budget was '-10%' and is '-5%'\. Use the old values"):
         RECIPES["world_reproduce"].run(replace(longer, budget="-5%"), root, CPU)
@@ -124,10 +140,10 @@ def test_an_interrupted_stage_is_not_done(road, tmp_path):
 
 
 def test_from_a_finished_teacher_the_road_begins_with_pruning(road, reproduced, tmp_path):
-    finished = {stage: str(reproduced / stage / "release") for stage in ("teacher", "video_text")}
-    config = replace(toy(road), finished=Finished(**finished))
+    teacher, rewards = (str(reproduced / stage / "release") for stage in ("teacher", "rewards"))
+    config = replace(toy(road), finished=Finished(teacher=teacher, video_text=rewards))
     stages = Stages(tmp_path, Processes(CPU, None))
-    assert [stage.name for stage in stages_of(config, stages)] == list(STAGES[3:])
+    assert [stage.name for stage in stages_of(config, stages)] == list(STAGES[len(BEFORE) :])
     RECIPES["world_reproduce"].run(config, tmp_path, CPU)
     parents = {parent.manifest_id for parent in Manifest.load(tmp_path / "pruned" / "release").parents}
     assert Manifest.load(reproduced / "teacher" / "release").id in parents
@@ -144,7 +160,13 @@ def test_the_small_preset_is_the_full_one_in_fewer_steps():
         fewer, all_of_them = getattr(small, part), getattr(whole, part)
         assert 0 < fewer.clips.num_clips < all_of_them.clips.num_clips
         assert replace(fewer, clips=all_of_them.clips) == all_of_them
-    assert SMALL.video_text.clips == small.latents.clips == SMALL.autoencoder.clips[0]  # one folder for all
+    one_folder = [
+        SMALL.rewards.clips,
+        SMALL.video_text.clips,
+        small.latents.clips,
+        SMALL.autoencoder.clips[0],
+    ]
+    assert all(clips == one_folder[0] for clips in one_folder)
     for step in (SMALL.recovery, SMALL.few_steps):
         assert [each.clips for each in step.sets] == [small.latents.clips, small.longer.clips]
     for brief_phase, phase in zip(small.phases.values(), whole.phases.values(), strict=True):
@@ -159,6 +181,7 @@ def test_the_curves_of_the_small_preset_are_more_than_single_points():
     for train in (
         SMALL.autoencoder.train,
         SMALL.video_text.train,
+        SMALL.rewards.train,
         *(phase.train for phase in SMALL.teacher.phases.values()),
         SMALL.recovery.train,
         SMALL.few_steps.train,

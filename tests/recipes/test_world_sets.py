@@ -58,6 +58,20 @@ def test_a_set_shows_a_motion_as_often_as_asked(road):
     assert shares[1] > 0.8
 
 
+def test_batches_of_a_set_may_vary_in_length_and_go_on_where_they_were(road):
+    first, second = two_sets(road)
+    sets = (first, replace(second, shortest=5))
+    data = open_sets(sets, Path(road.root / "teacher" / "release"), ALONE)
+    with alternating(sets, data, seed=0) as batches:
+        lengths = {batch.cond.frame_indices.shape[1] for batch in batches.take(12)[1::2]}
+        state, expected = batches.state_dict(), batches.take(6)
+    assert lengths == {5, 6}
+    with alternating(sets, data, seed=0) as resumed:
+        resumed.load_state_dict(state)
+        for one, other in zip(expected, resumed.take(6), strict=True):
+            torch.testing.assert_close(one.latents, other.latents)
+
+
 def test_the_longer_clips_are_others_and_a_batch_costs_about_the_same():
     assert SIXTEEN.clips.seed != TWENTY_SIX.clips.seed
     frames = [each.batch_size * each.clips.num_frames for each in (SIXTEEN, TWENTY_SIX)]
