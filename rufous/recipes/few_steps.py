@@ -22,6 +22,7 @@ from rufous.checkpoints.release import load_component, load_config
 from rufous.core.errors import ConfigError
 from rufous.core.types import Conditioning
 from rufous.diffusion.denoiser import Denoiser
+from rufous.diffusion.losses import HUBER_C
 from rufous.diffusion.sampling import SamplingConfig
 from rufous.diffusion.schedules import make_schedule
 from rufous.diffusion.timesteps import inference_timesteps
@@ -70,6 +71,12 @@ class FewStepsConfig:
     """The teacher's scales; ``embed_dim`` gives the student a guidance embedding, which starts at zero."""
     num_points: int = 50
     target: Literal["student", "ema"] = "ema"
+    target_decay: float = 0.95
+    """For consistency: share of the target's weights that a step keeps."""
+    huber_c: float = HUBER_C
+    """For consistency: differences beyond it count by their size rather than by its square."""
+    score_range: tuple[float, float] = (0.02, 0.98)
+    """For distribution matching: share of the schedule in which teacher and critic are compared."""
     student_every: int = 2
     """For distribution matching: the student moves on every so-manieth step."""
     adversarial: AdversarialConfig | None = None
@@ -84,8 +91,9 @@ class FewStepsConfig:
     seed: int = 15
 
     def __post_init__(self) -> None:
-        matching = ("student_every", "adversarial", "critic")
-        unused = matching if self.method == "consistency" else ("target",)
+        matching = ("score_range", "student_every", "adversarial", "critic")
+        consistency = ("target", "target_decay", "huber_c")
+        unused = matching if self.method == "consistency" else consistency
         usual = {each.name: each.default for each in fields(FewStepsConfig)}
         given = [f"{name}={getattr(self, name)!r}" for name in unused if getattr(self, name) != usual[name]]
         if given:
@@ -234,7 +242,11 @@ def make_objective(
     """The objective of the chosen method."""
     if config.method == "consistency":
         settings = ConsistencyConfig(
-            guidance=config.guidance, num_points=config.num_points, target=config.target
+            guidance=config.guidance,
+            num_points=config.num_points,
+            target=config.target,
+            target_decay=config.target_decay,
+            huber_c=config.huber_c,
         )
         return ConsistencyObjective(student, teacher, empty, settings, feedback=feedback)
     sampling = diffusion.sampling
@@ -248,6 +260,7 @@ def make_objective(
     matching = DistributionMatchingConfig(
         timesteps=tuple(timesteps),
         guidance=config.guidance,
+        score_range=config.score_range,
         student_every=config.student_every,
         adversarial=config.adversarial,
         seed=config.seed,

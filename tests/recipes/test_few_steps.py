@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -36,6 +36,24 @@ def test_the_critic_is_told_the_scale_and_is_no_copy_of_the_student(student_road
     assert set(objective.networks) == {"student"}
 
 
+def test_settings_of_a_method_reach_its_objective(student_road):
+    teacher = load_denoiser(student_road.few_steps.teacher, CPU)
+    student = load_denoiser(student_road.few_steps.student, CPU)
+    diffusion = load_config(student_road.few_steps.teacher, "diffusion")
+    matching = replace(student_road.few_steps, score_range=(0.1, 0.9), student_every=3)
+    consistency = replace(
+        student_road.few_steps, method="consistency", target_decay=0.9, huber_c=0.1, num_points=20
+    )
+    for config in (matching, consistency):
+        settings = few_step_settings(diffusion, config)
+        objective = make_objective(config, student, teacher, Conditioning(), settings, None)
+        told = objective._config
+        shared = {each.name for each in fields(told)} & {each.name for each in fields(config)}
+        assert {name: getattr(told, name) for name in shared} == {
+            name: getattr(config, name) for name in shared
+        }
+
+
 def test_a_run_leaves_its_critic_and_the_next_one_begins_with_it(student_road, tmp_path):
     config = replace(student_road.few_steps, train=replace(student_road.few_steps.train, num_steps=2))
     run = RECIPES["world_few_steps"].run
@@ -71,7 +89,10 @@ def test_the_student_is_sampled_in_few_steps_at_the_middle_of_its_scales(student
         ("consistency", {"critic": "runs/critic"}),
         ("consistency", {"student_every": 5}),
         ("consistency", {"adversarial": REAL_CLIPS}),
+        ("consistency", {"score_range": (0.1, 0.9)}),
         ("distribution_matching", {"target": "student"}),
+        ("distribution_matching", {"target_decay": 0.9}),
+        ("distribution_matching", {"huber_c": 0.1}),
     ],
 )
 def test_settings_of_the_other_method_are_refused(method, unused):
