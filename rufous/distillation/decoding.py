@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rufous.core.devices import median_times_s
-from rufous.core.errors import ConfigError
 from rufous.distillation.autoencoding import edge_error, psnr, saliency
 from rufous.networks.tiny_decoder import TinyDecoder
 from rufous.networks.vae2d import AutoencoderKL
@@ -55,15 +54,7 @@ class DecodingObjective:
         Raises:
             ConfigError: The two differ in latent channels or in pixels per latent.
         """
-        tiny, full = (
-            (config.latent_channels, config.vae_scale_factor_spatial)
-            for config in (network.config, autoencoder.config)
-        )
-        if tiny != full:
-            raise ConfigError(
-                f"a tiny decoder of {tiny[0]} latent channels and {tiny[1]} pixels per latent does not fit "
-                f"this autoencoder, which has {full[0]} and {full[1]}: use TinyDecoderConfig.fitting"
-            )
+        network.config.check_fits(autoencoder.config)
         self.trainable = network
         self._autoencoder = autoencoder.eval().requires_grad_(False)
         self._real_weight = real_weight

@@ -51,6 +51,21 @@ class TinyDecoderConfig:
         """Pixels per latent, along each side."""
         return math.prod(self.factors)
 
+    def check_fits(self, autoencoder: AutoencoderKLConfig) -> None:
+        """Refuse an autoencoder of other latents.
+
+        Raises:
+            ConfigError: The two differ in latent channels or in pixels per latent.
+        """
+        tiny, full = (
+            (config.latent_channels, config.vae_scale_factor_spatial) for config in (self, autoencoder)
+        )
+        if tiny != full:
+            raise ConfigError(
+                f"a tiny decoder of {tiny[0]} latent channels and {tiny[1]} pixels per latent does not fit "
+                f"this autoencoder, which has {full[0]} and {full[1]}: use TinyDecoderConfig.fitting"
+            )
+
     @staticmethod
     def fitting(
         autoencoder: AutoencoderKLConfig, *, width: int = 64, blocks_per_stage: int = 2

@@ -7,7 +7,8 @@
 * ``world_autoencoder`` - the world's autoencoder.
 * ``world_video_text`` - the world's contrastive model, whose text tower the generators read.
 * ``world_latents`` - latents of those clips on disk.
-* ``world_tiny_decoder`` - a small decoder for those latents.
+* ``decoder_distillation`` - a tiny decoder distilled from a release's autoencoder.
+* ``world_tiny_decoder`` - one for those latents.
 * ``world_teacher`` - the text-to-video teacher.
 * ``varying_lengths`` - batches cut to a length of their own.
 * ``world_captions``, ``world_data``, ``world_sets`` - what generators train on.
@@ -24,6 +25,7 @@
 * ``world_reproduce`` - the whole road, from nothing to a few-step student.
 * ``video_batches`` - clips of video files, encoded as they are read.
 * ``distil_unet``, ``feedback_unet`` - both stages at full size.
+* ``distil_decoder`` - a tiny decoder for their rewards.
 * ``curated_batches`` - clips of a curated manifest in buckets, encoded once or as they are read.
 * ``curated`` - a generator trained on a curated set.
 * ``world_curation_set``, ``world_curation_gain`` - what curation is worth on a damaged set.
@@ -33,6 +35,7 @@
 
 from rufous.recipes import (
     curated,
+    distil_decoder,
     world_ablation,
     world_autoencoder,
     world_clips,
@@ -72,6 +75,7 @@ RECIPES: dict[str, Recipe] = {
         world_ship.RECIPE,
         curated.RECIPE,
         world_curation_gain.RECIPE,
+        distil_decoder.RECIPE,
         DISTIL_UNET_0_7B,
         DISTIL_UNET_0_9B,
         FEEDBACK_UNET_0_7B,

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from rufous.checkpoints.lookup import find_release
+from rufous.core.errors import ConfigError
 from rufous.core.randomness import generator_from
 from rufous.data.records import ClipRecord
 from rufous.data.video_clips import ClipSampling
@@ -31,8 +32,7 @@ from rufous.recipes.few_steps import FewStepsConfig, check_guard, distil
 from rufous.recipes.processes import each_of, joined
 from rufous.recipes.recipe import Recipe
 from rufous.recipes.video_batches import VideoDataConfig, VideoSet, alternating_videos, open_videos
-from rufous.recipes.watching import Figures, clips_of_each_length
-from rufous.rewards.decoding import sliced_decoder
+from rufous.recipes.watching import Figures, clips_of_each_length, pixel_decoder
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.rewards.loading import load_reward, reward_place
 from rufous.rewards.reward import FrameChoice, Mixture, Weighted
@@ -73,6 +73,8 @@ class FeedbackUNetConfig(FewStepsConfig):
     )
     rewards: tuple[RewardChoice, ...] = (HPS, VICLIP, HELD_OUT)
     """None at all for a distillation without feedback."""
+    tiny_decoder: str | None = None
+    """Release of ``distil_decoder`` for the pixels inside the loss; None for the teacher's full decoder."""
     guard: GuardConfig | None = field(
         default_factory=lambda: GuardConfig(lowest={"frame_change": 0.95}, highest={"frame_change": 1.1})
     )
@@ -92,6 +94,10 @@ class FeedbackUNetConfig(FewStepsConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.tiny_decoder is not None and not self.rewards:
+            raise ConfigError(
+                f"without rewards nothing is decoded: leave tiny_decoder={self.tiny_decoder!r} out"
+            )
         if self.rewards:
             measured = ("frame_change", *(f"reward_{each.name}" for each in self.rewards))
             check_guard(self.guard, self.train, measured)
@@ -111,7 +117,8 @@ class _Watching:
         """The rewards that are trained on, and those held out."""
         if self.mixture is None:
             return None
-        return RewardFeedback(self.mixture, sliced_decoder(autoencoder), guard=self.config.guard)
+        decoder = pixel_decoder(autoencoder, self.config.tiny_decoder, slice_frames=1)
+        return RewardFeedback(self.mixture, decoder, guard=self.config.guard)
 
     def measure(self, pipe: TextToVideoPipeline) -> Figures:
         """Frame change and rewards of the same captions and noise each time; processes share the clips."""
@@ -134,8 +141,10 @@ class _Watching:
         return {**student, "frame_change": teacher["frame_change"]}
 
     def parents(self) -> Mapping[str, Path]:
-        """What each reward is read from; one that is held out decides the guard."""
-        return {f"reward {each.name}": reward_place(each.name) for each in self.config.rewards}
+        """What each reward is read from, for one that is held out decides the guard, and the tiny decoder."""
+        rewards = {f"reward {each.name}": reward_place(each.name) for each in self.config.rewards}
+        tiny = self.config.tiny_decoder
+        return rewards if tiny is None else {**rewards, "tiny_decoder": find_release(tiny)}
 
 
 def run(config: FeedbackUNetConfig, run_dir: Path, device: torch.device) -> Path:

@@ -4,9 +4,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
+import torch
+
+from rufous.checkpoints.lookup import find_release
+from rufous.checkpoints.release import load_component
 from rufous.core.errors import ConfigError
+from rufous.networks.tiny_decoder import TinyDecoder
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
+from rufous.rewards.decoding import SlicedDecoder, sliced_decoder
 from rufous.rewards.feedback import RewardFeedback
 
 Figures: TypeAlias = Mapping[str, Sequence[float]]
@@ -32,6 +38,25 @@ class Watching(Protocol):
     def parents(self) -> Mapping[str, Path]:
         """Releases and published files that shape the student besides teacher and critic, by role."""
         ...
+
+
+def pixel_decoder(
+    autoencoder: AutoencoderKL, tiny_decoder: str | None, *, slice_frames: int
+) -> SlicedDecoder:
+    """What makes pixels inside the loss: the full decoder, or the tiny one of a release.
+
+    Raises:
+        CheckpointError: There is no such release, or it has no ``tiny_decoder``.
+        ConfigError: The tiny decoder is of other latents than this autoencoder's.
+    """
+    if tiny_decoder is None:
+        return sliced_decoder(autoencoder, slice_frames=slice_frames)
+    device = next(autoencoder.parameters()).device
+    network: TinyDecoder = load_component(
+        find_release(tiny_decoder), "tiny_decoder", dtype=torch.float32, device=device
+    )
+    network.config.check_fits(autoencoder.config)
+    return sliced_decoder(network, slice_frames=slice_frames)
 
 
 def clips_of_each_length(num_clips: int, lengths: Iterable[int]) -> dict[int, int]:

@@ -13,14 +13,13 @@ from typing import TypeAlias
 import torch
 
 from rufous.checkpoints.lookup import find_release
-from rufous.checkpoints.release import load_component
 from rufous.core.console import logger
 from rufous.core.randomness import generator_from
 from rufous.evaluation.judging import JudgedClip, judge_clip, motions, rightness
 from rufous.networks.vae2d import AutoencoderKL
 from rufous.pipelines.text_to_video import TextToVideoPipeline
 from rufous.recipes.processes import each_of
-from rufous.rewards.decoding import sliced_decoder
+from rufous.recipes.watching import pixel_decoder
 from rufous.rewards.feedback import GuardConfig, RewardFeedback
 from rufous.rewards.image_text import ImageTextReward
 from rufous.rewards.reward import Mixture, Weighted
@@ -86,12 +85,8 @@ def make_feedback(
             Weighted(reward=video_text, weight=config.video_text),
         ]
     )
-    decoder = autoencoder
-    if config.tiny_decoder is not None:
-        device = next(autoencoder.parameters()).device
-        folder = find_release(config.tiny_decoder)
-        decoder = load_component(folder, "tiny_decoder", dtype=torch.float32, device=device)
-    return RewardFeedback(mixture, sliced_decoder(decoder, slice_frames=4), guard=config.guard)
+    decoder = pixel_decoder(autoencoder, config.tiny_decoder, slice_frames=4)
+    return RewardFeedback(mixture, decoder, guard=config.guard)
 
 
 def baseline_of(teacher: ClipFigures, student: ClipFigures) -> ClipFigures:

@@ -14,7 +14,9 @@ from rufous.recipes import RECIPES
 from rufous.recipes.distil_unet import UNVERIFIED
 from rufous.recipes.feedback_unet import RewardChoice
 from rufous.rewards.feedback import GuardConfig
+from rufous.training.metrics import read_metrics
 from tests.recipes.conftest import brief, saved, unwanted
+from tests.recipes.videos import decoder_settings
 
 CPU = torch.device("cpu")
 WORLDS = (
@@ -76,6 +78,23 @@ def test_without_rewards_it_is_a_plain_distillation(miniature, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert not any("reward" in row for row in rows)
     assert Manifest.load(folder).config["rewards"] == []
+
+
+def test_the_rewards_may_look_through_a_tiny_decoder_that_was_distilled_before(miniature, tmp_path):
+    tiny = RECIPES["distil_decoder"].run(decoder_settings(miniature, brief(3)), tmp_path / "tiny", CPU)
+    config = settings(miniature, tiny_decoder=str(tiny))
+    folder = RECIPES["feedback_unet_0_7b"].run(config, tmp_path / "run", CPU)
+    parents = {parent.role: parent.manifest_id for parent in Manifest.load(folder).parents}
+    assert parents["tiny_decoder"] == Manifest.load(tiny).id
+    full = replace(config, tiny_decoder=None)
+    RECIPES["feedback_unet_0_7b"].run(full, tmp_path / "full", CPU)
+    first, other = (
+        next(line for line in read_metrics(tmp_path / name / "metrics.jsonl") if "reward" in line)
+        for name in ("run", "full")
+    )
+    assert first["reward"] != other["reward"]  # of the same latents in other pixels
+    with pytest.raises(ConfigError, match="without rewards nothing is decoded"):
+        replace(config, rewards=())
 
 
 def test_a_run_that_was_interrupted_ends_with_the_bits_of_an_unbroken_one(miniature, tmp_path):

@@ -79,8 +79,8 @@ def test_what_shapes_the_student_is_named(road):
 
 def test_a_tiny_decoder_takes_the_place_of_the_full_one(rewards, autoencoder, monkeypatch):
     tiny = TinyDecoder(TinyDecoderConfig.fitting(autoencoder.config, width=8, blocks_per_stage=1))
-    monkeypatch.setattr("rufous.recipes.world_feedback.find_release", lambda name: name)
-    monkeypatch.setattr("rufous.recipes.world_feedback.load_component", lambda *args, **kwargs: tiny)
+    monkeypatch.setattr("rufous.recipes.watching.find_release", lambda name: name)
+    monkeypatch.setattr("rufous.recipes.watching.load_component", lambda *args, **kwargs: tiny)
     config = replace(HELD_OUT_IMAGES, tiny_decoder="tiny", image_frames=2)
     latents = torch.zeros(1, 4, 4, 4, 4)
     decode = make_feedback(config, rewards, autoencoder)._decode

@@ -1,7 +1,8 @@
 """Full size in miniature: a release of random weights, its pruned student, and a list of real video files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ import torch
 from rufous.compression.prune import PruneConfig
 from rufous.compression.release import prune_release
 from rufous.data.video_clips import ClipSampling
+from rufous.recipes.distil_decoder import DistilDecoderConfig
 from rufous.recipes.video_batches import VideoDataConfig, VideoSet
+from rufous.training.loop import TrainConfig
 from rufous.video.write import write_video
 
 NUM_FILES, SIDE = 4, 16
@@ -39,6 +42,19 @@ def write_clips(folder: Path) -> Path:
         rows.append(f"{index}.mp4,a red circle number {index}")
     (folder / "clips.csv").write_text("\n".join(rows) + "\n")
     return folder / "clips.csv"
+
+
+def decoder_settings(miniature: Miniature, train: TrainConfig, **changes: Any) -> DistilDecoderConfig:
+    """Of the four files two are held out."""
+    config = DistilDecoderConfig(
+        release=str(miniature.teacher),
+        data=replace(miniature.data, sets=miniature.data.sets[:1]),
+        width=8,
+        blocks_per_stage=1,
+        num_validation_clips=2,
+        train=train,
+    )
+    return replace(config, **changes)
 
 
 @pytest.fixture(scope="session")
