@@ -4,6 +4,7 @@
 #   nohup scripts/train_world.sh > runs/train_world.log 2>&1 &
 #   PRESET=large DEVICE=cuda scripts/train_world.sh
 #   PROCESSES=2 DEVICE=cpu scripts/train_world.sh    (one thread each: faster than one process of two threads)
+#   PRESET=longer_clips PROCESSES=2 DEVICE=cpu scripts/train_world.sh    (the shipped teacher goes on, for 26 frames)
 #
 # Where runs/ is gone, the stages before the teacher start from the model that ships, unless FROM_NOTHING=1.
 set -eu
@@ -43,4 +44,6 @@ else
 fi
 $TRAIN world_teacher --run-dir runs/world_teacher --preset "$PRESET" --device "$DEVICE" \
   latents.autoencoder="$autoencoder" text="$text" $start "$@"
-$RUFOUS train world_truth model=runs/world_teacher/release --device "$DEVICE"
+TRUTH="$TRAIN world_truth model=runs/world_teacher/release features=world-video-text --device $DEVICE"
+$TRUTH --run-dir runs/world_truth
+$TRUTH num_frames=26 num_prompts=200 --run-dir runs/world_truth_26
