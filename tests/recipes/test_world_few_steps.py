@@ -15,7 +15,7 @@ from rufous.core.errors import ConfigError
 from rufous.distillation.distribution_matching import DistributionMatchingObjective
 from rufous.distillation.teaching import GuidanceRange
 from rufous.networks.tiny_decoder import TinyDecoder, TinyDecoderConfig
-from rufous.recipes import RECIPES, few_steps, world_feedback, world_few_steps
+from rufous.recipes import RECIPES, few_steps, watching, world_few_steps
 from rufous.recipes.world_few_steps import WorldFewStepsConfig
 from rufous.rewards import world
 from rufous.rewards.feedback import GuardConfig
@@ -94,7 +94,7 @@ def test_validation_measures_truth_motion_and_both_rewards_with_what_is_loaded_o
     student_road, tmp_path, monkeypatch
 ):
     loaded = []
-    for module in (world, video_text, world_feedback, few_steps):
+    for module in (world, video_text, watching, few_steps):
         original = module.load_component
 
         def load(folder, name, _original=original, **options):

@@ -79,7 +79,8 @@ def described(frames: Sequence[np.ndarray]) -> np.ndarray:
     seen = [part[:, :COMPARED_LUMA, :COMPARED_LUMA] for part in parts[:1]]
     seen += [part[:, :COMPARED_CHROMA, :COMPARED_CHROMA] for part in parts[1:]]
     squared = sum(np.square(part).sum() - np.square(part[:, 0, 0]).sum() for part in seen) / len(frames)
-    contrast = max(_MIN_CONTRAST, float(np.sqrt(squared)))
+    squared = max(0.0, float(squared))  # of a plain picture, rounding takes it below
+    contrast = max(_MIN_CONTRAST, squared**0.5)
     flat *= _UNIT / contrast
     flat[:, firsts] = means * _MEAN_UNIT
     return np.clip(flat.round(), -127, 127).astype(np.int8)

@@ -29,6 +29,14 @@ def test_a_fingerprint_is_short_text_that_reads_back():
     assert (values[0] == described([drawn()[i] for i in (2, 6, 10, 14, 18, 22)])).all()
 
 
+def test_plain_pictures_of_any_level_have_no_contrast():
+    for level in range(256):
+        frames = np.full((6, 90, 160, 3), level, np.uint8)  # rounding must not matter, warnings are errors
+        values = described(list(frames))
+        firsts = [0, LUMA**2, LUMA**2 + CHROMA**2]
+        assert not np.delete(values, firsts, axis=1).any()
+
+
 def test_twice_the_rate_gives_nearly_the_same():
     frames = drawn()
     (slow,), (fast,) = (Fingerprint().process(held(each)) for each in (frames, frames.repeat(2, axis=0)))
