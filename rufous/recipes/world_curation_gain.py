@@ -12,8 +12,8 @@ same noise. ``run_dir/gain.md`` says how much more is true, with a 95 % interval
 prompts. It holds for these trainings: more ``seeds`` tell how much chance is in a training.
 
 From random weights a network needs hours until its clips show anything whole. The preset ``pruned`` begins
-with a network that lost 45 % of its weights, knows the world and can draw none of it: in minutes a set
-shows what it teaches.
+with a network that lost 45 % of its weights: it still draws the world's things, but moves them half as far
+(docs/benchmarks.md). In minutes a set shows what it teaches.
 """
 
 import json
