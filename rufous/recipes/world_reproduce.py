@@ -44,7 +44,7 @@ class Finished:
     """Releases, embedded names or folders, that the stages up to the teacher would make."""
 
     teacher: str = "world-teacher"
-    video_text: str = "world-video-text"
+    rewards: str = "world-video-text"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,9 +121,7 @@ def _ship_alone(processes: Processes, config: WorldShipConfig, run_dir: Path, de
 
 def _before(config: WorldReproduceConfig, road: Road, stage: Literal["teacher", "rewards"]) -> Path:
     """The release of a stage up to the teacher: this run's, or the finished one."""
-    if config.finished is None:
-        return road.release(stage)
-    return find_release({"teacher": config.finished.teacher, "rewards": config.finished.video_text}[stage])
+    return road.release(stage) if config.finished is None else find_release(getattr(config.finished, stage))
 
 
 def _up_to_the_teacher(config: WorldReproduceConfig, road: Road) -> tuple[tuple[str, Any, Any], ...]:

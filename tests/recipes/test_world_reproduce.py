@@ -141,7 +141,7 @@ def test_an_interrupted_stage_is_not_done(road, tmp_path):
 
 def test_from_a_finished_teacher_the_road_begins_with_pruning(road, reproduced, tmp_path):
     teacher, rewards = (str(reproduced / stage / "release") for stage in ("teacher", "rewards"))
-    config = replace(toy(road), finished=Finished(teacher=teacher, video_text=rewards))
+    config = replace(toy(road), finished=Finished(teacher=teacher, rewards=rewards))
     stages = Stages(tmp_path, Processes(CPU, None))
     assert [stage.name for stage in stages_of(config, stages)] == list(STAGES[len(BEFORE) :])
     RECIPES["world_reproduce"].run(config, tmp_path, CPU)
