@@ -42,6 +42,8 @@ class Decoded:
     """Every so-manieth frame of the file is among the small ones."""
     damaged: tuple[int, ...] = ()
     """Numbers of the file's frames among these at which the decoder had to guess."""
+    quantizer: float | None = None
+    """Mean step of the coding's quantiser over these frames, luma levels; None where no decoder tells it."""
 
 
 class ClipMedia:
@@ -137,6 +139,14 @@ class ClipMedia:
         """RGB, uint8, ``k h w 3``: a few frames at the file's own size; errors as of ``small``."""
         return self._sound().full
 
+    @property
+    def quantizer(self) -> float | None:
+        """Mean step of the coding's quantiser in luma levels, as of ``rufous.video.quantizer``.
+
+        None where no decoder tells it; errors as of ``small``.
+        """
+        return self._sound().quantizer
+
     @cached_property
     def decoded(self) -> Decoded:
         """Everything, in one pass, with frames at which the decoder had to guess; ``small`` refuses those.
@@ -173,12 +183,14 @@ class ClipMedia:
         full = {numbers[int((i + 0.5) * len(numbers) / num_full)] for i in range(num_full)}
         small = full if self._is_few else set(numbers[::stride])
         smalls, larges, small_numbers = list[np.ndarray](), list[np.ndarray](), list[int]()
-        wanted, damaged = sorted(small | full), list[int]()
+        wanted, damaged, quantizers = sorted(small | full), list[int](), list[float]()
         for frame in stream_frames(
             self.timeline, wanted, short_side=self.settings.short_side, full=full, takes_damaged=True
         ):
             if frame.is_damaged:
                 damaged.append(frame.index)
+            if frame.quantizer is not None:
+                quantizers.append(frame.quantizer)
             if frame.index in small:
                 smalls.append(frame.small)
                 small_numbers.append(frame.index)
@@ -196,6 +208,7 @@ class ClipMedia:
             full_times_s=times[sorted(full)],
             stride=stride,
             damaged=tuple(damaged),
+            quantizer=float(np.mean(quantizers)) if quantizers else None,
         )
 
     def part(self, start_s: float, end_s: float | None) -> "ClipMedia":

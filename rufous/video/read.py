@@ -24,6 +24,7 @@ from torch import Tensor
 
 from rufous.video import images
 from rufous.video.frames import uniform_indices
+from rufous.video.quantizer import quantizer_step, tell_quantizers
 from rufous.video.seek import FrameIndex, decode_at, frame_rate, index_by_decoding, index_by_packets
 
 if TYPE_CHECKING:
@@ -232,6 +233,8 @@ class StreamedFrame:
     """The same at the file's size, where it was asked for."""
     is_damaged: bool = False
     """Whether the decoder had to guess at it, or at one that it may refer to."""
+    quantizer: float | None = None
+    """Luma levels, as of ``quantizer_step``; None where the decoder does not tell."""
 
 
 def stream_frames(
@@ -276,6 +279,7 @@ def stream_frames(
             small=np.ascontiguousarray(turn.apply(small.to_ndarray())),
             full=None if large is None else np.ascontiguousarray(turn.apply(large.to_ndarray())),
             is_damaged=is_damaged,
+            quantizer=quantizer_step(frame),
         )
 
 
@@ -336,6 +340,7 @@ def _opened(path: Path, num_threads: int) -> Iterator[tuple["InputContainer", "V
             stream = _video_stream(path, container)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = num_threads
+            tell_quantizers(stream)
             yield container, stream
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from rufous.data.clip import Clip
 from rufous.data.stages.borders import Borders
 from rufous.data.stages.cut import Cut
 from rufous.data.stages.duplicates import Duplicates
@@ -189,30 +190,31 @@ def technical(folder: Path) -> None:
     sound = generated("mandelbrot", 8, height=320, width=512)
     sound = generated("testsrc2", 8, height=320, width=512) if len(sound) < 8 else sound
 
-    def blurred(grade: int) -> np.ndarray:
-        return np.stack([cv2.GaussianBlur(each, (0, 0), grade) for each in sound]) if grade else sound
+    def blurred(grade: int) -> Clip:
+        blur = [cv2.GaussianBlur(each, (0, 0), grade) if grade else each for each in sound]
+        return held(sound, fps=FPS, full=np.stack(blur))
 
-    def noisy(grade: int) -> np.ndarray:
-        return np.clip(sound + rng.normal(0, grade, sound.shape), 0, 255).astype(np.uint8)
+    def noisy(grade: int) -> Clip:
+        noise = rng.normal(0, grade, sound.shape)
+        return held(sound, fps=FPS, full=np.clip(sound + noise, 0, 255).astype(np.uint8))
 
-    def coded(grade: int) -> np.ndarray:
+    def coded(grade: int) -> Clip:
         options = {"crf": str(grade), "preset": "veryfast"}
-        return clip_of(write(folder / f"{grade}.mp4", sound, options=options)).frames().full
+        return clip_of(write(folder / f"{grade}.mp4", sound, options=options))
 
-    rows: tuple[tuple[str, str, tuple[int, ...], Callable[[int], np.ndarray], str], ...] = (
+    rows: tuple[tuple[str, str, tuple[int, ...], Callable[[int], Clip], str], ...] = (
         ("blur of", " px", (0, 1, 2, 4), blurred, "sharpness"),
         ("noise of", " levels", (0, 5, 10, 20), noisy, "noise"),
-        ("crf", "", (18, 30, 40, 50), coded, "unevenness"),
+        ("crf", "", (18, 30, 40, 50), coded, "quantizer"),
     )
     panels = []
     for name, unit, grades, make, part in rows:
         for grade in grades:
-            frames = make(grade)
-            (clip,) = Technical().process(held(frames, fps=FPS, full=frames))
+            (clip,) = Technical().process(make(grade))
             told = {each.removeprefix("technical_"): score for each, score in clip.scores.items()}
             words = f"{name} {grade}{unit}: technical {told['technical']:.2f}"
             words += f"\n{part} {told[part]:.1f}, edge width {told['edge_width']:.1f}"
-            panels.append((frames[4][90:230, 130:350], words))
+            panels.append((clip.frames().full[4][90:230, 130:350], words))
     save("curation-technical.png", panels, columns=4, width=220, colors=64)
 
 

@@ -425,9 +425,10 @@ def test_clips_of_one_file_read_it_once_and_only_in_workers(curate, write_clip, 
 
 
 MEMORY = """
-import resource, sys
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from rufous.core.devices import peak_resident_bytes
 from rufous.data import engine
 from rufous.data.clip import Clip
 from rufous.data.executor import InlineExecutor
@@ -450,7 +451,7 @@ def curated(num_clips, folder):
         journal.close()
         assert found.num_known == num_known
     write_manifest(folder / "manifest.parquet", found.clips)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak_resident_bytes()
 
 folder = Path(sys.argv[1])
 before = curated(100, folder)
@@ -465,5 +466,5 @@ def test_ten_thousand_clips_take_little_memory(tmp_path):
         [sys.executable, "-c", MEMORY, str(tmp_path)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    grown_mb = int(done.stdout) / 1024
+    grown_mb = int(done.stdout) / 1024**2
     assert 10 < grown_mb < 300

@@ -1,11 +1,11 @@
 import errno
 import json
 import random
-import resource
 from pathlib import Path
 
 import pytest
 
+from rufous.core.devices import peak_resident_bytes
 from rufous.data.clip import Clip
 from rufous.data.manifest import columns, manifest_metadata, read_manifest, write_manifest
 
@@ -103,10 +103,10 @@ def test_ten_thousand_rows_are_read_in_groups_with_little_memory(tmp_path):
         )
         for i in range(10_000)
     ]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_resident_bytes()
     path = write_manifest(tmp_path / "a.parquet", clips)
     assert sum(1 for _ in read_manifest(path)) == 10_000
-    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    grown_mb = (peak_resident_bytes() - before) / 1024**2
     assert grown_mb < 200
     assert next(read_manifest(path)) == clips[0]
 

@@ -1,8 +1,9 @@
-"""Technical quality without a model: sharpness, noise, banding, blockiness, exposure, and one score of them.
+"""Technical quality without a model: sharpness, noise, coding, banding, exposure, and one score of them.
 
-All is measured on luma at the file's own size, in the few whole frames that all stages share, and averaged
-over them. Nothing here knows what a picture shows: a fog is no worse a picture than its detail and noise make
-it. Compare clips of like content, or take a low percentile to find what is broken.
+All but the coding's quantiser is measured on luma at the file's own size, in the few whole frames that all
+stages share, and averaged over them. Nothing here knows what a picture shows: a fog is no worse a picture
+than its detail and noise make it. Compare clips of like content and codec, or take a low percentile to find
+what is broken.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,8 @@ _CALMEST = 20
 _OF_CALMEST = 0.82
 """What that percentile is of white noise's deviation: the calmest blocks are so by chance as well (measured
 on textures with noise of 3 to 12 levels)."""
+_NOISE_OF_ROUNDING = 12**-0.5
+"""Deviation that whole levels have anyway: less noise is none."""
 _BLOCK_STEP = 4.0
 """Levels to which steps are cut before those on the grid are compared: the picture's edges are larger."""
 _EDGE_SPAN = 15
@@ -51,6 +54,8 @@ class Technical:
         ``technical_sharpness``: luma levels per pixel of the gradient, RMS, without what noise and false
             steps add; 0 (flat) to about 40; higher is sharper, and more detailed.
         ``technical_noise``: standard deviation of white noise, in luma levels; lower is better.
+        ``technical_quantizer``: step of the file's own quantiser, in luma levels, as its decoder tells it;
+            lower is better, 0 where nothing is told: see ``rufous.video.quantizer``.
         ``technical_steps``: levels per pixel of steps into which coding gathered slopes; lower is better.
         ``technical_banding``: levels by which calm parts differ from their wide surroundings; lower is
             better, but soft shading counts too.
@@ -63,6 +68,8 @@ class Technical:
         ``technical_exposure``: in [0, 1]: share of pixels not clipped, times contrast by ``full_contrast``.
 
     Source:
+        Quantiser: ITU-T P.1204.3, which rates video by it.
+
         Noise: Immerkaer 1996, "Fast noise variance estimation"; here by blocks, of which the calmest count
         and those whose response is not that of white noise count less, as texture's is not. Blockiness: steps
         across the grid against the others, after Wang, Bovik and Evans 2000, "Blind measurement of blocking
@@ -75,13 +82,14 @@ class Technical:
 
     name: ClassVar[str] = "technical"
     after: ClassVar[tuple[str, ...]] = ()
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     needs_gpu: ClassVar[bool] = False
     gives: ClassVar[Gives] = Gives(
         numbers=(
             "technical",
             "technical_sharpness",
             "technical_noise",
+            "technical_quantizer",
             "technical_steps",
             "technical_banding",
             "technical_unevenness",
@@ -95,6 +103,8 @@ class Technical:
     """Sharpness that is worth 0.625: half-way from a flat picture, which is worth a quarter, to 1."""
     half_noise: float = 5.0
     """Noise that is worth a half."""
+    half_quantizer: float = 180.0
+    """Quantiser's step that is worth a half: H.264 has it at QP 49; 6 levels, at QP 20, take 5 %."""
     half_steps: float = 3.0
     """False steps that are worth a half."""
     full_banding: float = 1.0
@@ -115,21 +125,30 @@ class Technical:
     def process(self, clip: Clip) -> list[Clip]:
         """The clip with its scores."""
         cv2 = require("cv2", extra="curate")
-        luma = [cv2.cvtColor(_middle(frame), cv2.COLOR_RGB2GRAY) for frame in clip.frames().full]
-        scores = self.measure(luma)
+        frames = clip.frames()
+        luma = [cv2.cvtColor(_middle(frame), cv2.COLOR_RGB2GRAY) for frame in frames.full]
+        scores = self.measure(luma, quantizer=frames.quantizer or 0.0)
         named = {f"technical_{part}" if part else "technical": value for part, value in scores.items()}
         return [clip.with_scores(**named)]
 
-    def measure(self, luma: Iterable[np.ndarray]) -> dict[str, float]:
-        """Scores by part, of frames ``h w``, uint8; the joint one under an empty name."""
+    def measure(self, luma: Iterable[np.ndarray], *, quantizer: float = 0.0) -> dict[str, float]:
+        """Scores by part, of frames ``h w``, uint8; the joint one under an empty name.
+
+        Args:
+            luma: The frames.
+            quantizer: Step of their coding, luma levels.
+        """
         rows = [_parts(frame, self.full_contrast) for frame in luma]
         parts = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+        parts["quantizer"] = quantizer
         return {"": self._worth(parts), **parts}
 
     def _worth(self, parts: Mapping[str, float]) -> float:
         sharpness = parts["sharpness"]
         worth = (sharpness + 0.25 * self.half_sharpness) / (sharpness + self.half_sharpness)
-        worth /= (1 + parts["noise"] / self.half_noise) * (1 + parts["steps"] / self.half_steps)
+        noise = max(0.0, parts["noise"] ** 2 - _NOISE_OF_ROUNDING**2) ** 0.5
+        worth /= (1 + noise / self.half_noise) * (1 + parts["steps"] / self.half_steps)
+        worth /= (1 + parts["quantizer"] / (self.half_quantizer / 3)) ** 0.5
         worth /= (1 + parts["banding"] / self.full_banding) ** 0.2
         worth /= (1 + parts["unevenness"] / self.full_unevenness) ** 0.13
         return worth * (0.8 + 0.2 * min(1.0, parts["exposure"] / self.bad_exposure))

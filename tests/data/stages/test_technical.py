@@ -42,8 +42,9 @@ def noisy(frames: np.ndarray, deviation: float) -> np.ndarray:
 
 
 def order(values: list[float]) -> float:
-    """Spearman's correlation with worse and worse grades, times -1."""
-    ranks = np.argsort(np.argsort(np.round(values, 9)))
+    """Spearman's correlation with worse and worse grades, times -1; equal values share their mean rank."""
+    rounded = np.round(values, 9)
+    ranks = (rounded > rounded[:, None]).sum(0) + ((rounded == rounded[:, None]).sum(0) - 1) / 2
     return -float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])
 
 
@@ -52,7 +53,7 @@ def test_parts_lie_in_their_ranges_and_the_joint_score_in_0_1():
     assert set(found) == {
         "technical",
         *(f"technical_{p}" for p in ("sharpness", "noise", "blockiness", "exposure", "edge_width")),
-        *(f"technical_{p}" for p in ("steps", "banding", "unevenness")),
+        *(f"technical_{p}" for p in ("steps", "banding", "unevenness", "quantizer")),
     }
     assert 0 < found["technical"] < 1
     assert 0 < found["technical_exposure"] <= 1
@@ -122,6 +123,24 @@ def test_any_size_is_measured(shape):
     assert all(np.isfinite(value) for value in scores(frames).values())
 
 
+def test_coarser_coding_lowers_the_score_of_a_picture_that_hides_it(tmp_path):
+    """A flat picture is the same at every quality; the decoder alone knows."""
+    found = []
+    for parameter in (10, 30, 50):
+        options = {"preset": "veryfast", "qp": str(parameter)}
+        path = write(tmp_path / "a.mp4", np.full((4, 64, 96, 3), 120, np.uint8), options=options)
+        (clip,) = Technical().process(clip_of(path))
+        found.append(clip.scores)
+    assert found[0]["technical_sharpness"] == found[-1]["technical_sharpness"]
+    joint = [each["technical"] for each in found]
+    assert joint == sorted(joint, reverse=True)
+    assert found[-1]["technical_quantizer"] > 10 * found[0]["technical_quantizer"]
+
+
+def test_frames_that_no_decoder_tells_of_have_no_quantizer():
+    assert scores(textured())["technical_quantizer"] == 0.0
+
+
 def test_wrong_settings_are_named():
     with pytest.raises(ValueError, match=r"half_noise=0\.0"):
         Technical(half_noise=0.0)
@@ -186,18 +205,22 @@ def random_gradient(seed: int) -> np.ndarray:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize(
-    ("name", "draw", "seeds", "least"),
+    ("name", "draw", "seeds", "unordered"),
     [
-        ("world", enlarged_world, range(100, 124), {"noise": 24, "blur": 23, "crf": 20}),
-        ("gradient", random_gradient, range(1, 10), {"noise": 9, "blur": 7, "crf": 6}),
+        ("world", enlarged_world, range(100, 124), {("world109", "blur")}),
+        ("world", enlarged_world, range(200, 224), set()),
+        ("gradient", random_gradient, range(1, 10), {("gradient6", "blur")}),
+        ("gradient", random_gradient, range(50, 59), set()),
     ],
 )
-def test_figure_most_other_plain_clips_are_ordered_too(name, draw, seeds, least, tmp_path):
-    """Nothing was tuned on these; docs/curation_shots.md tells how many miss 0.95, and why."""
-    found = [orders(f"{name}{seed}", draw(seed), tmp_path) for seed in seeds]
-    reached = {kind: sum(each[kind] >= 0.95 for each in found) for kind in least}
-    print(name, reached, {kind: round(min(each[kind] for each in found), 3) for kind in least})
-    assert all(reached[kind] >= count for kind, count in least.items())
+def test_figure_other_plain_clips_are_ordered_too(name, draw, seeds, unordered, tmp_path):
+    """Nothing was tuned on these; docs/curation_shots.md tells why two miss 0.95."""
+    found = {
+        (f"{name}{seed}", kind): value
+        for seed in seeds
+        for kind, value in orders(f"{name}{seed}", draw(seed), tmp_path).items()
+    }
+    assert {key for key, value in found.items() if value < 0.95} == unordered
 
 
 @pytest.mark.slow
