@@ -49,6 +49,8 @@ class Row:
     num_frames: int
     against: str | None = None
     """Row that its truth is compared with, prompt by prompt."""
+    num_prompts: int | None = None
+    """As many as the other rows when None."""
 
 
 class Road:
@@ -96,10 +98,10 @@ class Road:
 
         Args:
             rows: In their order.
-            num_prompts: Half of them held out.
+            num_prompts: Of rows that say no other number; half of them held out.
             features: Release with the ``video_text`` model of the Frechet distance.
         """
-        judged = [(row, self._judged(row, num_prompts, features)) for row in rows]
+        judged = [(row, self._judged(row, row.num_prompts or num_prompts, features)) for row in rows]
         table = markdown_table(judged)
         if self.processes.is_first:
             found = [{"row": row.name, **figures} for row, figures in judged]

@@ -29,6 +29,7 @@ def toy(student_road, road) -> WorldAblationConfig:
             train=brief(1),
         ),
         num_prompts=2,
+        num_few_step_prompts=4,
     )
 
 
