@@ -7,6 +7,7 @@
 * ``transitions`` - where one shot becomes the next: cuts, dissolves, fades.
 * ``seek`` - the index behind exact reads: frame numbers to times and key frames.
 * ``landmarks`` - key frames of codecs whose packets do not tell, and how a seek to one is checked.
+* ``quantizer`` - how coarsely a frame was coded, as its decoder tells it.
 * ``images`` - the formats that Pillow handles: animated WebP and numbered PNG frames.
 """
 
