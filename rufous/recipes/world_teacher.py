@@ -20,7 +20,6 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -297,19 +296,18 @@ LARGE = replace(
 """For a GPU: the same network, four times the data, 20 times the clips seen."""
 
 
-def _more_clips(several: WorldLatentsConfig | WorldSet, num_clips: int, name: str) -> dict[str, Any]:
-    """Another number of clips, beside the usual ones."""
-    clips = replace(several.clips, num_clips=num_clips)
-    return {"clips": clips, "clips_dir": f"runs/world_clips_{name}"}
-
-
 LONGER_CLIPS = replace(
     SMALL,
-    latents=replace(SMALL.latents, **_more_clips(SMALL.latents, 24_000, "more")),
+    latents=replace(
+        SMALL.latents,
+        clips=replace(SMALL.latents.clips, num_clips=24_000),
+        clips_dir="runs/world_clips_more",
+    ),
     latents_dir="runs/world_latents_more",
     longer=replace(
         SMALL.longer,
-        **_more_clips(SMALL.longer, 20_000, "26_more"),
+        clips=replace(SMALL.longer.clips, num_clips=20_000),
+        clips_dir="runs/world_clips_26_more",
         latents_dir="runs/world_latents_26_more",
     ),
     images=None,
@@ -329,8 +327,8 @@ LONGER_CLIPS = replace(
     ),
 )
 """From a teacher that knows 16 frames (``init_from``): the longer clips most of all, for orbits and bounces
-take more turns in them. Many clips, each seldom: the teacher had learnt its 400 bounces of 26 frames by heart
-(docs/benchmarks.md)."""
+take more turns in them. More clips than elsewhere, so that few need be repeated; what that
+brings is not measured yet (docs/benchmarks.md)."""
 
 RECIPE = Recipe(
     name="world_teacher",

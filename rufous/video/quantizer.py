@@ -21,7 +21,7 @@ _VP9_STEP = (8, 102, 152, 255, 456, 771, 1267, 1828)
 """AC steps of eight indices, in eighths of a level (VP9 bitstream specification, table ``ac_qlookup``)."""
 
 
-def tell_quantizers(stream: "VideoStream") -> None:
+def ask_for_quantizers(stream: "VideoStream") -> None:
     """Ask the decoder of a stream that was just opened for the quantiser of each frame."""
     stream.codec_context.options = {**stream.codec_context.options, "export_side_data": "venc_params"}
 

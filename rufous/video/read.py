@@ -24,7 +24,7 @@ from torch import Tensor
 
 from rufous.video import images
 from rufous.video.frames import uniform_indices
-from rufous.video.quantizer import quantizer_step, tell_quantizers
+from rufous.video.quantizer import ask_for_quantizers, quantizer_step
 from rufous.video.seek import FrameIndex, decode_at, frame_rate, index_by_decoding, index_by_packets
 
 if TYPE_CHECKING:
@@ -340,7 +340,7 @@ def _opened(path: Path, num_threads: int) -> Iterator[tuple["InputContainer", "V
             stream = _video_stream(path, container)
             stream.thread_type = "AUTO"
             stream.codec_context.thread_count = num_threads
-            tell_quantizers(stream)
+            ask_for_quantizers(stream)
             yield container, stream
     except (av.error.FFmpegError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)

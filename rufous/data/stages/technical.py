@@ -148,7 +148,7 @@ class Technical:
         worth = (sharpness + 0.25 * self.half_sharpness) / (sharpness + self.half_sharpness)
         noise = max(0.0, parts["noise"] ** 2 - _NOISE_OF_ROUNDING**2) ** 0.5
         worth /= (1 + noise / self.half_noise) * (1 + parts["steps"] / self.half_steps)
-        worth /= (1 + parts["quantizer"] / (self.half_quantizer / 3)) ** 0.5
+        worth /= (1 + 3 * parts["quantizer"] / self.half_quantizer) ** 0.5
         worth /= (1 + parts["banding"] / self.full_banding) ** 0.2
         worth /= (1 + parts["unevenness"] / self.full_unevenness) ** 0.13
         return worth * (0.8 + 0.2 * min(1.0, parts["exposure"] / self.bad_exposure))

@@ -44,6 +44,8 @@ def noisy(frames: np.ndarray, deviation: float) -> np.ndarray:
 def order(values: list[float]) -> float:
     """Spearman's correlation with worse and worse grades, times -1; equal values share their mean rank."""
     rounded = np.round(values, 9)
+    if np.ptp(rounded) == 0:
+        return 0.0  # a score that never changes orders nothing
     ranks = (rounded > rounded[:, None]).sum(0) + ((rounded == rounded[:, None]).sum(0) - 1) / 2
     return -float(np.corrcoef(ranks, np.arange(len(values)))[0, 1])
 
